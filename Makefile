@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a Python of 3.11 or newer is all that must be there.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test test-slow lint format clean
+
+demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
+	$(BIN)/lrpilot demo
+
+test: $(VENV)/.dev                  ## the default test suite, within three minutes on two cores
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev                  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "lrpilot needs Python 3.11 or newer; choose one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.experiments: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[experiments]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.experiments

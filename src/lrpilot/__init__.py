@@ -1,0 +1,1 @@
+"""lrpilot sets the learning rate while a network trains."""

@@ -1,0 +1,1 @@
+"""Comparison methods: what lrpilot is measured against."""

@@ -1,0 +1,1 @@
+"""Tasks, runs, tables and figures. Needs the extra `lrpilot[experiments]`."""
