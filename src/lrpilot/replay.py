@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Transition(NamedTuple):
-    """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch of them, and the reward's slope if measured; all detached."""
+    """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch, and the slope of the reward if measured; all detached."""
 
     observation: Float[Tensor, "*batch s"]
     rate: Float[Tensor, "*batch"]
