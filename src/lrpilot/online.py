@@ -56,8 +56,9 @@ class OnlineActorCritic:
 
     Args:
         optimizer: its parameters are on one device, where actor and critic are put as well.
-        setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.settings.Setting`.
+        setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.settings.Setting`. A given learner brings its own.
         draw: for ``actor_batch="draw"`` alone: called without arguments, returns a batch x_j.
+        learner: an actor and a critic that have lived before; new ones if None.
         generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
             seeded from torch's global one, if None.
         dtype: of actor and critic.
@@ -72,10 +73,11 @@ class OnlineActorCritic:
         setting: str | Setting = "stable",
         *,
         draw: Callable[[], Any] | None = None,
+        learner: ActorCritic | None = None,
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.setting = setting = resolve(setting)
+        self.setting = setting = resolve(setting) if learner is None else learner.setting
         if (draw is not None) != (setting.actor_batch == "draw"):
             raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
         if isinstance(optimizer, torch.optim.LBFGS):
@@ -92,10 +94,8 @@ class OnlineActorCritic:
         self._opening = setting.opening() if setting.opening else None
         self._evaluator = Evaluator(shared_masks=setting.dropout == "shared")
         self._displacement = Displacement(optimizer) if self._reward.measures_slope else None
-        self.learner = ActorCritic(
-            setting, self._observation.size, reward=self._reward, generator=self._generator, like=self._like
-        )
-        self.learner.action.centre(self.rates.start)
+        self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
+        self.learner.begin_run(self.rates.start)
         self._unlearned: Experience | None = None
         self._step = 0
 
@@ -173,7 +173,7 @@ class OnlineActorCritic:
             if self._opening is not None and self._opening.done:
                 self.learner.action.centre(self._opening.rate, settled=True)
             return
-        td_error = self.learner.improve_critic(batch)  # lines 13 to 15
+        td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)
         if self.setting.learn_actor:
             s_j = self._other_observation(loss_fn, f_next, s_tp1)
@@ -235,10 +235,7 @@ class OnlineActorCritic:
         Raises:
             InvalidArgument: it comes from another setting; nothing is changed then.
         """
-        mine = self.setting.describe()
-        for name, value in state["setting"].items():
-            if value != mine.get(name):
-                raise InvalidArgument(f"the saved setting's {name}", f"{mine.get(name)!r} as here", value)
+        self.setting.check_same(state["setting"])
         self._step = state["step"]
         self._unlearned = None if state["unlearned"] is None else Experience(*state["unlearned"])
         self._generator.set_state(state["generator"])
