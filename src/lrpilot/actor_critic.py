@@ -52,7 +52,7 @@ class ActorCritic:
         self.begin_run(1.0)
 
     def begin_run(self, rate: float) -> None:
-        """Forget the last run's memory and transitions; let a raw output of 0 mean ``rate``, if the action has a centre."""
+        """Forget the last run's memory and transitions; a raw output of 0 means ``rate``, where there is a centre."""
         self.action.centre(rate)
         self._replay = self.setting.replay()
         self._recollection = Recollection(self.actor.initial_memory(), self.setting.unroll)

@@ -36,7 +36,7 @@ class Experience(NamedTuple):
     s_t: Tensor
     a_t: Tensor
     f_t: Tensor
-    f_tp1: Tensor
+    f_tp1: Tensor | None
     promised: Tensor | None
 
 
@@ -51,8 +51,8 @@ class OnlineActorCritic:
     ...     return (model(inputs) - targets).square().mean()
     >>> loss = controller.step(loss_fn, (torch.ones(8, 3), torch.zeros(8, 1)))
 
-    One step costs one forward pass more than a plain one (two with ``actor_batch="draw"``). Any torch optimizer that
-    does not need a closure will do; ratios between parameter groups are kept.
+    ``"paper"`` costs one forward pass more than a plain step (two with ``actor_batch="draw"``), ``"stable"`` none once
+    its opening is over. Any torch optimizer that does not need a closure will do; ratios between groups are kept.
 
     Args:
         optimizer: its parameters are on one device, where actor and critic are put as well.
@@ -96,6 +96,7 @@ class OnlineActorCritic:
         self._displacement = Displacement(optimizer) if self._reward.measures_slope else None
         self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
         self.learner.begin_run(self.rates.start)
+        self._looks_after = self._reward.needs_after or setting.discount > 0 or setting.actor_batch == "same"
         self._unlearned: Experience | None = None
         self._step = 0
 
@@ -105,8 +106,9 @@ class OnlineActorCritic:
         What a step teaches is learned at the beginning of the next one, when x_j is known.
 
         Args:
-            loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients and
-                once without, at the new parameters; running statistics (BatchNorm) move with the first call only.
+            loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients and,
+                where the setting asks for it, once more without, at the new parameters; running statistics (BatchNorm)
+                move with the first call only.
             batch: whatever ``loss_fn`` takes.
 
         Returns:
@@ -129,11 +131,13 @@ class OnlineActorCritic:
         self.history.append(loss=f_t, rate=a_t)
         self._step += 1
 
-        after = self._evaluator.extra_pass(loss_fn, batch)
-        if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
-            self._unlearned = None
-        else:
-            self._unlearned = Experience(s_t, a_t, f_t, self._checked(after), promised)
+        self._unlearned = Experience(s_t, a_t, f_t, None, promised)
+        if self._looks_after or self._sweep is not None:
+            after = self._evaluator.extra_pass(loss_fn, batch)
+            if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
+                self._unlearned = None  # the network is back where it was
+            else:
+                self._unlearned = self._unlearned._replace(f_tp1=self._checked(after))
         return loss.detach()
 
     @property
@@ -165,8 +169,11 @@ class OnlineActorCritic:
         """Lines 11 to 20 for the step before; ``f_next`` is the loss of the batch that has just come."""
         elsewhere = None if self._displacement is None else self._displacement.decrement()
         r_t, slope = self._reward(Evidence(lived.f_t, lived.f_tp1, lived.promised, elsewhere))  # line 11
-        s_tp1 = self._observation(lived.f_tp1)  # line 12
-        a_tp1 = self.learner.foresee(s_tp1) if self.setting.discount > 0 else lived.a_t
+        s_tp1, a_tp1 = lived.s_t, lived.a_t  # with a discount of 0 nobody looks at them
+        if lived.f_tp1 is not None:
+            s_tp1 = self._observation(lived.f_tp1)  # line 12
+        if self.setting.discount > 0:
+            a_tp1 = self.learner.foresee(s_tp1)
         batch = self.learner.remember(Transition(lived.s_t, lived.a_t, r_t, s_tp1, a_tp1, slope))
         if self._sweep is not None and elsewhere is not None:
             self._sweep.climb(float(elsewhere))
