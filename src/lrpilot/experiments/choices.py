@@ -1,0 +1,33 @@
+"""One of a set of names, or one line that says which names there are."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, TypeVar
+
+from lrpilot.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Value = TypeVar("Value")
+
+
+def choose(argument: str, name: str, choices: Mapping[str, Value]) -> Value:
+    """What ``name`` stands for in ``choices``, upper or lower case alike (the choices are in lower case).
+
+    Args:
+        argument: what the name is given for, as the user knows it; named in the error.
+        name: the name given.
+        choices: all that is allowed.
+
+    Raises:
+        InvalidArgument: no such choice; lists what there is and the nearest one.
+    """
+    if name.lower() in choices:
+        return choices[name.lower()]
+    allowed = "one of " + ", ".join(choices)
+    nearest = get_close_matches(name.lower(), choices, n=1)
+    if nearest:
+        allowed += f" (did you mean {nearest[0]}?)"
+    raise InvalidArgument(argument, allowed, name)
