@@ -108,9 +108,11 @@ def load_task(
         InvalidArgument: no such task, or a split that leaves nothing.
         DataError: data that is not there or cannot be read.
     """
-    recipe = _image_folder_recipe(name) or choose("task", name, {**TASKS, f"{IMAGE_FOLDER}:path": None})
-    if recipe is None:
-        raise InvalidArgument("task", f"{IMAGE_FOLDER}:PATH with the path of a folder or a zip", name)
+    kind, _, path = name.partition(":")
+    if kind == IMAGE_FOLDER:
+        recipe = _image_folder_recipe(path)
+    else:
+        recipe = choose("task", name, TASKS, also=(f"{IMAGE_FOLDER}:PATH",))
     data = recipe.load(data_sets.data_folder(folder))
     if validation:
         data = data.hold_out(validation)
@@ -125,10 +127,11 @@ def load_task(
     )
 
 
-def _image_folder_recipe(name: str) -> _Recipe | None:
-    kind, _, path = name.partition(":")
-    if kind != IMAGE_FOLDER or not path:
-        return None
+def _image_folder_recipe(path: str) -> _Recipe:
+    if not path:
+        raise InvalidArgument(
+            "task", f"{IMAGE_FOLDER}:PATH, the path of a folder or a zip", f"{IMAGE_FOLDER}:"
+        )
     pictures = read_image_folder(path, Path(path).stem)
     network = partial(networks.cifar10_cnn, classes=pictures.classes, size=pictures.train.inputs.shape[-1])
     return _Recipe(lambda _: pictures, _centred, network, 50, 10_000)
