@@ -282,7 +282,7 @@ class OnlineActorCritic:
         return {
             "setting": self.setting.describe(),
             "step": self._step,
-            "unlearned": self._unlearned,
+            "unlearned": self._unlearned and tuple(self._unlearned),  # plain: torch.load(weights_only=True) reads it
             "generator": self._generator.get_state(),
             **{name: part.state_dict() for name, part in self._parts().items()},
         }

@@ -68,4 +68,4 @@ def _online(optimizer: Optimizer, *, setting: str, generator: torch.Generator) -
 
 
 CONTROLLERS: dict[str, Callable[..., Controller]] = {"online": _online, "none": _none}
-"""Each takes the optimizer, and by keyword the ``setting`` of an actor-critic and the ``generator`` it draws from."""
+"""Each takes the optimizer, the ``setting`` of an actor-critic, the ``generator`` that it draws from."""

@@ -1,4 +1,4 @@
-"""Optimizers by name: all of ``torch.optim`` that a plain training loop can drive, and TensorFlow's flavours of three."""
+"""Optimizers by name: those of ``torch.optim`` that a plain loop can drive, and TensorFlow's flavours."""
 
 from __future__ import annotations
 
@@ -73,17 +73,19 @@ def make_optimizer(
     rate = default_learning_rate(name) if learning_rate is None else learning_rate
     if not (math.isfinite(rate) and rate > 0):
         raise InvalidArgument("lr", "a finite number above 0", rate)
-    options = {}
+    options: dict[str, float] = {"lr": rate}
     if momentum is not None:
         if "momentum" not in inspect.signature(kind).parameters:
             raise InvalidArgument("momentum", f"left out for {name}, which has none", momentum)
         if not 0 <= momentum < 1:
             raise InvalidArgument("momentum", "a number in [0, 1)", momentum)
         options["momentum"] = momentum
-    return kind(parameters, lr=rate, **options)
+    return kind(parameters, **options)
 
 
 def _optimizer(name: str) -> type[Optimizer]:
     if name.lower() in REFUSED:
-        raise InvalidArgument("optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name)
+        raise InvalidArgument(
+            "optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name
+        )
     return choose("optimizer", name, OPTIMIZERS)
