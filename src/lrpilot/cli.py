@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
@@ -25,14 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         from lrpilot.experiments.tensors import DataError
     except ModuleNotFoundError as missing:
         _needs(missing)
-    # Typer's parser is click, its own copy of it or the package, by version.
-    click_error: type[Exception] = typer.BadParameter.__mro__[2]
+    # ClickException: of the package click, or of typer's own copy of it, by typer's version.
+    click_error = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
     try:
         sys.exit(app(list(arguments) or ["--help"], prog_name="lrpilot", standalone_mode=False) or 0)
     except (InvalidArgument, NonFiniteLoss, DataError) as error:
         _fail(str(error))
     except click_error as error:
-        _fail(getattr(error, "format_message")())
+        _fail(error.format_message())
     except ModuleNotFoundError as missing:
         _needs(missing)
 

@@ -106,7 +106,7 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
         _say(
             console,
             f"{configuration.data}: test error {last['test_error']:.2f} % after {last['step']} steps "
-            f"and {last['seconds']:.1f} s of training (best {best['test_error']:.2f} % at step {best['step']}); "
+            f"and {last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}); "
             f"learning rate from {configuration.lr:g} to {last['learning_rate']:.3g}.",
         )
     _say(

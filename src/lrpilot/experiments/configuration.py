@@ -11,6 +11,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
 from lrpilot.experiments.controllers import CONTROLLERS
 from lrpilot.experiments.optimizers import default_learning_rate, make_optimizer
+from lrpilot.experiments.tasks import check_task
 from lrpilot.experiments.training import Plan, Training
 from lrpilot.settings import resolve
 
@@ -130,6 +131,7 @@ def check(choices: Choices) -> None:
     Raises:
         InvalidArgument: an unknown name, or a number out of range.
     """
+    check_task(choices.task)
     controller = choices.controller or "online"
     choose("controller", controller, CONTROLLERS)
     if choices.setting is not None:

@@ -13,7 +13,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch.optim import Optimizer
 
@@ -36,7 +36,7 @@ def _torch_optimizers() -> dict[str, type[Optimizer]]:
     return {name: found[name] for name in sorted(found) if name not in {"optimizer", *REFUSED}}
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     **_torch_optimizers(),
     "tf-adam": TFAdam,
     "tf-adagrad": TFAdagrad,
@@ -83,7 +83,7 @@ def make_optimizer(
     return kind(parameters, **options)
 
 
-def _optimizer(name: str) -> type[Optimizer]:
+def _optimizer(name: str) -> Callable[..., Optimizer]:
     if name.lower() in REFUSED:
         raise InvalidArgument(
             "optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name
