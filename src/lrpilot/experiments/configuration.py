@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,12 +117,10 @@ class Configuration:
         return Training(
             task,
             plan,
-            make_optimizer=lambda parameters: make_optimizer(
-                self.optimizer, parameters, learning_rate=self.lr, momentum=self.momentum
+            make_optimizer=partial(
+                make_optimizer, self.optimizer, learning_rate=self.lr, momentum=self.momentum
             ),
-            make_controller=lambda optimizer, generator: CONTROLLERS[self.controller](
-                optimizer, setting=self.setting, generator=generator
-            ),
+            make_controller=partial(CONTROLLERS[self.controller], setting=self.setting),
         )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
-SGD_LEARNING_RATE = 0.1  # torch's own default for SGD, 1e-3, is of use to few networks
+# torch's own default for SGD, 1e-3, is of use to few networks; TensorFlow's two have none: torch's are taken.
+LEARNING_RATES = {"sgd": 0.1, "tf-adagrad": 0.01, "tf-rmsprop": 0.01}
 
 # What a plain loop cannot drive, and why.
 REFUSED = {
@@ -45,10 +46,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def default_learning_rate(name: str) -> float:
-    """The rate an optimizer starts from when none is given: 0.1 for SGD, its own default for every other."""
-    if name.lower() == "sgd":
-        return SGD_LEARNING_RATE
-    return inspect.signature(_optimizer(name)).parameters["lr"].default
+    """The rate an optimizer starts from when none is given: its own default, save for those in LEARNING_RATES."""
+    own = inspect.signature(_optimizer(name)).parameters["lr"].default
+    return LEARNING_RATES.get(name.lower(), own)
 
 
 def make_optimizer(
