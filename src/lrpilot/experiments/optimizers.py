@@ -85,7 +85,5 @@ def make_optimizer(
 
 def _optimizer(name: str) -> Callable[..., Optimizer]:
     if name.lower() in REFUSED:
-        raise InvalidArgument(
-            "optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name
-        )
+        raise InvalidArgument("optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name)
     return choose("optimizer", name, OPTIMIZERS)
