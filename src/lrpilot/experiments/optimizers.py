@@ -47,7 +47,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 def default_learning_rate(name: str) -> float:
     """The rate an optimizer starts from when none is given: its own default, save for those in LEARNING_RATES."""
-    own = inspect.signature(_optimizer(name)).parameters["lr"].default
+    own: float = inspect.signature(_optimizer(name)).parameters["lr"].default
     return LEARNING_RATES.get(name.lower(), own)
 
 
