@@ -77,9 +77,7 @@ class VSGD(torch.optim.Optimizer):
         if epsilon <= 0.0:
             raise InvalidArgument("epsilon", "a number > 0", epsilon)
         self._recorder = BackwardRecorder(network)
-        parameters = [
-            p for layer in self._recorder.layers for p in (layer.weight, layer.bias) if p is not None
-        ]
+        parameters = [p for layer in self._recorder.layers for p in (layer.weight, layer.bias) if p is not None]
         if overestimate is None:
             overestimate = max(1.0, sum(p.numel() for p in parameters) / 10)
         if overestimate < 1.0:
@@ -119,9 +117,7 @@ class VSGD(torch.optim.Optimizer):
 
     def effective_rate(self) -> float:
         """The mean rate over all parameters at the last step; 0 before the first update."""
-        total = sum(
-            float(state["rate"].mean()) * p.numel() for p, state in self.state.items() if "rate" in state
-        )
+        total = sum(float(state["rate"].mean()) * p.numel() for p, state in self.state.items() if "rate" in state)
         return self.param_groups[0]["lr"] * total / sum(p.numel() for p in self.param_groups[0]["params"])
 
     def _start(self, records: list[LayerPass], samples: int) -> None:
@@ -171,9 +167,7 @@ class VSGD(torch.optim.Optimizer):
         parts = []
         for p, gradient, norm, curvature in _moments(records, elementwise=False):
             state = self.state[p]
-            weight = 1.0 / float(
-                state["memory"]
-            )  # a number: broadcasting a tensor costs more than reading it
+            weight = 1.0 / float(state["memory"])  # a number: broadcasting a tensor costs more than reading it
             mean = state["gradient"].lerp_(gradient, weight)
             norm = state["square"].lerp_(norm, weight)
             curvature = state["curvature"].lerp_(curvature.clamp_(min=group["epsilon"]), weight)
@@ -194,9 +188,7 @@ class VSGD(torch.optim.Optimizer):
             p.sub_(gradient, alpha=group["lr"] * float(rate))
 
 
-def _moments(
-    records: list[LayerPass], *, elementwise: bool
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def _moments(records: list[LayerPass], *, elementwise: bool) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Of each parameter: itself, its mean gradient, mean square (or mean squared norm), mean curvature."""
     for record in records:
         weight, bias = record.layer.weight, record.layer.bias
