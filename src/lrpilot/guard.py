@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from .features import MEASURED_STEPS, Interval, Memory, observe, takes_back
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Snapshot:
@@ -64,16 +71,16 @@ WIDEST = 14.0
 
 
 def buffers_beside(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The buffers of the networks that hold one of the optimizer's parameters, in an order that only the networks determine.
+    """The buffers of the networks that hold one of the optimizer's parameters, in an order that depends on these alone.
 
-    An optimizer knows no modules, so they are looked for among all living objects: a tenth of a second, once. That finds
-    them whether or not they run compiled, and before their first forward pass.
+    An optimizer knows no modules, so they are looked for among all living objects: a tenth of a second, once. That
+    finds them whether or not they run compiled, and before their first forward pass.
     """
     place = {parameter: i for i, parameter in enumerate(_parameters(optimizer))}
-    networks = []
+    kinds, networks = _subclasses(nn.Module), []
     for thing in gc.get_objects():
-        # Not isinstance(), which would ask proxies; a module that is still being built has no parameters yet.
-        if issubclass(type(thing), nn.Module) and "_modules" in vars(thing):
+        # A module that is still being built has no parameters yet.
+        if type(thing) in kinds and "_modules" in vars(thing):
             held = [place[p] for p in thing.parameters() if p in place]
             if held:
                 networks.append((min(held), -len(held), -sum(1 for _ in thing.modules()), thing))
@@ -84,8 +91,8 @@ def buffers_beside(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 class Guard:
     """Takes a network back that its learning rate has destroyed: weights, optimizer state and running statistics.
 
-    Holds one copy of them at most: of the network before its first step, until :meth:`close_window`; with ``rollback``
-    the last good one from then on.
+    Holds one copy of them at most: of the network before its first step until the window has closed on a good network;
+    with ``rollback`` of the last good one from then on.
 
     Args:
         optimizer: of the network. Buffers are those of :func:`buffers_beside` that the first steps change.
@@ -105,11 +112,6 @@ class Guard:
         self._snapshot: Snapshot | None = None
 
     @property
-    def ready(self) -> bool:
-        """Whether there is a copy to go back to."""
-        return self._snapshot is not None
-
-    @property
     def started(self) -> bool:
         """Whether the first step has been taken."""
         return self._changing is not None
@@ -125,21 +127,48 @@ class Guard:
         self._snapshot.load_state_dict({**state, "values": values})
         self._untouched = []
 
-    def keep(self, step: int, memory: dict[str, Tensor]) -> None:
-        """Copy the network as it is now, after ``step`` steps, in the place of what is held."""
+    def verdict(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
+        """Why the network is to be taken back now; None if it is not, or if there is no copy.
+
+        Args:
+            interval: what happened since the last decision.
+            memory: what the pilot remembers of the time before.
+            opens: whether the decision lies in the window, in which networks worse than untrained are taken back.
+            closes: whether it is the last one within.
+        """
+        if self._snapshot is None:
+            return None
+        if not interval.weight_norm.isfinite():
+            return "the weights were not finite"
+        if not (opens or self.rollback):
+            return None
+        if takes_back(interval, memory, closing=False):
+            return "the loss was higher than the untrained network's"
+        if closes and takes_back(interval, memory, closing=True):
+            return "no progress after a far higher rate"
+        if not opens and _lost(interval, memory):
+            return "more than half of what the log loss had gained was lost"
+        return None
+
+    def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
+        """Outside the window, once an interval ends well: free the copy of the start; with rollback, replace it.
+
+        Args:
+            step: how many steps the network has taken.
+            interval: what happened since the last decision; the network has not been taken back now.
+            memory: what the pilot remembers from now on.
+        """
+        if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
+            return
         self._snapshot = None  # never two copies at a time
-        self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
-        self.step, self.memory = step, memory
+        if self.rollback:
+            self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
+            self.step, self.memory = step, memory._asdict()
 
     def take_back(self) -> None:
         """Put the network back to the copy."""
         if self._snapshot is not None:
             self._snapshot.restore()
-
-    def close_window(self) -> None:
-        """Free the copy of the start, unless it is to serve until the first good one."""
-        if not self.rollback:
-            self._snapshot = None
 
     def close(self) -> None:
         """Free everything."""
@@ -164,6 +193,21 @@ class Guard:
         if state["snapshot"] is not None:
             self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
             self._snapshot.load_state_dict(state["snapshot"])
+
+
+def ended_well(losses: Float[Tensor, " step"]) -> bool:
+    """Whether an interval's losses are finite and the last few of them not twice as high as all."""
+    return bool(losses.isfinite().all() & (losses[-MEASURED_STEPS:].mean() <= 2 * losses.abs().mean()))
+
+
+def _lost(interval: Interval, memory: Memory) -> bool:
+    """Whether more than half is lost of what the log loss had gained, and that was more than a factor of two."""
+    _, after = observe(interval, memory)
+    return bool((memory.best < -math.log(2.0)) & (after.last > memory.best / 2))
+
+
+def _subclasses(kind: type) -> set[type]:
+    return {kind}.union(*map(_subclasses, kind.__subclasses__()))
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -1,14 +1,14 @@
 """What a plain training loop shows of itself: every step's loss, and the gradients and updates of a few steps.
 
 Gradients and updates are read through the optimizer's own step hooks, so that the user's order of ``zero_grad``,
-``backward`` and ``step`` does not matter, nor whether gradients are accumulated, clipped, unscaled by a ``GradScaler`` or
-computed by a closure within the step. A step that a ``GradScaler`` skips does not show.
+``backward`` and ``step`` does not matter, nor whether gradients are accumulated, clipped, unscaled by a ``GradScaler``
+or computed by a closure within the step. A step that a ``GradScaler`` skips does not show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,7 +87,7 @@ class Measured(NamedTuple):
 class Measurement:
     """Watches consecutive steps of an optimizer. Holds up to three copies of its trainable parameters meanwhile.
 
-    Half-precision numbers are multiplied and summed in float32. A parameter without a gradient counts as one with zeros.
+    Half-precision numbers are multiplied and summed in float32. A parameter without a gradient counts as one of zeros.
     """
 
     def __init__(self) -> None:
@@ -154,8 +154,8 @@ class Measurement:
 class StepHooks:
     """The hooks at an optimizer's step: an attribute look-up, unless somebody listens.
 
-    They refer to no controller, so that deleting one frees it. In a step compiled by ``torch.compile`` a listener breaks the
-    graph; the hooks stay registered between measurements, because each registration would have it compiled again.
+    They refer to no controller, so that deleting one frees it. In a step compiled by ``torch.compile`` a listener
+    breaks the graph; the hooks stay registered between measurements, for each registration would compile it again.
 
     Attributes:
         first: called with the optimizer once, before its next step.
@@ -165,7 +165,7 @@ class StepHooks:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.first: Listener | None = None
         self.measurement: Measurement | None = None
-        self._call: Callable[[Listener, torch.optim.Optimizer], None] = torch.compiler.disable(_call)
+        self._call: Callable[..., Any] = torch.compiler.disable(_call)
         self._handles = (
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),

@@ -2,8 +2,8 @@
 
     loss, gradients, updates -> Interval -> observe -> features -> policy -> a step in log rate -> optimizer
 
-`lrpilot.features` says what is seen and when decisions are taken, `lrpilot.policy` what is decided; this is the part that
-lives in a user's training loop.
+`lrpilot.features` says what is seen, `lrpilot.timetable` when, `lrpilot.policy` what is decided; this is the part
+that lives in a user's training loop.
 """
 
 from __future__ import annotations
@@ -23,20 +23,17 @@ from torch.optim.lr_scheduler import LambdaLR
 from .errors import InvalidArgument, NonFiniteLoss
 from .features import (
     FORCED_CUT,
-    GUARD_WINDOW,
     MEASURED_STEPS,
     Interval,
     Memory,
-    anytime_decision_step,
-    decision_steps,
     observe,
-    takes_back,
 )
 from .guard import WIDEST, Guard
 from .logbook import Decision, Logbook
 from .measurement import LossBuffer, Measured, Measurement, StepHooks
 from .policy import Policy
 from .rates import LearningRates
+from .timetable import Timetable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -48,10 +45,6 @@ if TYPE_CHECKING:
         def initial_memory(self) -> Tensor: ...  # noqa: D102
 
         def act(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
-
-
-ANYTIME_WINDOW = 8
-"""The guard's window in decisions where the run's length is unknown: as many as `GUARD_WINDOW` holds otherwise."""
 
 
 class Pilot:
@@ -67,15 +60,16 @@ class Pilot:
     ...     optimizer.step()
     ...     pilot.step(loss)
 
-    Decisions are taken at about fifty moments of a run, dense at its beginning. In the last four steps before each, the
-    optimizer's step hooks read gradients and updates, and up to three copies of the trainable parameters exist; otherwise
-    a step keeps its loss on its device and does nothing more. Ratios between parameter groups are kept.
+    Decisions are taken at about fifty moments of a run, dense at its beginning. In the last four steps before each,
+    the optimizer's step hooks read gradients and updates, and up to three copies of the trainable parameters exist;
+    otherwise a step keeps its loss on its device and does nothing more. Ratios between parameter groups are kept.
 
     If the loss rises above the untrained network's within the first twentieth of the run, or has not moved after a
     far higher rate, the network is taken back to its start (weights, optimizer state, BatchNorm's statistics) and the
-    rate is cut; one copy is kept for this, and freed then. Weights that are not finite are noticed at the next decision.
+    rate is cut; one copy is kept for this, and freed when all is well after that twentieth. A loss that is not finite
+    shows at the next decision, and cuts the rate at any time.
 
-    Where `torch.distributed` is initialised, all ranks of ``process_group`` decide alike, on the mean of what they saw.
+    Where `torch.distributed` is initialised, all ranks of ``process_group`` decide alike, on the mean of what they see.
 
     Args:
         optimizer: any torch optimizer, at any rate; a step compiled with ``fullgraph=True`` cannot be measured.
@@ -104,7 +98,7 @@ class Pilot:
         self.total_steps = _checked(total_steps)
         self.policy: Flies = Policy.load(policy) if isinstance(policy, str | Path) else policy
         self._process_group = process_group
-        self._ends = None if self.total_steps is None else decision_steps(self.total_steps)
+        self._timetable = Timetable(self.total_steps)
         self._history = Logbook()
         self._written = 0  # how many of the buffer's losses stand in the history
         self._losses = LossBuffer()
@@ -141,7 +135,7 @@ class Pilot:
             self._hooks.measurement = Measurement()
 
     def _begin_interval(self) -> None:
-        self._next = self._end(self._decisions)
+        self._next = self._timetable.end(self._decisions)
         self._watch = max(self._step, self._next - MEASURED_STEPS)
         self._losses.begin(self._next - self._step)
         self._written = 0
@@ -150,22 +144,25 @@ class Pilot:
     def _end_interval(self) -> None:
         interval = self._read()
         self._write_losses()
-        verdict = self._verdict(interval)
+        verdict = self._judge(interval)
         if self._step == self.total_steps:
             if verdict is not None:
                 self._guard.take_back()
-                self._record(interval, self._rate, verdict)
+                self._record(interval, self._rate, verdict, self._guard.step)
             self.close()
             return
         features = self._observe(interval, taken_back=verdict is not None)
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
-        step = float(proposed) if verdict is None else min(float(proposed), FORCED_CUT)
+        cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
+        step = float(proposed) if cut is None else min(float(proposed), FORCED_CUT)
         rate_before, before = self._rate, self._log_rate
         self._log_rate = min(max(before + step, -WIDEST), WIDEST)
         self._last_step = self._log_rate - before
         self.rates.write(self._rate)
-        self._record(interval, rate_before, verdict, tuple(features.tolist()))
-        self._look_after_copy(interval, taken_back=verdict is not None)
+        back_to = None if verdict is None else self._guard.step
+        self._record(interval, rate_before, cut or "policy", back_to, tuple(features.tolist()))
+        if verdict is None and not self._timetable.opens(self._decisions):
+            self._guard.look_after(self._step, interval, self._memory)
         self._decisions += 1
         self._begin_interval()
 
@@ -184,36 +181,20 @@ class Pilot:
             losses=numbers[: -len(known)],
             log_rate=torch.tensor(self._log_rate),
             last_step=torch.tensor(self._last_step),
-            boundaries=self._boundaries(),
+            boundaries=self._timetable.boundaries(self._decisions),
             **known._asdict(),
         )
 
-    def _boundaries(self) -> tuple[float, float, float] | None:
-        if self._ends is None or self._step == self.total_steps:
-            return None
-        ends = (0, *self._ends)[self._decisions : self._decisions + 3]
-        return ends[0] / self._ends[-1], ends[1] / self._ends[-1], ends[2] / self._ends[-1]
-
-    def _verdict(self, interval: Interval) -> str | None:
+    def _judge(self, interval: Interval) -> str | None:
         """Why the network is to be taken back now; None if it is not."""
-        guard, opens = self._guard, self._in_window(self._decisions)
-        if not interval.weight_norm.isfinite():
-            if guard.ready:
-                return "the weights were not finite"
-            rate, loss = self._rate, float(interval.losses[-1])
+        opens, closes = self._timetable.opens(self._decisions), self._timetable.closes(self._decisions)
+        verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
+        if verdict is None and not interval.weight_norm.isfinite():
             self.close()
-            error = NonFiniteLoss(self._step, rate, loss)
-            error.add_note("The weights are not finite. Pilot(..., rollback=True) goes back to the last good network.")
+            error = NonFiniteLoss(self._step, self._rate, float(interval.losses[-1]))
+            error.add_note("The weights are not finite; Pilot(..., rollback=True) goes back to the last good ones.")
             raise error
-        if not guard.ready or not (opens or guard.rollback):
-            return None
-        if takes_back(interval, self._memory, closing=False):
-            return "the loss was higher than the untrained network's"
-        if opens and takes_back(interval, self._memory, closing=not self._in_window(self._decisions + 1)):
-            return "no progress after a far higher rate"
-        if not opens and _lost(interval, self._memory):
-            return "more than half of what the log loss had gained was lost"
-        return None
+        return verdict
 
     def _observe(self, interval: Interval, *, taken_back: bool) -> Float[Tensor, " feature"]:
         """The features; the network is taken back, and what is remembered of it with it."""
@@ -225,28 +206,17 @@ class Pilot:
         self._memory = after
         return features
 
-    def _look_after_copy(self, interval: Interval, *, taken_back: bool) -> None:
-        """Free the copy of the start when the window closes; with rollback, keep the last good network from then on."""
-        if self._in_window(self._decisions + 1):
-            return
-        self._guard.close_window()
-        if self._guard.rollback and not taken_back and _good(interval.losses):
-            self._guard.keep(self._step, self._memory._asdict())
-
-    def _in_window(self, decision: int) -> bool:
-        if self._ends is None:
-            return decision < ANYTIME_WINDOW
-        return self._ends[decision] / self._ends[-1] <= GUARD_WINDOW
-
-    def _end(self, decision: int) -> int:
-        return anytime_decision_step(decision + 1) if self._ends is None else self._ends[decision]
-
     @property
     def _rate(self) -> float:
         return self.rates.start * math.exp(self._log_rate)
 
     def _record(
-        self, interval: Interval, rate_before: float, verdict: str | None, features: tuple[float, ...] = ()
+        self,
+        interval: Interval,
+        rate_before: float,
+        reason: str,
+        back_to: int | None,
+        features: tuple[float, ...] = (),
     ) -> None:
         self._history.decisions.append(
             Decision(
@@ -254,9 +224,9 @@ class Pilot:
                 loss=float(interval.losses.mean()),
                 rate_before=rate_before,
                 rate=self._rate,
-                reason=verdict or "policy",
+                reason=reason,
                 features=features,
-                back_to=None if verdict is None else self._guard.step,
+                back_to=back_to,
             )
         )
 
@@ -295,7 +265,7 @@ class Pilot:
         self._guard.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a bit-exact resume needs at any step, beside the network's and the optimizer's own state and the policy.
+        """All that a bit-exact resume needs at any step, beside network, optimizer and policy.
 
         Tensors, numbers and plain containers. Contains a copy of the network while the guard holds one.
         """
@@ -359,14 +329,3 @@ def _checked(total_steps: int | None) -> int | None:
     if number < 1:
         raise InvalidArgument("total_steps", "a whole number, at least 1, or None", total_steps)
     return number
-
-
-def _lost(interval: Interval, memory: Memory) -> bool:
-    """Whether more than half is lost of what the log loss had gained, and that was more than a factor of two."""
-    _, after = observe(interval, memory)
-    return bool((memory.best < -math.log(2.0)) & (after.last > memory.best / 2))
-
-
-def _good(losses: Float[Tensor, " step"]) -> bool:
-    """Whether an interval ended well: all losses finite, and the last few not twice as high as the rest."""
-    return bool(losses.isfinite().all() & (losses[-MEASURED_STEPS:].mean() <= 2 * losses.abs().mean()))
