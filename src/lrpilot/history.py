@@ -78,8 +78,8 @@ class History:
         """The learned schedule as a plain scheduler: step for step the executed rates, then the last one.
 
         Args:
-            optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the first
-                recorded rate at once; ratios between groups are kept.
+            optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the
+                recorded first rate at once; ratios between groups are kept.
         """
         rates = self["rate"].double().cpu().tolist()
         if not rates:
