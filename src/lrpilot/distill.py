@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from lrpilot.policy import LARGEST_STEP
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
 PEAKS = 10
@@ -57,6 +57,10 @@ class Regrets:
         best = ((-regret / 0.05).softmax(1) * grid).sum(1)
         parts = (grid[:, 0], regret / (regret + 0.25), best)
         return cls(*(part.repeat_interleave(replicas, 0) for part in parts))
+
+    def of(self, runs: Int[Tensor, " some"]) -> Regrets:
+        """Those of some runs."""
+        return Regrets(self.lowest[runs], self.costs[runs], self.best[runs])
 
     def cost(self, peak: Float[Tensor, "decision run"]) -> Float[Tensor, "decision run"]:
         """Linear between the grid's points, rising outside; gradients flow to ``peak``."""

@@ -68,7 +68,6 @@ class Policy(nn.Module):
     Attributes:
         actor: features -> raw action.
         critic: features -> the expected sum of the rewards to come.
-        log_std: log of the exploration's standard deviation in training; not used in flight.
         provenance: what made the policy (configuration, seed, commit, hours), for the header.
     """
 
@@ -77,7 +76,6 @@ class Policy(nn.Module):
         self.width = width
         self.actor = Recurrent(len(FEATURES), width)
         self.critic = Recurrent(len(FEATURES), width)
-        self.log_std = nn.Parameter(torch.tensor(-1.5))
         self.provenance = provenance or {}
 
     def initial_memory(self, shape: tuple[int, ...] = ()) -> Float[Tensor, "*run width"]:

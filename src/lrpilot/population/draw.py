@@ -131,10 +131,12 @@ def draw_group(generator: torch.Generator, *, shortest: int, longest: int) -> Gr
         network = recurrent(dice.pick((16, 24, 32)), outputs)
     else:
         goal, network = "quadratic", quadratic()
-    # Slower networks get shorter runs and smaller batches: the policy learns from steps, not examples.
-    slow = family in ("cnn", "attention")
-    steps = math.exp(dice.uniform(math.log(shortest), math.log(longest if not slow else longest * 0.4)))
-    batch_size = dice.pick((4, 8, 16, 32), (0.15, 0.3, 0.4, 0.15) if not slow else (0.2, 0.5, 0.3, 0))
+    # Costly networks get shorter runs and smaller batches: the policy learns from steps, not examples.
+    size = sum(p.size for p in network.parameters)
+    cost = 0.35 if family in ("cnn", "attention") else 0.6 if family == "recurrent" or size > 6000 else 1.0
+    steps = math.exp(dice.uniform(math.log(shortest), math.log(max(longest * cost, shortest))))
+    shares = (0.1, 0.2, 0.3, 0.25, 0.15) if cost == 1 else (0.15, 0.45, 0.4, 0, 0)
+    batch_size = dice.pick((4, 8, 16, 32, 64), shares)
     return Group(network, goal, _draw_rule(dice), round(steps), batch_size)
 
 
