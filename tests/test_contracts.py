@@ -83,7 +83,7 @@ def drive(controller, model, *, begin=0, end=STEPS, scale=1.0, dtype=torch.float
     return losses
 
 
-@every_controller
+@pytest.mark.parametrize("name", ["online, paper", "online, stable", "pilot"])
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_any_optimizer_is_driven(name, kind):
     model = network()

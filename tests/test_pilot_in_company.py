@@ -91,43 +91,44 @@ def test_loss_scaling(fused):
     assert scaled["loss"][-1] < scaled["loss"][0]
 
 
-def fly_on_a_rank(rank, store, queue, together):
+def fly_on_a_rank(rank, store, queue):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    model = nn.parallel.DistributedDataParallel(network()) if together else network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    alone = [dist.new_group([r]) for r in range(2)]
-    pilot = Pilot(optimizer, STEPS, policy=Reactive(), process_group=None if together else alone[rank])
-    own = []
-    for step in range(STEPS):
-        inputs, targets = batch(step, slice(8 * rank, 8 * rank + 8))
-        loss = (model(inputs) - targets).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        pilot.step(loss)
-        own.append(loss.item())
-    decisions = [(d.step, d.loss, d.features) for d in pilot.history.decisions]
-    queue.put((rank, pilot.history["rate"].tolist(), own, decisions))
+    alone = [dist.new_group([r]) for r in range(2)][rank]
+    results = []
+    for group in (None, alone):
+        model = nn.parallel.DistributedDataParallel(network()) if group is None else network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        pilot = Pilot(optimizer, STEPS, policy=Reactive(), process_group=group)
+        for step in range(STEPS):
+            inputs, targets = batch(step, slice(8 * rank, 8 * rank + 8))
+            loss = (model(inputs) - targets).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pilot.step(loss)
+        decisions = [(d.step, d.loss, d.features) for d in pilot.history.decisions]
+        results.append((pilot.history["rate"].tolist(), pilot.history["loss"].tolist(), decisions))
+    queue.put((rank, results))
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_ranks_decide_alike(tmp_path, together):
+def test_ranks_decide_alike(tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    ranks = [
-        context.Process(target=fly_on_a_rank, args=(rank, tmp_path / "store", queue, together)) for rank in range(2)
-    ]
+    ranks = [context.Process(target=fly_on_a_rank, args=(rank, tmp_path / "store", queue)) for rank in range(2)]
     for process in ranks:
         process.start()
-    results = {rank: rest for rank, *rest in (queue.get(timeout=60) for _ in ranks)}
+    results = dict(queue.get(timeout=100) for _ in ranks)
     for process in ranks:
         process.join(30)
         assert process.exitcode == 0
-    (first_rates, first_losses, first), (second_rates, second_losses, second) = results[0], results[1]
-    assert first_losses != second_losses
-    assert (first_rates == second_rates) == together
-    assert (first == second) == together
-    if together:
-        step, loss, _ = first[0]
-        assert loss == pytest.approx((sum(first_losses[:step]) + sum(second_losses[:step])) / (2 * step))
+    (rates, losses, decisions), (own_rates, _, own_decisions) = results[0]
+    (other_rates, other_losses, other_decisions), (others_own_rates, _, others_own_decisions) = results[1]
+    assert losses != other_losses
+    assert rates == other_rates
+    assert decisions == other_decisions
+    step, loss, _ = decisions[0]
+    assert loss == pytest.approx((sum(losses[:step]) + sum(other_losses[:step])) / (2 * step))
+    # Negative control: each in a group of its own, they fly apart.
+    assert own_rates != others_own_rates
+    assert own_decisions != others_own_decisions

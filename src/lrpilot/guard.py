@@ -6,6 +6,7 @@ import copy
 import gc
 import math
 from collections.abc import Iterable
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,12 +79,12 @@ def buffers_beside(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """
     place = {parameter: i for i, parameter in enumerate(_parameters(optimizer))}
     kinds, networks = _subclasses(nn.Module), []
-    for thing in gc.get_objects():
-        # A module that is still being built has no parameters yet.
-        if type(thing) in kinds and "_modules" in vars(thing):
-            held = [place[p] for p in thing.parameters() if p in place]
-            if held:
-                networks.append((min(held), -len(held), -sum(1 for _ in thing.modules()), thing))
+    things = gc.get_objects()
+    for module in compress(things, map(kinds.__contains__, map(type, things))):
+        # One that is still being built has no parameters yet.
+        held = [place[p] for p in module.parameters() if p in place] if "_modules" in vars(module) else []
+        if held:
+            networks.append((min(held), -len(held), -sum(1 for _ in module.modules()), module))
     networks.sort(key=lambda network: network[:3])  # outermost first: the order within them is the order
     return list({id(buffer): buffer for *_, network in networks for buffer in network.buffers()}.values())
 

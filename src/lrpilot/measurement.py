@@ -200,9 +200,7 @@ def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 def _dot(left: list[Tensor | None], right: list[Tensor | None]) -> Float[Tensor, ""]:
     """The inner product over all parameters, float32 on the first one's device."""
     products = [
-        torch.dot(_flat(a), _flat(b)) if a is not b else _flat(a).square().sum()
-        for a, b in zip(left, right, strict=True)
-        if a is not None and b is not None
+        torch.dot(_flat(a), _flat(b)) for a, b in zip(left, right, strict=True) if a is not None and b is not None
     ]
     if not products:
         return torch.zeros(())
@@ -212,6 +210,8 @@ def _dot(left: list[Tensor | None], right: list[Tensor | None]) -> Float[Tensor,
 
 def _flat(tensor: Tensor) -> Float[Tensor, " number"]:
     """Dense, real, at least float32 and of one dimension."""
+    if tensor.dtype == torch.float32 and tensor.layout == torch.strided:
+        return tensor.detach().view(-1) if tensor.is_contiguous() else tensor.detach().reshape(-1)
     tensor = tensor.detach()
     if tensor.layout != torch.strided:
         tensor = tensor.to_dense()
