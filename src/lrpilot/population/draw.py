@@ -133,7 +133,7 @@ def draw_group(generator: torch.Generator, *, shortest: int, longest: int) -> Gr
         goal, network = "quadratic", quadratic()
     # Costly networks get shorter runs and smaller batches: the policy learns from steps, not examples.
     size = sum(p.size for p in network.parameters)
-    cost = 0.35 if family in ("cnn", "attention") else 0.6 if family == "recurrent" or size > 6000 else 1.0
+    cost = 0.35 if family in ("cnn", "attention") else 0.5 if family == "recurrent" or size > 4000 else 1.0
     steps = math.exp(dice.uniform(math.log(shortest), math.log(max(longest * cost, shortest))))
     shares = (0.1, 0.2, 0.3, 0.25, 0.15) if cost == 1 else (0.15, 0.45, 0.4, 0, 0)
     batch_size = dice.pick((4, 8, 16, 32, 64), shares)
