@@ -46,7 +46,7 @@ def best_schedule(
     variance: float,
     *,
     steps: int,
-    iterations: int = 300,
+    iterations: int = 200,
 ) -> Float[Tensor, " step"]:
     """The rates that minimise the expected loss after the last step, by Adam on their logs."""
     start = (1 / curvature.max()) * torch.linspace(1, 0.05, steps)
