@@ -70,14 +70,14 @@ class PretrainConfig:
     shortest: int = 120
     longest: int = 3500
     anytime: float = 0.12
-    distil_groups: int = 150
+    distil_groups: int = 110
     distil_tasks: int = 12
     distil_flown: int = 6
     distil_updates: int = 16
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
-    ppo_iterations: int = 130
+    ppo_iterations: int = 90
     ppo_groups: int = 6
     ppo_tasks: int = 10
     ppo_replicas: int = 10
@@ -87,7 +87,7 @@ class PretrainConfig:
     clip: float = 0.2
     gae: float = 0.97
     dense: float = 0.3
-    evaluate_every: float = 400.0
+    evaluate_every: float = 480.0
 
 
 def pretrain(

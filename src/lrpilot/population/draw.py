@@ -186,7 +186,7 @@ def draw_tasks(
     # Pictures half of the time: they are nearest to what users have.
     pictures = len(training_rows) - 12 if len(training_rows) > 12 else 1
     weights = torch.ones(len(training_rows))
-    weights[:pictures] = (len(training_rows) - pictures) / pictures
+    weights[:pictures] = 1.2 * (len(training_rows) - pictures) / pictures
     source = torch.multinomial(weights, count, replacement=True, generator=generator)
     available = sizes[source]
     few = (math.log(100.0) + torch.rand(count, generator=generator) * (available / 100).log()).exp()
@@ -201,7 +201,7 @@ def draw_tasks(
             - math.log(0.1 if group.rule.kind == "momentum" else 1.0)
         )
     extreme = chance(0.15)
-    noise = torch.where(chance(0.5), 0.0, uniform(0, 0.4))
+    noise = torch.where(chance(0.65), 0.0, uniform(0, 0.3))
     return Tasks(
         source=source,
         begin=(torch.rand(count, generator=generator) * available).long(),
