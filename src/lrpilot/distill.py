@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-PEAKS = 10
-SPACING = 0.42 * math.log(10)
-"""Ten peaks, 0.42 decades apart, around the usual one of the optimizer."""
+PEAKS = 12
+SPACING = 0.33 * math.log(10)
+"""Twelve peaks, 0.33 decades apart, around the usual one of the optimizer."""
 
 
 def peak_grid(usual: Float[Tensor, " task"], generator: torch.Generator) -> Float[Tensor, "task peak"]:
@@ -51,8 +51,9 @@ class Regrets:
         cls, grid: Float[Tensor, "task peak"], scores: Float[Tensor, "task peak"], replicas: int
     ) -> Regrets:
         """From the scores that the grid's peaks led to; repeated for each replica of a task."""
+        # Smoothed a little against noise; much would hide how near to the cliff the best peak lies.
         padded = F.pad(scores.unsqueeze(1), (1, 1), mode="replicate").squeeze(1)
-        smooth = 0.25 * padded[:, :-2] + 0.5 * padded[:, 1:-1] + 0.25 * padded[:, 2:]
+        smooth = 0.1 * padded[:, :-2] + 0.8 * padded[:, 1:-1] + 0.1 * padded[:, 2:]
         regret = smooth - smooth.amin(1, keepdim=True)
         best = ((-regret / 0.05).softmax(1) * grid).sum(1)
         parts = (grid[:, 0], regret / (regret + 0.25), best)

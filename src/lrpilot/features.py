@@ -58,7 +58,7 @@ FEATURES = (
     "last_step",  # the log-rate step in force since the last decision
     "above_start",  # log of rate / start rate
     "below_highest",  # log of rate / highest rate so far
-    "steps",  # log of the number of steps in the interval
+    "steps",  # log of the number of steps in the interval, of 64 at most
     "taken_back",  # 1 if the network is being taken back to its start at this very decision
 )
 """The names of the features, in the order of the observation's last dimension."""
@@ -239,7 +239,8 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
             interval.last_step,
             (interval.log_rate / 4).clamp(-3, 3),
             ((interval.log_rate - highest) / 3).clamp(-3, 0),
-            torch.full_like(mean, math.log(steps) / 4 - 0.7),
+            # Capped, so that runs longer than those learned on look like the longest of them.
+            torch.full_like(mean, math.log(min(steps, 64)) / 4 - 0.7),
             taken_back.float(),
         ],
         dim=-1,

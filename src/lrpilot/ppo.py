@@ -1,8 +1,8 @@
 """Proximal policy optimisation of the recurrent actor and critic over whole flights, as pure functions.
 
-The reward is the telescoping decrease of the log loss to the end of the run, undiscounted, and at the end the
-final score (training and held-out). Advantages are centred over the replicas of one task at the same decision:
-replicas share data, batches and initial weights, so that what is left is owed to their rates.
+The reward is the telescoping decrease of the log loss to the end of the run, undiscounted, and at the end
+the final score (training and held-out). Advantages are centred over the replicas of one task at the same
+decision: replicas share data, batches and initial weights, so that what is left is owed to their rates.
 """
 
 from __future__ import annotations

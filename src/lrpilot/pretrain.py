@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+COSTLY = 40_000.0
+"""Groups whose runs take more microseconds than this get half as many tasks."""
 LOWEST_START, HIGHEST_START = -3.7, 1.8
 """Decades from the usual peak between which runs start."""
 
@@ -66,26 +68,26 @@ class PretrainConfig:
     mnist: bool = True
     width: int = 64
     shortest: int = 120
-    longest: int = 2500
+    longest: int = 3500
     anytime: float = 0.12
-    distil_groups: int = 360
+    distil_groups: int = 110
     distil_tasks: int = 12
     distil_flown: int = 6
-    distil_updates: int = 12
+    distil_updates: int = 16
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
-    ppo_iterations: int = 130
+    ppo_iterations: int = 90
     ppo_groups: int = 6
-    ppo_tasks: int = 8
+    ppo_tasks: int = 10
     ppo_replicas: int = 10
     ppo_epochs: int = 3
-    ppo_rate: float = 2e-4
+    ppo_rate: float = 3e-4
     exploration: float = 0.08
     clip: float = 0.2
     gae: float = 0.97
     dense: float = 0.3
-    evaluate_every: float = 400.0
+    evaluate_every: float = 480.0
 
 
 def pretrain(
@@ -174,7 +176,7 @@ class Pretraining:
             event = self._distil() if self._distilled < config.distil_groups else self._improve()
             self._seconds += time.monotonic() - begin
             self._log(event)
-            if self._seconds - last > config.evaluate_every or self._distilled + self._improved == 1:
+            if self._seconds - last > config.evaluate_every or not last:
                 last = self._seconds
                 self.evaluate()
         self.evaluate()
@@ -205,6 +207,8 @@ class Pretraining:
         """A new group's flight, and the grid of peaks that the schedules, if any, try."""
         config, generator = self.config, self._generator
         group = draw_group(generator, shortest=config.shortest, longest=config.longest)
+        if group.cost > COSTLY:
+            tasks = max(tasks // 2, 1)
         drawn = draw_tasks(
             group, tasks, generator, training_rows=self._pool.training.tolist(), anytime=config.anytime
         )
@@ -217,16 +221,17 @@ class Pretraining:
         decades = LOWEST_START + (HIGHEST_START - LOWEST_START) * share
         start = drawn.usual.unsqueeze(1) + math.log(10) * decades
         script = Script(peaks.flatten(), drawn.anytime.repeat_interleave(replicas))
+        noise = noise.expand(tasks, replicas).flatten()
         flight = fly(trainings, Explorer(self.policy, noise, generator), start.flatten(), script)
         return flight, grid
 
     def _distil(self) -> dict[str, Any]:
         config, generator = self.config, self._generator
         replicas = PEAKS + config.distil_flown
-        runs = config.distil_tasks * replicas
-        noise = torch.where(torch.rand(runs, generator=generator) < 0.5, 0.0, 0.15)
+        # Half of the replicas are pushed about, so that the policy learns to come back.
+        noise = torch.where(torch.rand(1, replicas, generator=generator) < 0.5, 0.0, 0.15)
         flight, grid = self._fly(config.distil_tasks, replicas, noise, schedules=True)
-        scores = flight.scores.view(config.distil_tasks, replicas)
+        scores = flight.scores.view(-1, replicas)
         regrets = Regrets.from_scores(grid, scores[:, :PEAKS], replicas)
         self._lessons = [*self._lessons, Lesson(flight, regrets)][-config.distil_memory :]
         done = self._distilled / config.distil_groups
@@ -260,7 +265,7 @@ class Pretraining:
 
     def _improve(self) -> dict[str, Any]:
         config = self.config
-        noise = torch.tensor(config.exploration)
+        noise = torch.full((1, config.ppo_replicas), config.exploration)
         batch = []
         for _ in range(config.ppo_groups):
             flight, _ = self._fly(config.ppo_tasks, config.ppo_replicas, noise, schedules=False)

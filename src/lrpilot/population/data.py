@@ -60,8 +60,8 @@ def load_sources(seed: int, *, mnist: bool, synthetic: int = 12) -> list[Source]
 def _teacher(inputs: Tensor, outputs: int, generator: torch.Generator) -> Tensor:
     """A random two-layer network of random sharpness, its outputs brought to mean 0 and variance 1."""
     width = int(torch.randint(8, 64, (), generator=generator))
-    sharpness = 0.5 + 2.5 * torch.rand((), generator=generator)
-    standardised = (inputs - inputs.mean(0)) / (inputs.std(0) + 0.1)
+    sharpness = 0.2 + 1.3 * torch.rand((), generator=generator)
+    standardised = (inputs - inputs.mean(0)) / (inputs.std() + 0.1)
     hidden = standardised @ torch.randn(INPUTS, width, generator=generator) / INPUTS**0.5
     raw = (sharpness * hidden).tanh() @ torch.randn(width, outputs, generator=generator)
     return (raw - raw.mean(0)) / raw.std(0)
@@ -92,16 +92,20 @@ def _small_mnist(generator: torch.Generator) -> Source:
 
 
 def _synthetic(name: str, generator: torch.Generator, rows: int = 5120) -> Source:
-    """Gaussian inputs of a random spectrum in ten clusters; labels by a teacher or by the cluster."""
-    decay = 1.5 * torch.rand((), generator=generator)
-    spectrum = torch.arange(1, INPUTS + 1) ** (-decay / 2)
+    """Gaussian clusters, two to thirty, of a random spectrum and distance; from easy ones to overlapping ones.
+
+    Each cluster belongs to one of two to ten classes; a third of the sources take a teacher's labels instead.
+    """
+    uniform = torch.rand(4, generator=generator)
+    spectrum = torch.arange(1, INPUTS + 1) ** (-uniform[0])
     spectrum = spectrum / spectrum.square().mean().sqrt()
     rotation, _ = torch.linalg.qr(torch.randn(INPUTS, INPUTS, generator=generator))
-    clusters = torch.randint(CLASSES, (rows,), generator=generator)
-    distance = 1.5 * torch.rand((), generator=generator)
-    centres = distance * torch.randn(CLASSES, INPUTS, generator=generator)
+    classes = int(2 + (CLASSES - 1) * uniform[1])
+    count = classes * int(torch.randint(1, 4, (), generator=generator))
+    clusters = torch.randint(count, (rows,), generator=generator)
+    centres = (0.3 + 1.2 * uniform[2]) * torch.randn(count, INPUTS, generator=generator)
     inputs = ((torch.randn(rows, INPUTS, generator=generator) + centres[clusters]) * spectrum) @ rotation
-    labels = clusters
-    if torch.rand((), generator=generator) < 0.6:
-        labels = (2 * _teacher(inputs, CLASSES, generator)).argmax(1)
+    labels = clusters % classes
+    if uniform[3] < 1 / 3:
+        labels = _teacher(inputs, classes, generator).argmax(1)
     return Source(name, inputs / inputs.std(), labels, _teacher(inputs, TARGETS, generator), rows - 1024)

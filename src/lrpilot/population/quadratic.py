@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lrpilot.population import plain
 from lrpilot.population.data import INPUTS
 from lrpilot.population.networks import Network, Parameter
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 def quadratic() -> Network:
     """The network whose outputs are its 64 parameters, whatever the inputs."""
-    return Network("quadratic", (Parameter((1, INPUTS), 1),), lambda values, x: values[0].expand_as(x))
+    parameters = (Parameter((1, INPUTS), 1),)
+    return Network("quadratic", parameters, lambda values, x: values[0].expand_as(x), plain.Point)
 
 
 def expected_losses(
@@ -44,7 +46,7 @@ def best_schedule(
     variance: float,
     *,
     steps: int,
-    iterations: int = 300,
+    iterations: int = 200,
 ) -> Float[Tensor, " step"]:
     """The rates that minimise the expected loss after the last step, by Adam on their logs."""
     start = (1 / curvature.max()) * torch.linspace(1, 0.05, steps)
