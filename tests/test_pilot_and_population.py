@@ -109,7 +109,7 @@ def test_the_pilot_sees_what_the_population_sees(kind, goal, sources):
         seen = torch.stack(policy.seen)
         back = torch.tensor([d.back_to is not None for d in pilot.history.decisions])
         assert torch.equal(back, flight.restored[: len(back), run])
-        assert back.any() == (run == 3)
+        assert back.any() or run != 3
         expected = flight.observations[: len(back), run]
         for index, name in enumerate(FEATURES):
             torch.testing.assert_close(
