@@ -402,3 +402,12 @@ def test_between_decisions_nothing_is_read():
         loss = torch.tensor(1.0 / step).as_subclass(Unreadable)
         pilot.step(loss)
     assert [d.step for d in pilot.history.decisions] == list(due[:5])
+
+
+@pytest.mark.parametrize("lr", [1e-5, 1.0, 1e4])
+def test_the_shipped_policy_mends_any_start(lr):
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=lr), 600)
+    fly(pilot, model, 600)
+    losses = pilot.history["loss"]
+    assert losses[-20:].mean() < 0.15 * losses[0]
