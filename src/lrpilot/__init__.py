@@ -1,1 +1,20 @@
-"""lrpilot sets the learning rate while a network trains."""
+"""lrpilot sets the learning rate while a network trains.
+
+The data's way through the package, one file for each arrow::
+
+    batch -> loss -> observation s_t -> actor -> action a_t -> optimizer.step -> reward r_t -> critic -> actor
+
+    observation.py  losses -> s_t             reward.py       f_t, f_{t+1} -> r_t
+    actor.py        s_t, memory -> raw        critic.py       s_t, a_t -> Q
+    action.py       raw -> a_t                losses.py       equations 5 to 10 as pure functions
+    exploration.py  a_t -> the executed rate  replay.py       remembered transitions
+    rates.py        a_t -> optimizer          evaluation.py   f_{t+1} without a trace in the network
+    settings.py     which parts: paper, stable
+    online.py       Algorithm 1
+"""
+
+from .errors import InvalidArgument, NonFiniteLoss
+from .online import OnlineActorCritic
+from .settings import PAPER, STABLE, Setting
+
+__all__ = ["PAPER", "STABLE", "InvalidArgument", "NonFiniteLoss", "OnlineActorCritic", "Setting"]

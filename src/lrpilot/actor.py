@@ -1,0 +1,124 @@
+"""The actor: a small LSTM that reads what training shows and answers with a raw action. ``s_t, memory -> raw``."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    Memory = tuple[Float[Tensor, "layer 1 unit"], Float[Tensor, "layer 1 unit"]]
+
+Initialisation = Literal["tensorflow", "pytorch"]
+
+
+def initialise_linear(layer: nn.Linear, initialisation: Initialisation, generator: torch.Generator | None) -> None:
+    """Weights of a linear layer: uniform ±sqrt(3/fan-in) and bias 0, or PyTorch's ±1/sqrt(fan-in) for both."""
+    bound = math.sqrt((3 if initialisation == "tensorflow" else 1) / layer.in_features)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+        if initialisation == "tensorflow":
+            layer.bias.zero_()
+
+
+class Actor(nn.Module):
+    """A 2-layer LSTM of 20 units with a linear output (section 4.1 of the paper).
+
+    Args:
+        inputs: size of the observation.
+        units: LSTM units in each layer.
+        layers: LSTM layers.
+        initialisation: ``"tensorflow"``: weights uniform ±sqrt(3 / fan-in) over the concatenated [input, hidden] matrix, forget
+            bias 1, other biases 0, output weights normal with deviation ``output_scale`` and bias 0. ``"pytorch"``:
+            PyTorch's own defaults.
+        output_scale: see above; 0 lets every run begin at a raw action of exactly 0.
+        generator: draws the initial weights.
+    """
+
+    def __init__(
+        self,
+        inputs: int = 1,
+        units: int = 20,
+        layers: int = 2,
+        *,
+        initialisation: Initialisation = "tensorflow",
+        output_scale: float = 0.1,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, units, layers)
+        self.output = nn.Linear(units, 1)
+        with torch.no_grad():
+            for name, parameter in self.lstm.named_parameters():
+                if initialisation == "pytorch":
+                    bound = 1 / math.sqrt(units)
+                    parameter.uniform_(-bound, bound, generator=generator)
+                elif name.startswith("bias_hh"):
+                    # TensorFlow's cell has one bias; a second one would double its step under Adam.
+                    parameter.zero_().requires_grad_(False)
+                elif name.startswith("bias_ih"):
+                    parameter.zero_()[units : 2 * units] = 1.0  # forget gate: second of i, f, g, o
+                else:
+                    fan_in = units + (inputs if name.endswith("l0") else units)
+                    bound = math.sqrt(3 / fan_in)
+                    parameter.uniform_(-bound, bound, generator=generator)
+            if initialisation == "pytorch":
+                initialise_linear(self.output, "pytorch", generator)
+            else:
+                self.output.weight.normal_(0.0, output_scale, generator=generator)
+                self.output.bias.zero_()
+
+    def initial_memory(self) -> Memory:
+        """The memory before the first step: zeros."""
+        zeros = self.output.weight.new_zeros(self.lstm.num_layers, 1, self.lstm.hidden_size)
+        return zeros, zeros
+
+    def forward(
+        self, observations: Float[Tensor, "step s"], memory: Memory
+    ) -> tuple[Float[Tensor, ""], Memory]:
+        """The raw action after reading ``observations`` in order, beginning at ``memory``; and the memory then."""
+        outputs, memory = self.lstm(observations.unsqueeze(1), memory)
+        return self.output(outputs[-1, 0])[0], memory
+
+
+class Recollection:
+    """What the actor remembers of a run: its memory, and the last steps for truncated back-propagation.
+
+    Holds the memory after the last committed observation, and for a window of ``unroll - 1`` committed observations
+    the observations themselves and the memory before each. Mutable; saved by :meth:`state_dict`.
+
+    Args:
+        memory: the memory before the first step.
+        unroll: length of the window in steps, the observation to be judged included (the paper: 20).
+    """
+
+    def __init__(self, memory: Memory, unroll: int = 20) -> None:
+        self.memory = memory
+        self._window: deque[tuple[Tensor, Memory]] = deque(maxlen=unroll - 1)
+
+    def commit(self, observation: Float[Tensor, " s"], memory: Memory) -> None:
+        """Append an observation; ``memory`` is the one after it."""
+        self._window.append((observation, self.memory))
+        self.memory = memory
+
+    def window(self, observation: Float[Tensor, " s"]) -> tuple[Float[Tensor, "step s"], Memory]:
+        """The last committed observations followed by ``observation``, and the (detached) memory at their start."""
+        if not self._window:
+            return observation.unsqueeze(0), self.memory
+        return torch.stack([*(seen for seen, _ in self._window), observation]), self._window[0][1]
+
+    def state_dict(self) -> dict[str, object]:
+        """All tensors of the memory and the window."""
+        return {"memory": self.memory, "window": list(self._window)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self.memory = tuple(state["memory"])
+        self._window.clear()
+        self._window.extend((seen, tuple(memory)) for seen, memory in state["window"])

@@ -1,0 +1,146 @@
+"""Evaluating a loss without leaving a trace in the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+LossFunction = Callable[[Any], Tensor]
+"""``loss_fn(batch) -> loss``, a scalar that carries the graph to the parameters."""
+
+
+class Evaluator:
+    """Calls a loss function, and calls it again without disturbing running statistics.
+
+    Forward passes in training mode change buffers (BatchNorm's means, a counter). The first training pass shows which
+    modules the loss function calls; every training pass shows which of their buffers a pass changes; and those
+    are put back after each :meth:`extra` pass. No module has to be named by the user.
+
+    Args:
+        shared_masks: let an extra pass draw the same random numbers as the training pass of its step (so that dropout
+            masks are shared within a step) instead of fresh ones.
+    """
+
+    def __init__(self, *, shared_masks: bool = False) -> None:
+        self.shared_masks = shared_masks
+        self._modules: set[nn.Module] | None = None
+        self.changing: list[Tensor] = []
+        """The buffers that a training pass changes."""
+        self._random_states: tuple[Tensor, list[tuple[torch.device, Tensor]]] | None = None
+
+    def training_pass(self, loss_fn: LossFunction, batch: Any) -> Tensor:
+        """``loss_fn(batch)`` with gradients; running statistics move as they always do."""
+        if self.shared_masks:
+            self._random_states = _random_states()
+        if self._modules is None:
+            with _called_modules() as called:
+                loss = loss_fn(batch)
+            self._modules = {part for module in called for part in module.modules() if part._buffers}
+            # Which of them a pass changes is not known yet: put all back this once.
+            self.changing = self._buffers()
+            return loss
+        buffers = self._buffers()
+        before = [buffer._version for buffer in buffers]
+        loss = loss_fn(batch)
+        self.changing = [b for b, version in zip(buffers, before, strict=True) if b._version != version]
+        return loss
+
+    @torch.no_grad()
+    def extra_pass(self, loss_fn: LossFunction, batch: Any) -> Tensor:
+        """``loss_fn(batch)`` without gradients (detached); running statistics and the random stream stay as they were.
+
+        With fresh masks the random stream moves on, as it must.
+        """
+        kept = [(buffer, buffer.clone()) for buffer in self.changing]
+        after = _random_states() if self.shared_masks else None
+        if self._random_states is not None:
+            _set_random_states(self._random_states)
+        try:
+            return loss_fn(batch).detach()
+        finally:
+            for buffer, value in kept:
+                buffer.copy_(value)
+            if after is not None:
+                _set_random_states(after)
+
+    def _buffers(self) -> list[Tensor]:
+        return [b for module in self._modules or () for b in module._buffers.values() if b is not None]
+
+
+class Displacement:
+    """How the last step of an optimizer moved the parameters, and what that was worth to the next batch.
+
+    Holds one copy of the parameters from the moment before the step.
+
+    Args:
+        optimizer: whose parameters are watched.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+        self._before: list[Tensor] = []
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Remember the parameters as they are: called right before the step."""
+        if self._before:
+            for held, parameter in zip(self._before, self._parameters(), strict=True):
+                held.copy_(parameter)
+        else:
+            self._before = [parameter.detach().clone() for parameter in self._parameters()]
+
+    @torch.no_grad()
+    def decrement(self) -> Tensor:
+        """``-(w_{t+1} - w_t) . g_j``: how much the step lowered the loss whose gradients stand in ``.grad`` now.
+
+        To first order, at the step's end; no forward pass is needed for it. A scalar.
+        """
+        gains = [
+            (before - now).mul_(now.grad).sum()
+            for before, now in zip(self._before, self._parameters(), strict=True)
+            if now.grad is not None
+        ]
+        return torch.stack(gains).sum()
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self._optimizer.param_groups for p in group["params"] if p.requires_grad]
+
+    def state_dict(self) -> dict[str, object]:
+        """The remembered parameters."""
+        return {"before": self._before}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self._before = state["before"]
+
+
+@contextmanager
+def _called_modules() -> Iterator[list[nn.Module]]:
+    """The modules called within, in order (outermost ones included)."""
+    called: list[nn.Module] = []
+    handle = register_module_forward_pre_hook(lambda module, _: called.append(module))
+    try:
+        yield called
+    finally:
+        handle.remove()
+
+
+def _random_states() -> tuple[Tensor, list[tuple[torch.device, Tensor]]]:
+    """The state of the random generators of the CPU and of each accelerator in use."""
+    accelerators = []
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        device = torch.device("cuda", torch.cuda.current_device())
+        accelerators.append((device, torch.cuda.get_rng_state(device)))
+    return torch.get_rng_state(), accelerators
+
+
+def _set_random_states(states: tuple[Tensor, list[tuple[torch.device, Tensor]]]) -> None:
+    cpu, accelerators = states
+    torch.set_rng_state(cpu)
+    for device, state in accelerators:
+        torch.cuda.set_rng_state(state, device)

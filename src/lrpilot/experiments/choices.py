@@ -1,0 +1,34 @@
+"""One of a set of names, or one line that says which names there are."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, TypeVar
+
+from lrpilot.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Value = TypeVar("Value")
+
+
+def choose(argument: str, name: str, choices: Mapping[str, Value], *, also: tuple[str, ...] = ()) -> Value:
+    """What ``name`` stands for in ``choices``, upper or lower case alike (the choices are in lower case).
+
+    Args:
+        argument: what the name is given for, as the user knows it; named in the error.
+        name: the name given.
+        choices: all that is looked up here.
+        also: what else is allowed and looked up elsewhere, for the error.
+
+    Raises:
+        InvalidArgument: no such choice; lists what there is and the nearest one.
+    """
+    if name.lower() in choices:
+        return choices[name.lower()]
+    allowed = "one of " + ", ".join((*choices, *also))
+    nearest = get_close_matches(name.lower(), choices, n=1)
+    if nearest:
+        allowed += f" (did you mean {nearest[0]}?)"
+    raise InvalidArgument(argument, allowed, name)

@@ -1,0 +1,89 @@
+"""Optimizers by name: all of ``torch.optim`` that a plain training loop can drive, and TensorFlow's flavours of three."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from lrpilot.baselines.tensorflow import TFAdagrad, TFAdam, TFRMSprop
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.choices import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch.optim import Optimizer
+
+SGD_LEARNING_RATE = 0.1  # torch's own default for SGD, 1e-3, is of use to few networks
+
+# What a plain loop cannot drive, and why.
+REFUSED = {
+    "lbfgs": "its step evaluates the loss several times",
+    "sparseadam": "it takes sparse gradients alone",
+    "muon": "it takes matrices alone, no biases",
+}
+
+
+def _torch_optimizers() -> dict[str, type[Optimizer]]:
+    found = {
+        name.lower(): value
+        for name, value in vars(torch.optim).items()
+        if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
+    }
+    return {name: found[name] for name in sorted(found) if name not in {"optimizer", *REFUSED}}
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    **_torch_optimizers(),
+    "tf-adam": TFAdam,
+    "tf-adagrad": TFAdagrad,
+    "tf-rmsprop": TFRMSprop,
+}
+
+
+def default_learning_rate(name: str) -> float:
+    """The rate an optimizer starts from when none is given: 0.1 for SGD, its own default for every other."""
+    if name.lower() == "sgd":
+        return SGD_LEARNING_RATE
+    return inspect.signature(_optimizer(name)).parameters["lr"].default
+
+
+def make_optimizer(
+    name: str,
+    parameters: Iterable[torch.nn.Parameter],
+    *,
+    learning_rate: float | None = None,
+    momentum: float | None = None,
+) -> Optimizer:
+    """The optimizer of that name over ``parameters``, all else at its own defaults.
+
+    Args:
+        name: one of :data:`OPTIMIZERS`, upper or lower case alike.
+        parameters: what it updates.
+        learning_rate: a finite number above 0; None: :func:`default_learning_rate`.
+        momentum: in ``[0, 1)``, for those that have one; None: their default.
+
+    Raises:
+        InvalidArgument: no such optimizer, one that a plain loop cannot drive, or a number out of range.
+    """
+    kind = _optimizer(name)
+    rate = default_learning_rate(name) if learning_rate is None else learning_rate
+    if not (math.isfinite(rate) and rate > 0):
+        raise InvalidArgument("lr", "a finite number above 0", rate)
+    options = {}
+    if momentum is not None:
+        if "momentum" not in inspect.signature(kind).parameters:
+            raise InvalidArgument("momentum", f"left out for {name}, which has none", momentum)
+        if not 0 <= momentum < 1:
+            raise InvalidArgument("momentum", "a number in [0, 1)", momentum)
+        options["momentum"] = momentum
+    return kind(parameters, lr=rate, **options)
+
+
+def _optimizer(name: str) -> type[Optimizer]:
+    if name.lower() in REFUSED:
+        raise InvalidArgument("optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name)
+    return choose("optimizer", name, OPTIMIZERS)

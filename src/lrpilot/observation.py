@@ -1,0 +1,102 @@
+"""Observations: what training shows the actor. ``loss -> s_t``.
+
+The paper's state function chi is the average loss of the current mini-batch. The stable setting reads the same loss
+in a form that keeps its scale over a whole run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class Observation(Protocol):
+    """Turns the loss of a mini-batch into a vector. ``__call__`` is pure; ``commit`` moves running statistics."""
+
+    size: int
+
+    def __call__(self, loss: Float[Tensor, ""]) -> Float[Tensor, " s"]:
+        """The observation of ``loss`` (a finite scalar)."""
+        ...
+
+    def commit(self, loss: Float[Tensor, ""]) -> None:
+        """Take ``loss`` into the running statistics: called once a step, for the loss of the decision (line 6)."""
+        ...
+
+    def state_dict(self) -> dict[str, object]:
+        """The running statistics."""
+        ...
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what ``state_dict`` gave."""
+        ...
+
+
+class BatchLoss:
+    """The paper's observation (section 4.1): the average loss of the mini-batch, as it is. Size 1, stateless."""
+
+    size = 1
+
+    def __call__(self, loss: Float[Tensor, ""]) -> Float[Tensor, " s"]:
+        """``[f_t]``."""
+        return loss.reshape(1)
+
+    def commit(self, loss: Float[Tensor, ""]) -> None:
+        """Nothing to remember."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Empty."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Nothing to take up."""
+
+
+class RelativeLogLoss:
+    """``[log f_t - m_t, m_t - m_0]`` with ``m`` the running mean of the log loss: both near one in size, size 2.
+
+    Multiplying every loss by a constant changes nothing. Losses below ``floor`` times the first one's size (among
+    them all losses that are not positive) are read as that floor.
+
+    Args:
+        decay: of the running mean, each step.
+        floor: relative to the first loss.
+    """
+
+    size = 2
+
+    def __init__(self, decay: float = 0.99, floor: float = 1e-8) -> None:
+        self.decay = decay
+        self.floor = floor
+        self._first: Tensor | None = None
+        self._mean: Tensor | None = None
+
+    def __call__(self, loss: Float[Tensor, ""]) -> Float[Tensor, " s"]:
+        """The observation of ``loss``: zeros before the first commit."""
+        if self._first is None or self._mean is None:
+            return loss.new_zeros(2)
+        return torch.stack((self._log(loss) - self._mean, self._mean))
+
+    def commit(self, loss: Float[Tensor, ""]) -> None:
+        """Move the running mean."""
+        if self._first is None or self._mean is None:
+            self._first = loss.abs().clamp_min(torch.finfo(loss.dtype).tiny)
+            self._mean = loss.new_zeros(())
+        else:
+            self._mean = torch.lerp(self._log(loss), self._mean, self.decay)
+
+    def _log(self, loss: Tensor) -> Tensor:
+        return (loss / self._first).clamp_min(self.floor).log()
+
+    def state_dict(self) -> dict[str, object]:
+        """The first loss and the running mean."""
+        return {"first": self._first, "mean": self._mean}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self._first, self._mean = state["first"], state["mean"]

@@ -1,0 +1,130 @@
+"""The two named settings of Algorithm 1: the same algorithm with different parts passed in.
+
+Each field of :class:`Setting` that the paper leaves open carries the reading of ``docs/algorithm.md`` as its default; the
+other reading is one ``dataclasses.replace`` away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from .action import AbsoluteRate, Action, LogRate
+from .actor import Initialisation
+from .critic import ACTIVATIONS, Activation
+from .errors import InvalidArgument
+from .exploration import LogNormal, Opening
+from .observation import BatchLoss, Observation, RelativeLogLoss
+from .replay import LastTransition, Replay
+from .reward import LossDecrement, NormalisedDecrement, Reward
+
+ActorBatch = Literal["next", "draw", "same"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What Algorithm 1 is made of. Parts are given as factories: a part may hold state, and each run has its own.
+
+    Attributes:
+        observation: the state function chi; section 3.1.
+        action: what the actor's output means; section 4.1.
+        reward: equation 5, or a normalised form of it.
+        replay: which transitions the critic learns from.
+        exploration: how the executed rate departs from the actor's, or None.
+        opening: a sweep of rates before the actor takes over, or None.
+        discount: gamma, in [0, 1].
+        actor_batch: which batch is x_j: the one that the next step trains on (``"next"``, no further forward pass),
+            one of its own (``"draw"``, one further forward pass), or x_i itself (``"same"``, the paper's ablation).
+        actor_learning_rate, critic_learning_rate, betas, epsilon: of Adam; TensorFlow's defaults.
+        learn_actor: False freezes the actor (a control).
+        unroll: steps of truncated back-propagation.
+        units, layers, critic_units, critic_activation: sizes; section 4.1.
+        initialisation: of actor and critic.
+        output_scale: deviation of the actor's output weights.
+        keep_evaluations: whether the evaluations at s_i^{t+1} and s_j^{t+1} advance the actor's memory too.
+        dropout: fresh masks in each evaluation, or masks shared within a step.
+    """
+
+    observation: Callable[[], Observation] = BatchLoss
+    action: Callable[[], Action] = AbsoluteRate
+    reward: Callable[[], Reward] = LossDecrement
+    replay: Callable[[], LastTransition | Replay] = LastTransition
+    exploration: LogNormal | None = None
+    opening: Callable[[], Opening] | None = None
+    discount: float = 0.99
+    actor_batch: ActorBatch = "next"
+    actor_learning_rate: float = 1e-3
+    critic_learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    learn_actor: bool = True
+    unroll: int = 20
+    units: int = 20
+    layers: int = 2
+    critic_units: int = 10
+    critic_activation: Activation = "relu"
+    initialisation: Initialisation = "tensorflow"
+    output_scale: float = 0.1
+    keep_evaluations: bool = False
+    dropout: Literal["fresh", "shared"] = "fresh"
+
+    def __post_init__(self) -> None:
+        """Check every range; raise :class:`InvalidArgument` at the first that is left."""
+        if not 0 <= self.discount <= 1:
+            raise InvalidArgument("discount", "a number in [0, 1]", self.discount)
+        for name in ("actor_learning_rate", "critic_learning_rate", "epsilon"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InvalidArgument(name, "a finite number above 0", getattr(self, name))
+        for name in ("unroll", "units", "layers", "critic_units"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise InvalidArgument(name, "a whole number of at least 1", getattr(self, name))
+        choices: dict[str, tuple[str, ...]] = {
+            "actor_batch": ("next", "draw", "same"),
+            "critic_activation": tuple(ACTIVATIONS),
+            "initialisation": ("tensorflow", "pytorch"),
+            "dropout": ("fresh", "shared"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InvalidArgument(name, f"one of {', '.join(allowed)}", getattr(self, name))
+
+    def describe(self) -> dict[str, object]:
+        """Every field as plain numbers and names, for a run's configuration and to tell two settings apart."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _plain(part: object) -> object:
+    if isinstance(part, type):
+        return part.__name__
+    if isinstance(part, LogNormal):
+        return {"LogNormal": vars(part)}
+    return list(part) if isinstance(part, tuple) else part
+
+
+PAPER = Setting()
+"""The paper, literally."""
+
+STABLE = Setting(
+    observation=RelativeLogLoss,  # Deviation D1
+    action=LogRate,  # Deviation D2
+    reward=NormalisedDecrement,  # Deviation D3
+    exploration=LogNormal(),  # Deviation D4
+    replay=Replay,  # Deviation D5
+    discount=0.0,  # Deviation D6
+    opening=Opening,  # Deviation D7
+    output_scale=0.0,  # Deviation D2: a raw action of 0 is the rate of the centre
+    dropout="shared",  # Deviation D8
+)
+"""The cure: what Algorithm 1 needs to be sound from any start. The deviations are numbered in ``docs/algorithm.md``."""
+
+SETTINGS: dict[str, Setting] = {"paper": PAPER, "stable": STABLE}
+
+
+def resolve(setting: str | Setting) -> Setting:
+    """A setting by its name, or the setting itself."""
+    if isinstance(setting, Setting):
+        return setting
+    if setting not in SETTINGS:
+        raise InvalidArgument("setting", f"one of {', '.join(SETTINGS)} or a Setting", setting)
+    return SETTINGS[setting]

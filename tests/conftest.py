@@ -1,0 +1,26 @@
+"""What every test runs under, and the data sets that some of them need."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # the networks are small: threads only contend with the other test processes
+
+MNIST = "MNIST/raw/train-images-idx3-ubyte"
+CIFAR10_JPEG = "cifar10-jpeg.zip"
+
+
+@pytest.fixture
+def data():
+    """The folder under LRPILOT_DATA. Without MNIST and CIFAR-10 in it the test is skipped, or fails when
+    LRPILOT_REQUIRE_DATA is set."""
+    folder = Path(os.environ.get("LRPILOT_DATA", "data"))
+    missing = [name for name in (MNIST, CIFAR10_JPEG) if not (folder / name).exists()]
+    if missing:
+        reason = f"needs {' and '.join(missing)} in {folder.resolve()} (set LRPILOT_DATA)"
+        if os.environ.get("LRPILOT_REQUIRE_DATA"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
