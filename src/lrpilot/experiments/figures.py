@@ -20,7 +20,8 @@ PANEL = (4.2, 3.4)  # inches
 def learning_curves(title: str, choices: Mapping[str, Choice], *, accuracy: bool = True) -> Figure:
     """Training loss, test loss and test accuracy against mini-batches: the form of Figures 2 and 3.
 
-    Without ``accuracy`` the third panel is left out: the form of Figures 4 and 6. Lines are means over runs, bands
+    Without ``accuracy`` the third panel is left out: the form of Figures 4 and 6. Lines are means over runs,
+        bands
     reach from the least to the greatest.
 
     Args:
@@ -92,7 +93,9 @@ def sensitivity(title: str, lines: Mapping[str, Mapping[float, Sequence[float]]]
         values = sorted(by_value)
         axes.plot(values, [np.mean(by_value[value]) for value in values], color=f"C{index % 10}", label=label)
         for value in values:
-            axes.plot([value] * len(by_value[value]), by_value[value], ".", color=f"C{index % 10}", markersize=4)
+            axes.plot(
+                [value] * len(by_value[value]), by_value[value], ".", color=f"C{index % 10}", markersize=4
+            )
     axes.set(xscale="log", yscale="log", xlabel=setting, ylabel="test error, %")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=7)
@@ -119,12 +122,16 @@ def _draw(axes: Axes, label: str, series: Series) -> None:
     steps, values = series
     (line,) = axes.plot(steps, values.mean(0), label=label, linewidth=1.1)
     if len(values) > 1:
-        axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
+        axes.fill_between(
+            steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, linewidth=0
+        )
 
 
 def _upper_part(axes: Axes) -> tuple[float, float]:
     """Limits that show where methods end, not where they start: down to the worst end, and a margin."""
-    ends = [float(np.asarray(line.get_ydata())[-1]) for line in axes.lines if len(np.asarray(line.get_ydata()))]
+    ends = [
+        float(np.asarray(line.get_ydata())[-1]) for line in axes.lines if len(np.asarray(line.get_ydata()))
+    ]
     if not ends:
         return 0.0, 100.0
     low, high = min(ends), max(ends)

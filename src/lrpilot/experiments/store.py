@@ -13,8 +13,8 @@ from lrpilot.experiments.trial import Result, Trial
 class Store:
     """The results below a folder, such as ``results/quick``.
 
-    A file is named after its trial (:attr:`Trial.path`), so that the tree can be read without this class, and two
-    processes that make different trials never meet.
+    A file is named after its trial (:attr:`Trial.path`), so that the tree can be read without this class, and
+    two processes that make different trials never meet.
 
     Args:
         root: the folder; made when the first result is saved.
@@ -26,7 +26,8 @@ class Store:
     def load(self, trial: Trial) -> Result | None:
         """The result of exactly this trial; None where there is none.
 
-        A file that cannot be read, or that belongs to a trial of other length or data, counts as none: the trial is
+        A file that cannot be read, or that belongs to a trial of other length or data, counts as none: the
+            trial is
         made again and the file replaced.
         """
         try:
@@ -38,8 +39,8 @@ class Store:
     def save(self, result: Result) -> Path:
         """Write a result, replacing an earlier one of the same trial. Returns its file.
 
-        It is written beside its place and moved there when it is on the disk, so that a process killed at any moment
-        leaves the old file or the new one.
+        It is written beside its place and moved there when it is on the disk, so that a process killed at any
+        moment leaves the old file or the new one.
         """
         path = self.root / result.trial.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,9 @@ class Store:
         return path
 
     def missing(self, trials: Iterable[Trial], *, retry_failed: bool = False) -> list[Trial]:
-        """Those of the trials that have no result, in their order; with ``retry_failed`` also those that crashed."""
+        """Those of the trials that have no result, in their order; with ``retry_failed`` also those that
+        crashed.
+        """
         return [trial for trial in trials if self._is_missing(trial, retry_failed=retry_failed)]
 
     def _is_missing(self, trial: Trial, *, retry_failed: bool) -> bool:

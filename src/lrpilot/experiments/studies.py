@@ -1,17 +1,22 @@
-"""The tables that the paper's reviewers asked for: wall-clock, early stopping, sensitivity, the critic's slope."""
+"""The tables that the paper's reviewers asked for: wall-clock, early stopping, sensitivity, the critic's
+slope.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from lrpilot.experiments.tables import Summary, Table, by_method, by_setting, choose_setting
 from lrpilot.experiments.trial import Result
 
 
 def seconds_to_error(result: Result, target: float) -> float | None:
-    """Training time, evaluations left out, at the first look at the test set that found ``target`` percent or less."""
+    """Training time, evaluations left out, at the first look at the test set that found ``target`` percent or
+    less.
+    """
     looks = zip(result.evaluations["seconds"], result.evaluations["test_error"], strict=True)
     return next((seconds for seconds, error in looks if error <= target), None)
 
@@ -42,7 +47,14 @@ def wall_clock(title: str, results: Iterable[Result], labels: Mapping[str, str],
                 f"{cost / costs['sgd']:.2f}" if "sgd" in costs else "-",
             ]
         )
-    header = ["method", "setting, by validation", f"seconds to {target:g}%", "reached", "ms a step", "of SGD's"]
+    header = [
+        "method",
+        "setting, by validation",
+        f"seconds to {target:g}%",
+        "reached",
+        "ms a step",
+        "of SGD's",
+    ]
     note = (
         "Median time of training alone, on one core; what the search for the setting cost is not in it. "
         "Runs made side by side share memory and caches: take the last column as a guide."
@@ -51,7 +63,9 @@ def wall_clock(title: str, results: Iterable[Result], labels: Mapping[str, str],
 
 
 def early_stopping(title: str, results: Iterable[Result], labels: Mapping[str, str]) -> Table:
-    """Test error and loss at the end, and where the validation loss was least: does a method still need stopping?"""
+    """Test error and loss at the end, and where the validation loss was least: does a method still need
+    stopping?
+    """
     methods = by_method(results)
     rows = []
     for name in labels:
@@ -72,7 +86,9 @@ def early_stopping(title: str, results: Iterable[Result], labels: Mapping[str, s
             ]
         rows.append(row)
     header = ["method", "setting", "stopped at step", "test loss", "stopped", "test error %", "stopped"]
-    return Table(title, header, rows, "Stopped where the validation loss was least, by run; the step is the median.")
+    return Table(
+        title, header, rows, "Stopped where the validation loss was least, by run; the step is the median."
+    )
 
 
 def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str], setting: str) -> Table:
@@ -85,7 +101,14 @@ def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str]
         setting: the name of the one that is varied, such as ``lr``.
     """
     methods = by_method(results)
-    values = sorted({float(r.trial.setting[setting]) for runs in methods.values() for r in runs if setting in r.trial.setting})
+    values = sorted(
+        {
+            float(r.trial.setting[setting])
+            for runs in methods.values()
+            for r in runs
+            if setting in r.trial.setting
+        }
+    )
     rows = []
     for name in labels:
         runs = [result for result in methods.get(name, []) if setting in result.trial.setting]
@@ -96,14 +119,20 @@ def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str]
             errors = [r.final("test_error") for r in runs if float(r.trial.setting[setting]) == value]
             unfinished = sum(r.status != "finished" for r in runs if float(r.trial.setting[setting]) == value)
             cells.append(
-                "-" if not errors else Summary.of(errors).text() + (f" ({unfinished} diverged)" if unfinished else "")
+                "-"
+                if not errors
+                else Summary.of(errors).text() + (f" ({unfinished} diverged)" if unfinished else "")
             )
         rows.append([labels[name], *cells])
-    return Table(title, ["method", *(f"{setting} {value:g}" for value in values)], rows, "Test error in percent.")
+    return Table(
+        title, ["method", *(f"{setting} {value:g}" for value in values)], rows, "Test error in percent."
+    )
 
 
 def critic_slope(title: str, results: Iterable[Result], labels: Mapping[str, str]) -> Table:
-    """How dQ/da, which alone moves the actor, behaved in each run: its size, its sign, how often that changed."""
+    """How dQ/da, which alone moves the actor, behaved in each run: its size, its sign, how often that
+    changed.
+    """
     rows = []
     for name, runs in by_method(results).items():
         for setting, seeds in by_setting(runs).items():
@@ -112,7 +141,7 @@ def critic_slope(title: str, results: Iterable[Result], labels: Mapping[str, str
                 rates = [rate for rate in result.curve.get("rate", []) if math.isfinite(rate)]
                 if name not in labels or not slopes or not rates:
                     continue
-                changes = sum(a * b < 0 for a, b in zip(slopes, slopes[1:], strict=False))
+                changes = sum(a * b < 0 for a, b in pairwise(slopes))
                 rows.append(
                     [
                         labels[name],
@@ -125,7 +154,16 @@ def critic_slope(title: str, results: Iterable[Result], labels: Mapping[str, str
                         f"{result.final('test_error'):.2f}",
                     ]
                 )
-    header = ["method", "setting", "seed", "mean dQ/da", "positive %", "sign changes", "rates", "test error %"]
+    header = [
+        "method",
+        "setting",
+        "seed",
+        "mean dQ/da",
+        "positive %",
+        "sign changes",
+        "rates",
+        "test error %",
+    ]
     return Table(title, header, rows, "dQ/da and rate as means over each interval of the logged curve.")
 
 

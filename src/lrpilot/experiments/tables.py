@@ -41,7 +41,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Summary:
-    """A handful of numbers: mean, standard deviation, 95% interval of the mean (None below two numbers), count."""
+    """A handful of numbers: mean, standard deviation, 95% interval of the mean (None below two numbers),
+    count.
+    """
 
     mean: float
     spread: float
@@ -113,8 +115,8 @@ def by_method(results: Iterable[Result]) -> dict[str, list[Result]]:
 def choose_setting(results: Iterable[Result], measure: str) -> Choice:
     """The setting of one method with the least mean final ``measure``, and its runs.
 
-    Where all settings were tried with one seed and the best went on with more, they are compared by the seeds that
-    all of them have.
+    Where all settings were tried with one seed and the best went on with more, they are compared by the seeds
+    that all of them have.
 
     Args:
         results: all of one method, at least one.
@@ -145,7 +147,8 @@ def comparison(
     accuracy: bool = False,
     note: str = "",
 ) -> Table:
-    """One row a method: its runs at the setting chosen by test error, then those at the one chosen by validation.
+    """One row a method: its runs at the setting chosen by test error, then those at the one chosen by
+    validation.
 
     Args:
         title: above the table.
@@ -159,7 +162,9 @@ def comparison(
     by_test = {name: choose_setting(methods[name], "test_error") for name in labels if name in methods}
     by_validation = {name: choose_setting(methods[name], "validation_error") for name in by_test}
     test_ranks = ranks({name: statistics.fmean(choice.errors()) for name, choice in by_test.items()})
-    validation_ranks = ranks({name: statistics.fmean(choice.errors()) for name, choice in by_validation.items()})
+    validation_ranks = ranks(
+        {name: statistics.fmean(choice.errors()) for name, choice in by_validation.items()}
+    )
 
     def shown(errors: Sequence[float]) -> Summary:
         return Summary.of([100 - error for error in errors] if accuracy else errors)
@@ -189,9 +194,14 @@ def comparison(
 
 
 def paper_form(
-    title: str, tasks: Mapping[str, Iterable[Result]], labels: Mapping[str, str], paper: Mapping[str, Mapping[str, float]]
+    title: str,
+    tasks: Mapping[str, Iterable[Result]],
+    labels: Mapping[str, str],
+    paper: Mapping[str, Mapping[str, float]],
 ) -> Table:
-    """Table 3 as the paper prints it, one row a network and one column a method; the paper's number in brackets."""
+    """Table 3 as the paper prints it, one row a network and one column a method; the paper's number in
+    brackets.
+    """
     rows = []
     for task, results in tasks.items():
         methods = by_method(results)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lrpilot.baselines.peers import evaluation_weights
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.batches import Batches
 from lrpilot.experiments.tasks import evaluate, loss_of
@@ -175,10 +176,11 @@ class Training:
         self._losses.clear()
         measured: dict[str, float] = {}
         if self.failure or self.plan.evaluates(self.step):
-            measured["test_loss"], measured["test_error"] = evaluate(self.network, self.task.data.test)
-            if self.task.data.validation:
-                validation = evaluate(self.network, self.task.data.validation)
-                measured["validation_loss"], measured["validation_error"] = validation
+            with evaluation_weights(self.optimizer):
+                measured["test_loss"], measured["test_error"] = evaluate(self.network, self.task.data.test)
+                if self.task.data.validation:
+                    validation = evaluate(self.network, self.task.data.validation)
+                    measured["validation_loss"], measured["validation_error"] = validation
         return Record(
             step=self.step,
             loss=math.nan if self.failure else losses.mean().item(),

@@ -46,14 +46,22 @@ class Trial:
 
     def __post_init__(self) -> None:
         """Check that it can be run and named."""
-        for name, least in (("seed", 0), ("steps", 1), ("batch_size", 1), ("evaluations", 1), ("validation", 1)):
+        for name, least in (
+            ("seed", 0),
+            ("steps", 1),
+            ("batch_size", 1),
+            ("evaluations", 1),
+            ("validation", 1),
+        ):
             if getattr(self, name) < least:
                 raise InvalidArgument(name, f"an integer >= {least}", getattr(self, name))
 
     @property
     def path(self) -> PurePosixPath:
         """Where its result lies below the store's root: ``experiment/task/method/setting/seed-N.json``."""
-        return PurePosixPath(self.experiment, self.task, self.method, self.setting_name, f"seed-{self.seed}.json")
+        return PurePosixPath(
+            self.experiment, self.task, self.method, self.setting_name, f"seed-{self.seed}.json"
+        )
 
     @property
     def setting_name(self) -> str:
@@ -76,13 +84,14 @@ class Result:
 
     Attributes:
         trial: what was to be done.
-        status: ``finished``; ``diverged``, where a loss was not finite; or ``failed``, where the program stopped.
+        status: ``finished``; ``diverged``, where a loss was not finite; or ``failed``, where the program
+            stopped.
         reason: one line on what happened, for all but the finished.
         steps: steps made.
         seconds: wall-clock of the training, evaluations left out.
         evaluation_seconds: wall-clock of the evaluations.
-        curve: by name, columns of equal length, thinned to one value for each interval of steps: ``step`` (the
-            interval's last), ``train_loss`` and ``rate`` (means over it), and what else the method logs.
+        curve: by name, columns of equal length, thinned to one value for each interval of steps: ``step``
+            (the interval's last), ``train_loss`` and ``rate`` (means over it), and what else the method logs.
         evaluations: columns of equal length: ``step``, ``seconds``, ``test_loss``, ``test_error`` (percent),
             ``validation_loss``, ``validation_error``.
         about: where and with what it ran: commit, versions, processor, date.
@@ -124,7 +133,7 @@ class Result:
         return cls(**plain)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain dictionaries, strings and numbers, these to six digits; what is not finite becomes null."""
+        """As plain dictionaries, strings and numbers, these to six digits; not finite ones become null."""
         plain = {**asdict(self), "trial": self.trial.to_json()}
         for name in ("curve", "evaluations"):
             plain[name] = {key: [_rounded(value) for value in column] for key, column in plain[name].items()}
