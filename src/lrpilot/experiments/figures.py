@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Series = tuple["np.ndarray", "np.ndarray"]  # steps; (run, step) values
-PANEL = (4.2, 3.4)  # inches
+PANEL = (4.2, 3.6)  # inches
+LEGEND = 1.8
 
 
 def learning_curves(title: str, choices: Mapping[str, Choice], *, accuracy: bool = True) -> Figure:
@@ -30,6 +31,8 @@ def learning_curves(title: str, choices: Mapping[str, Choice], *, accuracy: bool
         accuracy: whether to draw the third panel.
     """
     figure, panels = _figure(title, 3 if accuracy else 2)
+    for axes in panels:
+        axes.set_prop_cycle(color=_colours(len(choices)))
     for label, choice in choices.items():
         finished = [result for result in choice.results if result.status == "finished"]
         if not finished:
@@ -49,7 +52,7 @@ def learning_curves(title: str, choices: Mapping[str, Choice], *, accuracy: bool
     for axes in panels:
         axes.set_xlabel("mini-batches")
         axes.grid(alpha=0.3)
-    panels[0].legend(fontsize=7)
+    _legend(figure, panels[0])
     return figure
 
 
@@ -62,13 +65,14 @@ def rates(title: str, choices: Mapping[str, Choice], *, epoch: float | None = No
         epoch: steps in an epoch: the horizontal axis is then epochs on a log scale, the form of Figure 5.
     """
     figure, (axes,) = _figure(title, 1)
+    colours = _colours(len(choices))
     for index, (label, choice) in enumerate(choices.items()):
         for run, result in enumerate(choice.results):
             steps = np.asarray(result.curve["step"], dtype=float) / (epoch or 1.0)
             axes.plot(
                 steps,
                 np.asarray(result.curve["rate"], dtype=float),
-                color=f"C{index % 10}",
+                color=colours[index],
                 linewidth=0.9,
                 label=label if run == 0 else None,
             )
@@ -76,7 +80,7 @@ def rates(title: str, choices: Mapping[str, Choice], *, epoch: float | None = No
     if epoch:
         axes.set_xscale("log")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    _legend(figure, axes)
     return figure
 
 
@@ -89,23 +93,38 @@ def sensitivity(title: str, lines: Mapping[str, Mapping[float, Sequence[float]]]
         setting: what the horizontal axis, logarithmic, is.
     """
     figure, (axes,) = _figure(title, 1)
+    colours = _colours(len(lines))
     for index, (label, by_value) in enumerate(lines.items()):
         values = sorted(by_value)
-        axes.plot(values, [np.mean(by_value[value]) for value in values], color=f"C{index % 10}", label=label)
+        axes.plot(values, [np.mean(by_value[value]) for value in values], color=colours[index], label=label)
         for value in values:
             axes.plot(
-                [value] * len(by_value[value]), by_value[value], ".", color=f"C{index % 10}", markersize=4
+                [value] * len(by_value[value]), by_value[value], ".", color=colours[index], markersize=4
             )
     axes.set(xscale="log", yscale="log", xlabel=setting, ylabel="test error, %")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=7)
+    _legend(figure, axes)
     return figure
+
+
+def _colours(count: int) -> Sequence[tuple[float, ...]]:
+    """As many colours; up to twenty can be told apart."""
+    from matplotlib import colormaps
+
+    colours = colormaps["tab10" if count <= 10 else "tab20"].colors  # type: ignore[attr-defined] - both are lists
+    return colours * (1 + count // len(colours))
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
 
 
 def _figure(title: str, panels: int) -> tuple[Figure, Sequence[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(PANEL[0] * panels + (2 if panels == 1 else 0), PANEL[1]), layout="constrained")
+    figure = Figure(
+        figsize=(PANEL[0] * panels + LEGEND + (1.5 if panels == 1 else 0), PANEL[1]), layout="constrained"
+    )
     figure.suptitle(title, fontsize=10)
     return figure, list(np.atleast_1d(figure.subplots(1, panels)))
 
