@@ -9,6 +9,7 @@ The data's way through the package, one file for each arrow::
     action.py       raw -> a_t                losses.py       equations 5 to 10 as pure functions
     exploration.py  a_t -> the executed rate  replay.py       remembered transitions
     rates.py        a_t -> optimizer          evaluation.py   f_{t+1} without a trace in the network
+    actor_critic.py the actor's decisions, both updates
     settings.py     which parts: paper, stable
     online.py       Algorithm 1
 """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .errors import InvalidArgument
 
@@ -28,8 +29,8 @@ class Action(Protocol):
         """The rate as the critic sees it."""
         ...
 
-    def centre(self, rate: float) -> None:
-        """Let a raw output of 0 mean ``rate``; done once, when the controller is attached to an optimizer."""
+    def centre(self, rate: float, *, settled: bool = False) -> None:
+        """Let a raw output of 0 mean ``rate``; ``settled`` if a sweep has found it, not the user."""
         ...
 
     def state_dict(self) -> dict[str, object]:
@@ -63,7 +64,7 @@ class AbsoluteRate:
         """``[a]``."""
         return rate.unsqueeze(-1)
 
-    def centre(self, rate: float) -> None:
+    def centre(self, rate: float, *, settled: bool = False) -> None:
         """Nothing: the actor's own initial weights say where it begins."""
 
     def state_dict(self) -> dict[str, object]:
@@ -75,23 +76,30 @@ class AbsoluteRate:
 
 
 class LogRate:
-    """The rate in log space: ``a = centre * exp(raw)``, seen by the critic as ``[z, z^2]``, ``z = log(a / centre) / unit``.
+    """The rate in log space: ``a = centre * exp(raw)``.
 
+    The critic sees it as ``[z, z^2]`` with ``z = log(a / centre) / unit``.
     The scale is absolute: the centre is set once and stays. Equal steps of the raw output are equal ratios of the
     rate, whether it is 1e-4 or 1, and the critic's quadratic can hold a best rate between two bad ones.
 
     Args:
         unit: how many e-folds of the rate the critic sees as one.
+        ceiling: once the centre is settled, the rate stays (smoothly) below this multiple of it.
     """
 
     size = 2
 
-    def __init__(self, unit: float = 2.0) -> None:
+    def __init__(self, unit: float = 2.0, ceiling: float = 4.0) -> None:
         self.unit = unit
+        self.ceiling = ceiling
         self._centre = 1.0
+        self._room = math.inf
 
     def rate(self, raw: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """``centre * exp(raw)``."""
+        """``centre * exp(raw)``, bent below the ceiling; 0 stays the centre."""
+        if math.isfinite(self._room):
+            bend = math.log(math.expm1(self._room))  # softplus(bend) = room
+            raw = self._room - functional.softplus(bend - raw)
         return self._centre * raw.exp()
 
     def describe(self, rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
@@ -99,14 +107,15 @@ class LogRate:
         z = (rate.log() - math.log(self._centre)) / self.unit
         return torch.stack((z, z.square()), dim=-1)
 
-    def centre(self, rate: float) -> None:
-        """Set the centre."""
+    def centre(self, rate: float, *, settled: bool = False) -> None:
+        """Set the centre, and the ceiling with it once it is settled."""
         self._centre = rate
+        self._room = math.log(self.ceiling) if settled else math.inf
 
     def state_dict(self) -> dict[str, object]:
         """The centre."""
-        return {"centre": self._centre}
+        return {"centre": self._centre, "room": self._room}
 
     def load_state_dict(self, state: dict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._centre = state["centre"]
+        self._centre, self._room = state["centre"], state["room"]

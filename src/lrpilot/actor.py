@@ -34,9 +34,9 @@ class Actor(nn.Module):
         inputs: size of the observation.
         units: LSTM units in each layer.
         layers: LSTM layers.
-        initialisation: ``"tensorflow"``: weights uniform ±sqrt(3 / fan-in) over the concatenated [input, hidden] matrix, forget
-            bias 1, other biases 0, output weights normal with deviation ``output_scale`` and bias 0. ``"pytorch"``:
-            PyTorch's own defaults.
+        initialisation: ``"tensorflow"``: weights uniform ±sqrt(3 / fan-in) over the concatenated [input, hidden]
+            matrix, forget bias 1, other biases 0, output weights normal with deviation ``output_scale`` and bias 0.
+            ``"pytorch"``: PyTorch's own defaults.
         output_scale: see above; 0 lets every run begin at a raw action of exactly 0.
         generator: draws the initial weights.
     """
@@ -79,9 +79,7 @@ class Actor(nn.Module):
         zeros = self.output.weight.new_zeros(self.lstm.num_layers, 1, self.lstm.hidden_size)
         return zeros, zeros
 
-    def forward(
-        self, observations: Float[Tensor, "step s"], memory: Memory
-    ) -> tuple[Float[Tensor, ""], Memory]:
+    def forward(self, observations: Float[Tensor, "step s"], memory: Memory) -> tuple[Float[Tensor, ""], Memory]:
         """The raw action after reading ``observations`` in order, beginning at ``memory``; and the memory then."""
         outputs, memory = self.lstm(observations.unsqueeze(1), memory)
         return self.output(outputs[-1, 0])[0], memory

@@ -19,7 +19,7 @@ class Evaluator:
 
     Forward passes in training mode change buffers (BatchNorm's means, a counter). The first training pass shows which
     modules the loss function calls; every training pass shows which of their buffers a pass changes; and those
-    are put back after each :meth:`extra` pass. No module has to be named by the user.
+    are put back after each :meth:`extra_pass`. No module has to be named by the user.
 
     Args:
         shared_masks: let an extra pass draw the same random numbers as the training pass of its step (so that dropout
@@ -96,9 +96,10 @@ class Displacement:
 
     @torch.no_grad()
     def decrement(self) -> Tensor:
-        """``-(w_{t+1} - w_t) . g_j``: how much the step lowered the loss whose gradients stand in ``.grad`` now.
+        """``-(w_{t+1} - w_t) . g``: how much the step lowers the loss whose gradients are in ``.grad``, to first order.
 
-        To first order, at the step's end; no forward pass is needed for it. A scalar.
+        Right after the step these are the gradients of its own batch at its start; after the next backward pass those
+        of the next batch at its end. A scalar; no forward pass is needed for it.
         """
         gains = [
             (before - now).mul_(now.grad).sum()

@@ -23,7 +23,7 @@ class LogNormal:
         time: in steps.
     """
 
-    def __init__(self, start: float = 0.3, end: float = 0.1, time: float = 1000.0) -> None:
+    def __init__(self, start: float = 0.2, end: float = 0.1, time: float = 1000.0) -> None:
         if not start >= end >= 0:
             raise InvalidArgument("start", f"at least the end of {end}", start)
         self.start, self.end, self.time = start, end, time
@@ -39,23 +39,23 @@ class Opening:
     """The first steps of a run: a sweep of rates from low to high, so that the critic has seen them all.
 
     Begins at the optimizer's own rate. While a step makes its own batch worse, the network is taken back and the
-    rate cut tenfold; from there the rate climbs until ``patience`` steps in a row have made their own batch worse. The
-    rate halfway there, where a step gains most on a quadratic, is where the actor begins. The copy of the
-    network is freed at the end.
+    rate cut tenfold; from there the rate climbs until the last ``patience`` steps have, taken together, gone too far
+    for the batches that came after them: the first-order decrement of their losses is negative. There the actor takes
+    over. The copy of the network is freed.
 
     Args:
         growth: factor of the rate each step.
         cut: divisor of a rate that destroys.
-        patience: steps in a row that must lose before the sweep ends.
+        patience: steps that must lose together.
         limit: at most so many steps.
     """
 
-    def __init__(self, growth: float = 1.2, cut: float = 10.0, patience: int = 2, limit: int = 200) -> None:
+    def __init__(self, growth: float = 1.2, cut: float = 10.0, patience: int = 3, limit: int = 200) -> None:
         self.growth, self.cut, self.patience, self.limit = growth, cut, patience, limit
         self.rate = math.nan
         self.done = False
         self._steps = 0
-        self._lost = 0
+        self._recent: list[float] = []
         self._climbing = False
         self._snapshot: Snapshot | None = None
         self._saved: dict | None = None
@@ -70,28 +70,30 @@ class Opening:
         else:
             self._snapshot.load_state_dict(self._saved)
 
-    def judge(self, before: float, after: float) -> bool:
-        """Learn how the step at :attr:`rate` changed the loss of its own batch, and set the next rate.
-
-        Returns:
-            Whether the network was taken back.
-        """
-        lost = not after <= before  # NaN is a loss too
-        restored = self._snapshot is not None and lost and (not self._climbing or not math.isfinite(after))
-        if restored and self._snapshot is not None:
-            self._snapshot.restore()
+    def survived(self, before: float, after: float) -> bool:
+        """Judge the step at :attr:`rate` by the loss of its own batch; False if the network was taken back."""
         self._steps += 1
-        self._lost = self._lost + 1 if lost else 0
-        if lost and not self._climbing:
-            self.rate /= self.cut
-        elif self._lost >= self.patience or not math.isfinite(after):
-            self._finish(self.rate / (2 * self.growth))
-        else:
+        better = after <= before  # False for NaN
+        if better or (self._climbing and math.isfinite(after)):
             self._climbing = True
-            self.rate *= self.growth
-        if self._steps >= self.limit and not self.done:
+            return True
+        if self._snapshot is not None:
+            self._snapshot.restore()
+        if self._climbing:
+            self._finish(self.rate / self.growth**self.patience)
+        else:
+            self.rate /= self.cut
+        return False
+
+    def climb(self, elsewhere: float) -> None:
+        """Set the next rate, now that the step's first-order decrement of the next batch's loss is known."""
+        self._recent = [*self._recent, elsewhere][-self.patience :]
+        if len(self._recent) == self.patience and not sum(self._recent) >= 0:
+            self._finish(self.rate / self.growth ** (self.patience // 2))
+        elif self._steps >= self.limit:
             self._finish(self.rate)
-        return restored
+        else:
+            self.rate *= self.growth
 
     def _finish(self, rate: float) -> None:
         self.rate = rate
@@ -104,7 +106,7 @@ class Opening:
             "rate": self.rate,
             "done": self.done,
             "steps": self._steps,
-            "lost": self._lost,
+            "recent": self._recent,
             "climbing": self._climbing,
             "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
         }
@@ -112,5 +114,5 @@ class Opening:
     def load_state_dict(self, state: dict) -> None:
         """Take up what :meth:`state_dict` gave; the copy itself at the next :meth:`attach`."""
         self.rate, self.done = state["rate"], state["done"]
-        self._steps, self._lost, self._climbing = state["steps"], state["lost"], state["climbing"]
+        self._steps, self._recent, self._climbing = state["steps"], state["recent"], state["climbing"]
         self._snapshot, self._saved = None, state["snapshot"]

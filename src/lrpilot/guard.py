@@ -47,7 +47,10 @@ class Snapshot:
 
     def state_dict(self) -> dict[str, object]:
         """The copied tensors, in the optimizer's order."""
-        return {"values": [value for _, value in self._values], "states": [saved for _, saved in self._states]}
+        return {
+            "values": [value for _, value in self._values],
+            "states": [saved for _, saved in self._states],
+        }
 
     def load_state_dict(self, state: dict) -> None:
         """Take up what :meth:`state_dict` gave, for the same optimizer and buffers."""

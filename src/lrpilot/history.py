@@ -53,7 +53,10 @@ class History:
 
         figure = Figure(figsize=(8, 6), layout="constrained")
         upper, lower = figure.subplots(2, sharex=True)
-        for axes, name, label in ((upper, "loss", "loss of the mini-batch"), (lower, "rate", "learning rate")):
+        for axes, name, label in (
+            (upper, "loss", "loss of the mini-batch"),
+            (lower, "rate", "learning rate"),
+        ):
             axes.plot(self[name].double().cpu().tolist(), linewidth=0.8)
             axes.set(ylabel=label, yscale="log")
             axes.grid(alpha=0.3)
@@ -64,8 +67,8 @@ class History:
         """The learned schedule as a plain scheduler: step for step the executed rates, then the last one.
 
         Args:
-            optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the recorded
-                first rate at once; ratios between groups are kept.
+            optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the
+                recorded first rate at once; ratios between groups are kept.
         """
         rates = self["rate"].double().cpu().tolist()
         if not rates:

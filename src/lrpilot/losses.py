@@ -45,6 +45,14 @@ def critic_loss(y_t: Tensor, q_t: Tensor) -> Tensor:
     return 0.5 * td_error(y_t, q_t).square().mean()
 
 
+def slope_loss(measured: Tensor, dq_dz: Tensor) -> Tensor:
+    """``1/2 (dr/dz - dQ/dz)^2``, averaged over transitions (a scalar): the critic's slope against a measured one.
+
+    Not in the paper; see deviation D4 in ``docs/algorithm.md``.
+    """
+    return 0.5 * (measured - dq_dz).square().mean()
+
+
 def actor_loss(a: Tensor, dq_da: Tensor) -> Tensor:
     """Equation 9 as a loss: ``-a dQ/da`` with ``dQ/da`` held fixed, summed (a scalar).
 

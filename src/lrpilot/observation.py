@@ -80,7 +80,7 @@ class RelativeLogLoss:
         """The observation of ``loss``: zeros before the first commit."""
         if self._first is None or self._mean is None:
             return loss.new_zeros(2)
-        return torch.stack((self._log(loss) - self._mean, self._mean))
+        return torch.stack((self._log(loss / self._first) - self._mean, self._mean))
 
     def commit(self, loss: Float[Tensor, ""]) -> None:
         """Move the running mean."""
@@ -88,10 +88,10 @@ class RelativeLogLoss:
             self._first = loss.abs().clamp_min(torch.finfo(loss.dtype).tiny)
             self._mean = loss.new_zeros(())
         else:
-            self._mean = torch.lerp(self._log(loss), self._mean, self.decay)
+            self._mean = torch.lerp(self._log(loss / self._first), self._mean, self.decay)
 
-    def _log(self, loss: Tensor) -> Tensor:
-        return (loss / self._first).clamp_min(self.floor).log()
+    def _log(self, relative: Tensor) -> Tensor:
+        return relative.clamp_min(self.floor).log()
 
     def state_dict(self) -> dict[str, object]:
         """The first loss and the running mean."""

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 class Transition(NamedTuple):
-    """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch of them; all detached."""
+    """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch, and the slope of the reward if measured; all detached."""
 
     observation: Float[Tensor, "*batch s"]
     rate: Float[Tensor, "*batch"]
     reward: Float[Tensor, "*batch"]
     next_observation: Float[Tensor, "*batch s"]
     next_rate: Float[Tensor, "*batch"]
+    slope: Float[Tensor, "*batch"] | None
 
 
 class LastTransition:
@@ -28,7 +29,7 @@ class LastTransition:
 
     def learn_from(self, transition: Transition, generator: torch.Generator) -> Transition:
         """The transition itself, as a batch of one."""
-        return Transition(*(part.unsqueeze(0) for part in transition))
+        return Transition._make(None if part is None else part.unsqueeze(0) for part in transition)
 
     def state_dict(self) -> dict[str, object]:
         """Empty."""
@@ -56,18 +57,18 @@ class Replay:
 
     def learn_from(self, transition: Transition, generator: torch.Generator) -> Transition:
         """Store ``transition`` and draw a batch; one row of memory holds one transition."""
-        widths = [part.numel() for part in transition]
+        parts = [part for part in transition if part is not None]
+        widths = [part.numel() for part in parts]
         if self._rows is None:
             self._rows = transition.rate.new_zeros(self.capacity, sum(widths))
         newest = self._count % self.capacity
-        self._rows[newest] = torch.cat([part.reshape(-1) for part in transition])
+        self._rows[newest] = torch.cat([part.reshape(-1) for part in parts])
         self._count += 1
         drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator)
         drawn[0] = newest
-        parts = self._rows[drawn.to(self._rows.device)].split(widths, dim=-1)
-        return Transition(
-            *(rows if part.ndim else rows.squeeze(-1) for rows, part in zip(parts, transition, strict=True))
-        )
+        columns = self._rows[drawn.to(self._rows.device)].split(widths, dim=-1)
+        batches = [column if part.ndim else column.squeeze(-1) for column, part in zip(columns, parts, strict=True)]
+        return Transition._make([*batches, *[None] * (len(transition) - len(batches))])
 
     def state_dict(self) -> dict[str, object]:
         """The rows and how many transitions were ever stored."""

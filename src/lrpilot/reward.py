@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from . import losses
+from .errors import InvalidArgument
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+class Evidence(NamedTuple):
+    """What a step showed. All scalars, detached."""
+
+    before: Float[Tensor, ""]
+    """f_t: the loss of x_i before the step."""
+    after: Float[Tensor, ""]
+    """f_{t+1}: the loss of x_i after it."""
+    promised: Float[Tensor, ""] | None = None
+    """The first-order decrement of the loss of x_i at the step's start, ``-(w_{t+1} - w_t) . g_i``, if measured."""
+    elsewhere: Float[Tensor, ""] | None = None
+    """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured."""
+
+
 class Reward(Protocol):
-    """Turns the losses of one batch before and after a step into a reward."""
+    """Turns the evidence of a step into a reward, and perhaps into the reward's slope."""
 
-    counts_other_batch: bool
-    """Whether ``elsewhere`` is asked for."""
+    measures_slope: bool
+    """Whether ``promised`` and ``elsewhere`` are asked for, and a slope is answered."""
 
-    def __call__(
-        self, before: Float[Tensor, ""], after: Float[Tensor, ""], elsewhere: Float[Tensor, ""] | None
-    ) -> Float[Tensor, ""]:
-        """The reward as it is remembered; moves running statistics. Called once a step.
-
-        Args:
-            before: f_t on x_i.
-            after: f_{t+1} on x_i.
-            elsewhere: the decrement of the loss of x_j, to first order.
-        """
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, ""] | None]:
+        """Reward and slope ``a dr/da`` as they are remembered; moves running statistics. Called once a step."""
         ...
 
     def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Remembered rewards as the critic sees them now."""
+        """Remembered rewards or slopes as the critic sees them now."""
         ...
 
     def state_dict(self) -> dict[str, object]:
@@ -47,11 +53,11 @@ class Reward(Protocol):
 class LossDecrement:
     """The paper's reward, equation 5, as it is. Stateless."""
 
-    counts_other_batch = False
+    measures_slope = False
 
-    def __call__(self, before: Tensor, after: Tensor, elsewhere: Tensor | None) -> Tensor:
-        """``f_t - f_{t+1}``."""
-        return losses.reward(before, after)
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], None]:
+        """``f_t - f_{t+1}``, and no slope."""
+        return losses.reward(evidence.before, evidence.after), None
 
     def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """The rewards themselves."""
@@ -65,44 +71,58 @@ class LossDecrement:
         """Nothing to take up."""
 
 
-class NormalisedDecrement:
-    """Equation 5 relative to the running loss, and scaled by its own running size: near one throughout a run.
+class TransferredDecrement:
+    """The decrement of the *next* batch's loss, and a little of equation 5, relative to the loss and to its own size.
 
-    The decrement of the very batch just trained on is largest when every step undoes the one before it; the
-    decrement of another batch falls for ever smaller rates. Their mean does neither.
+    Equation 5 asks how much a step lowered the loss of the very batch it was made from. That is largest where each step
+    undoes the one before. What a step did to a batch it has not seen is free to first order, as
+    ``N = -(w_{t+1} - w_t) . g_j`` with the gradient that the next step computes anyway; and N is also the slope
+    ``a df_j/da`` at the step's end, without the noise of a trial with another rate. But the rate that gains most on
+    the next batch is smaller than the one that gains most in the long run, hence the little: ::
+
+        reward r         = (N + own_batch D) / mean |f|          D = f_t - f_{t+1} on x_i
+        slope  a dr/da   = (N + own_batch (2 D - P)) / mean |f|  P = -(w_{t+1} - w_t) . g_i, D being quadratic in a
 
     Args:
-        other_batch: weight of the other batch's decrement, in [0, 1].
-        decay: of both running means, each step.
+        own_batch: weight of equation 5. At rest both terms shrink alike with the batch size, so that the weight
+            need not follow it.
+        decay: of the running means, each step.
         bound: scaled rewards are clipped to plus and minus this, so that one explosion does not drown the rest.
     """
 
-    def __init__(self, other_batch: float = 0.5, decay: float = 0.99, bound: float = 5.0) -> None:
-        self.other_batch = other_batch
-        self.counts_other_batch = other_batch > 0
+    measures_slope = True
+
+    def __init__(self, own_batch: float = 0.015, decay: float = 0.99, bound: float = 5.0) -> None:
+        if not 0 <= own_batch <= 1:
+            raise InvalidArgument("own_batch", "a number in [0, 1]", own_batch)
+        self.own_batch = own_batch
         self.decay = decay
         self.bound = bound
         self._loss: Tensor | None = None
         self._square: Tensor | None = None
 
-    def __call__(self, before: Tensor, after: Tensor, elsewhere: Tensor | None) -> Tensor:
-        """``(f_t - f_{t+1}) / mean |f|``, over both batches."""
-        size = before.abs()
-        self._loss = size if self._loss is None else torch.lerp(size, self._loss, self.decay)
-        decrement = losses.reward(before, after)
-        if elsewhere is not None:
-            decrement = torch.lerp(decrement, elsewhere, self.other_batch)
-        reward = decrement / self._loss.clamp_min(torch.finfo(size.dtype).tiny)
-        square = reward.square()
-        self._square = square if self._square is None else torch.lerp(square, self._square, self.decay)
-        return reward
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Reward and slope relative to the running loss."""
+        before, after, promised, elsewhere = evidence
+        if promised is None or elsewhere is None:
+            raise InvalidArgument("evidence", "complete with promised and elsewhere", "None")
+        self._loss = self._mean(self._loss, before.abs())
+        size = self._loss.clamp_min(torch.finfo(before.dtype).tiny)
+        own = losses.reward(before, after)
+        reward = (elsewhere + self.own_batch * own) / size
+        slope = (elsewhere + self.own_batch * (2 * own - promised)) / size
+        self._square = self._mean(self._square, reward.square())
+        return reward, slope
 
     def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Divided by the root of the running mean square as it is now, clipped."""
+        """Divided by the root of the running mean square reward as it is now, clipped."""
         if self._square is None:
             return rewards
         size = self._square.sqrt().clamp_min(torch.finfo(rewards.dtype).tiny)
         return (rewards / size).clamp(-self.bound, self.bound)
+
+    def _mean(self, mean: Tensor | None, value: Tensor) -> Tensor:
+        return value if mean is None else torch.lerp(value, mean, self.decay)
 
     def state_dict(self) -> dict[str, object]:
         """The two running means."""

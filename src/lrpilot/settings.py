@@ -1,13 +1,14 @@
 """The two named settings of Algorithm 1: the same algorithm with different parts passed in.
 
-Each field of :class:`Setting` that the paper leaves open carries the reading of ``docs/algorithm.md`` as its default; the
-other reading is one ``dataclasses.replace`` away.
+Each field of :class:`Setting` that the paper leaves open carries the reading of ``docs/algorithm.md`` as its default;
+the other reading is one ``dataclasses.replace`` away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Literal
 
 from .action import AbsoluteRate, Action, LogRate
@@ -17,7 +18,7 @@ from .errors import InvalidArgument
 from .exploration import LogNormal, Opening
 from .observation import BatchLoss, Observation, RelativeLogLoss
 from .replay import LastTransition, Replay
-from .reward import LossDecrement, NormalisedDecrement, Reward
+from .reward import LossDecrement, Reward, TransferredDecrement
 
 ActorBatch = Literal["next", "draw", "same"]
 
@@ -97,6 +98,8 @@ class Setting:
 def _plain(part: object) -> object:
     if isinstance(part, type):
         return part.__name__
+    if isinstance(part, partial):
+        return {_plain(part.func): [*part.args, dict(part.keywords)]}
     if isinstance(part, LogNormal):
         return {"LogNormal": vars(part)}
     return list(part) if isinstance(part, tuple) else part
@@ -108,13 +111,13 @@ PAPER = Setting()
 STABLE = Setting(
     observation=RelativeLogLoss,  # Deviation D1
     action=LogRate,  # Deviation D2
-    reward=NormalisedDecrement,  # Deviation D3
-    exploration=LogNormal(),  # Deviation D4
-    replay=Replay,  # Deviation D5
-    discount=0.0,  # Deviation D6
-    opening=Opening,  # Deviation D7
     output_scale=0.0,  # Deviation D2: a raw action of 0 is the rate of the centre
-    dropout="shared",  # Deviation D8
+    reward=TransferredDecrement,  # Deviations D3 and D4: another batch's decrement; its slope
+    discount=0.0,  # Deviation D5
+    replay=Replay,  # Deviation D6
+    exploration=LogNormal(),  # Deviation D7
+    opening=Opening,  # Deviation D8
+    dropout="shared",  # Deviation D9
 )
 """The cure: what Algorithm 1 needs to be sound from any start. The deviations are numbered in ``docs/algorithm.md``."""
 

@@ -59,13 +59,13 @@ class FixedRate:
         """Nothing to take up."""
 
 
-def _none(optimizer: Optimizer, *, setting: str, generator: torch.Generator) -> Controller:
+def _none(optimizer: Optimizer, generator: torch.Generator, *, setting: str) -> Controller:
     return FixedRate(optimizer)
 
 
-def _online(optimizer: Optimizer, *, setting: str, generator: torch.Generator) -> Controller:
+def _online(optimizer: Optimizer, generator: torch.Generator, *, setting: str) -> Controller:
     return OnlineActorCritic(optimizer, setting, generator=generator)
 
 
 CONTROLLERS: dict[str, Callable[..., Controller]] = {"online": _online, "none": _none}
-"""Each takes the optimizer, and by keyword the ``setting`` of an actor-critic and the ``generator`` it draws from."""
+"""Each takes the optimizer, the generator to draw from, and the ``setting`` of an actor-critic."""

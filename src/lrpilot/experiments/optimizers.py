@@ -1,4 +1,4 @@
-"""Optimizers by name: all of ``torch.optim`` that a plain training loop can drive, and TensorFlow's flavours of three."""
+"""Optimizers by name: those of ``torch.optim`` that a plain loop can drive, and TensorFlow's flavours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch.optim import Optimizer
 
-SGD_LEARNING_RATE = 0.1  # torch's own default for SGD, 1e-3, is of use to few networks
+# torch's own default for SGD, 1e-3, is of use to few networks; TensorFlow's two have none: torch's are taken.
+LEARNING_RATES = {"sgd": 0.1, "tf-adagrad": 0.01, "tf-rmsprop": 0.01}
 
 # What a plain loop cannot drive, and why.
 REFUSED = {
@@ -36,7 +37,7 @@ def _torch_optimizers() -> dict[str, type[Optimizer]]:
     return {name: found[name] for name in sorted(found) if name not in {"optimizer", *REFUSED}}
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     **_torch_optimizers(),
     "tf-adam": TFAdam,
     "tf-adagrad": TFAdagrad,
@@ -45,10 +46,9 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def default_learning_rate(name: str) -> float:
-    """The rate an optimizer starts from when none is given: 0.1 for SGD, its own default for every other."""
-    if name.lower() == "sgd":
-        return SGD_LEARNING_RATE
-    return inspect.signature(_optimizer(name)).parameters["lr"].default
+    """The rate an optimizer starts from when none is given: its own default, save for those in LEARNING_RATES."""
+    own = inspect.signature(_optimizer(name)).parameters["lr"].default
+    return LEARNING_RATES.get(name.lower(), own)
 
 
 def make_optimizer(
@@ -73,17 +73,19 @@ def make_optimizer(
     rate = default_learning_rate(name) if learning_rate is None else learning_rate
     if not (math.isfinite(rate) and rate > 0):
         raise InvalidArgument("lr", "a finite number above 0", rate)
-    options = {}
+    options: dict[str, float] = {"lr": rate}
     if momentum is not None:
         if "momentum" not in inspect.signature(kind).parameters:
             raise InvalidArgument("momentum", f"left out for {name}, which has none", momentum)
         if not 0 <= momentum < 1:
             raise InvalidArgument("momentum", "a number in [0, 1)", momentum)
         options["momentum"] = momentum
-    return kind(parameters, lr=rate, **options)
+    return kind(parameters, **options)
 
 
-def _optimizer(name: str) -> type[Optimizer]:
+def _optimizer(name: str) -> Callable[..., Optimizer]:
     if name.lower() in REFUSED:
-        raise InvalidArgument("optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name)
+        raise InvalidArgument(
+            "optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name
+        )
     return choose("optimizer", name, OPTIMIZERS)

@@ -108,11 +108,9 @@ def load_task(
         InvalidArgument: no such task, or a split that leaves nothing.
         DataError: data that is not there or cannot be read.
     """
+    check_task(name)
     kind, _, path = name.partition(":")
-    if kind == IMAGE_FOLDER:
-        recipe = _image_folder_recipe(path)
-    else:
-        recipe = choose("task", name, TASKS, also=(f"{IMAGE_FOLDER}:PATH",))
+    recipe = _image_folder_recipe(path) if kind == IMAGE_FOLDER else TASKS[name.lower()]
     data = recipe.load(data_sets.data_folder(folder))
     if validation:
         data = data.hold_out(validation)
@@ -127,11 +125,16 @@ def load_task(
     )
 
 
+def check_task(name: str) -> None:
+    """Refuse what is no task, before any data is read; raises :class:`InvalidArgument`."""
+    kind, _, path = name.partition(":")
+    if kind != IMAGE_FOLDER:
+        choose("task", name, TASKS, also=(f"{IMAGE_FOLDER}:PATH",))
+    elif not path:
+        raise InvalidArgument("task", f"{IMAGE_FOLDER}:PATH, the path of a folder or a zip", name)
+
+
 def _image_folder_recipe(path: str) -> _Recipe:
-    if not path:
-        raise InvalidArgument(
-            "task", f"{IMAGE_FOLDER}:PATH, the path of a folder or a zip", f"{IMAGE_FOLDER}:"
-        )
     pictures = read_image_folder(path, Path(path).stem)
     network = partial(networks.cifar10_cnn, classes=pictures.classes, size=pictures.train.inputs.shape[-1])
     return _Recipe(lambda _: pictures, _centred, network, 50, 10_000)

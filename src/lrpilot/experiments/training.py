@@ -1,9 +1,9 @@
 """The training loop: a task, an optimizer, a controller; records come out, nothing is printed or written.
 
-    training = Training(load_task("m1"), Plan(steps=7200, batch_size=50, evaluate_every=720),
-                        make_optimizer=..., make_controller=...)
-    for record in training.run():
-        print(record.step, record.loss, record.test_error)
+training = Training(load_task("m1"), Plan(steps=7200, batch_size=50, evaluate_every=720),
+                    make_optimizer=..., make_controller=...)
+for record in training.run():
+    print(record.step, record.loss, record.test_error)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Plan:
         batch_size: examples a step.
         evaluate_every: steps between evaluations on the test set; the last step is always evaluated.
         log_every: steps between records of loss and rate; 0: about 200 in the run.
-        seed: of everything random in the run: initial weights, order of the examples, dropout, the controller.
+        seed: of everything random in the run: weights, order of the examples, dropout, the controller.
     """
 
     steps: int
@@ -51,7 +51,13 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch_size", 1), ("evaluate_every", 1), ("log_every", 0), ("seed", 0)):
+        for name, least in (
+            ("steps", 1),
+            ("batch_size", 1),
+            ("evaluate_every", 1),
+            ("log_every", 0),
+            ("seed", 0),
+        ):
             if getattr(self, name) < least:
                 raise InvalidArgument(name, f"a whole number of at least {least}", getattr(self, name))
 
@@ -71,7 +77,7 @@ class Record:
 
     Attributes:
         step: updates made so far.
-        loss: mean training loss of the steps since the record before; not finite in the last record of a diverged run.
+        loss: mean training loss of the steps since the record before; NaN in the last one of a diverged run.
         learning_rate: of the last step.
         seconds: spent training so far, evaluations not counted.
         test_loss: mean cross entropy on the test set, where it was evaluated.
@@ -142,8 +148,8 @@ class Training:
     def run(self) -> Iterator[Record]:
         """Train, and yield a record every ``log_every`` steps and after each evaluation, up to the last step.
 
-        A run that diverges yields a last record that says so and sets :attr:`failure`. Whenever a record is out, and after
-        the end, :meth:`state_dict` may be taken.
+        A run that diverges yields a last record that says so and sets :attr:`failure`. Whenever a record is
+        out, and after the end, :meth:`state_dict` may be taken.
         """
         torch.set_rng_state(self._random_state)
         while self.step < self.plan.steps and not self.failure and not self.stop_requested:

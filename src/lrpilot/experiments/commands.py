@@ -1,0 +1,149 @@
+"""The subcommands of ``lrpilot``: they parse, call and print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lrpilot.experiments.single_run import Outcome
+
+app = typer.Typer(
+    help="Sets the learning rate while a network trains.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+STOPPED = 130  # the exit code of a command that Ctrl-C ended
+
+
+@app.callback()
+def _options() -> None:
+    """Sets the learning rate while a network trains."""
+
+
+@app.command()
+def train(
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="digits, m0, m1, m2, mnist-cnn, fashion-cnn, cifar10-cnn, "
+            "or image-folder:PATH for your own pictures."
+        ),
+    ] = "digits",
+    controller: Annotated[
+        str | None, typer.Option(help="What drives the rate: online (default), or none for a fixed rate.")
+    ] = None,
+    setting: Annotated[
+        str | None,
+        typer.Option(help="Of the online actor-critic: stable (default), or paper, the literal one."),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="Any of torch.optim by name, tf-adam, tf-adagrad, tf-rmsprop; default sgd."),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate to start from; default 0.1 for sgd, else the optimizer's."),
+    ] = None,
+    momentum: Annotated[float | None, typer.Option(help="For optimizers that have one.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the network; default the task's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step; default the task's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random; default 0.")] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations; default a twentieth of the run.")
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between checkpoints; default as --evaluate-every.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; default a fresh one under runs/.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a network on TASK while its learning rate is learned."""
+    from lrpilot.experiments import single_run
+    from lrpilot.experiments.configuration import Choices
+    from lrpilot.experiments.progress import display_for
+
+    console = Console()
+    choices = Choices(
+        task=task,
+        controller=controller and controller.lower(),
+        setting=setting,
+        optimizer=optimizer and optimizer.lower(),
+        lr=lr,
+        momentum=momentum,
+        steps=steps,
+        batch_size=batch_size,
+        evaluate_every=evaluate_every,
+        seed=seed,
+    )
+    with display_for(console) as display:
+        outcome = single_run.train(
+            choices, display=display, folder=data, out=out, resume=resume, checkpoint_every=checkpoint_every
+        )
+    _print_outcome(console, outcome)
+    if outcome.failure:
+        raise outcome.failure
+    if not outcome.finished:
+        _say(console, f"Stopped. Go on with: {outcome.resume_command(data)}")
+        raise typer.Exit(STOPPED)
+
+
+def _print_outcome(console: Console, outcome: Outcome) -> None:
+    configuration = outcome.configuration
+    evaluated = [record for record in outcome.records if record.get("test_error") is not None]
+    if evaluated and not outcome.failure:
+        last, best = evaluated[-1], min(evaluated, key=lambda record: record["test_error"])
+        _say(
+            console,
+            f"{configuration.data}: test error {last['test_error']:.2f} % after {last['step']} steps "
+            f"and {last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}); "
+            f"learning rate from {configuration.lr:g} to {last['learning_rate']:.3g}.",
+        )
+    _say(
+        console,
+        f"Curves in {outcome.curves}, everything else beside it (tensorboard --logdir {outcome.path}).",
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("runs/demo.png"),
+) -> None:
+    """Handwritten digits: a rate learned from a poor start, beside fixed ones. Takes seconds."""
+    from lrpilot.experiments.demo import POOR_START, STEPS, run_demo
+
+    console = Console()
+    _say(console, f"Training one small network six times, {STEPS} steps each: once from a learning rate of")
+    _say(console, f"{POOR_START:g}, far too low, with the rate learned as it goes; then at five fixed rates.")
+    with console.status("training"):
+        rows = run_demo(out, show=lambda row: _say(console, f"  {row.label}: {row.error:.1f} %"))
+    table = Table(title="Handwritten digits, held-out error")
+    for heading in ("learning rate", "at the start", "at the end", "test error", "seconds"):
+        table.add_column(heading, justify="left" if heading == "learning rate" else "right")
+    best = min(row.error for row in rows)
+    for row in rows:
+        last = row.records[-1]
+        table.add_row(
+            row.label,
+            f"{row.start:g}",
+            f"{last.learning_rate:.3g}",
+            f"{row.error:.1f} %{' (diverged)' if last.diverged else ''}",
+            f"{last.seconds:.1f}",
+            style="bold" if row.error == best else None,
+        )
+    console.print(table)
+    _say(console, f"Curves of error and rate: {out}")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)

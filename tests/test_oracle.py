@@ -1,0 +1,99 @@
+"""The library's Algorithm 1 equals the literal transcription in `oracle.py`, number for number, over 200 steps."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import lrpilot
+import oracle
+
+STEPS = 200
+
+
+def problem() -> tuple[nn.Module, list, list]:
+    """A small classifier in double precision, and two independent streams of batches."""
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    with torch.no_grad():
+        for p in network.parameters():
+            p.normal_(0, 0.5, generator=generator)
+
+    def stream() -> list:
+        inputs = torch.randn(STEPS + 1, 16, 4, dtype=torch.float64, generator=generator)
+        targets = inputs[..., :3].argmax(-1)  # learnable from the inputs
+        return list(zip(inputs, targets, strict=True))
+
+    return network, stream(), stream()
+
+
+@pytest.mark.parametrize(("x_j", "gamma"), [("next", 0.99), ("draw", 0.9), ("same", 0.99)])
+def test_trace_equals_the_transcription(x_j: str, gamma: float) -> None:
+    network, batches, others = problem()
+    setting = dataclasses.replace(lrpilot.PAPER, actor_batch=x_j, discount=gamma)
+    twin = copy.deepcopy(network)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    drawn = iter(others)
+    controller = lrpilot.OnlineActorCritic(
+        optimizer,
+        setting,
+        draw=(lambda: next(drawn)) if x_j == "draw" else None,
+        generator=torch.Generator().manual_seed(1),
+        dtype=torch.float64,
+    )
+    theta, phi = oracle.numbers_of(controller.learner.actor, controller.learner.critic)
+    literal = oracle.Algorithm1(
+        list(twin.parameters()),
+        lambda batch: cross_entropy(twin(batch[0]), batch[1]),
+        theta,
+        phi,
+        gamma=gamma,
+    )
+
+    def loss_fn(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return cross_entropy(network(batch[0]), batch[1])
+
+    for t in range(STEPS):
+        controller.step(loss_fn, batches[t])
+        literal.step(batches[t], {"next": batches[t + 1], "draw": others[t], "same": None}[x_j])
+        for mine, his in zip(network.parameters(), literal.w, strict=True):
+            torch.testing.assert_close(mine, his, rtol=1e-8, atol=1e-10)
+    controller.step(loss_fn, batches[STEPS])  # what step 200 teaches is learned when the next batch is known
+
+    close = {"rtol": 1e-8, "atol": 1e-10}
+    as_tensor = lambda numbers: torch.tensor(numbers, dtype=torch.float64)  # noqa: E731
+    torch.testing.assert_close(controller.history["rate"][:STEPS], as_tensor(literal.rates), **close)
+    torch.testing.assert_close(controller.history["td_error"], as_tensor(literal.td_errors), **close)
+    theta, phi = oracle.numbers_of(controller.learner.actor, controller.learner.critic)
+    for name in theta:
+        torch.testing.assert_close(theta[name], literal.theta[name], **close)
+    for name in phi:
+        torch.testing.assert_close(phi[name], literal.phi[name], **close)
+    # The trace is worth comparing: the rate moves and the TD error is not idle.
+    assert controller.history["rate"].std() > 0.1 * controller.history["rate"].mean()
+    assert controller.history["td_error"].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "change", [{"unroll": 19}, {"discount": 0.98}, {"actor_batch": "same"}, {"keep_evaluations": True}]
+)
+def test_another_reading_gives_another_trace(change: dict) -> None:
+    """The comparison above would notice any of these."""
+    rates = []
+    for setting in (lrpilot.PAPER, dataclasses.replace(lrpilot.PAPER, **change)):
+        network, batches, _ = problem()
+        controller = lrpilot.OnlineActorCritic(
+            torch.optim.SGD(network.parameters(), lr=1.0),
+            setting,
+            generator=torch.Generator().manual_seed(1),
+            dtype=torch.float64,
+        )
+        for batch in batches[:60]:
+            controller.step(lambda b: cross_entropy(network(b[0]), b[1]), batch)  # noqa: B023
+        rates.append(controller.history["rate"])
+    assert not torch.allclose(rates[0], rates[1], rtol=1e-8, atol=1e-10)
