@@ -77,12 +77,8 @@ def test_last_layer_is_exact_and_equals_finite_differences(samples):
         for index in [(0, 0), (3, 1), (2, 2)]:
             moved = torch.zeros_like(weight)
             moved[index] = step
-            up, here, down = (
-                loss_of(network, x, y, {"2.weight": weight + k * moved}).item() for k in (1, 0, -1)
-            )
-            assert weight_curvature(last)[index].item() == pytest.approx(
-                (up - 2 * here + down) / step**2, abs=1e-6
-            )
+            up, here, down = (loss_of(network, x, y, {"2.weight": weight + k * moved}).item() for k in (1, 0, -1))
+            assert weight_curvature(last)[index].item() == pytest.approx((up - 2 * here + down) / step**2, abs=1e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 7])
@@ -96,9 +92,7 @@ def test_hidden_layers_are_gauss_newton_where_each_unit_feeds_one(samples):
     for index, name in enumerate(["0", "2", "4"]):
         exact = gauss_newton_diagonal(network, f"{name}.weight", x)
         assert torch.allclose(weight_curvature(records[index]), exact)
-        assert torch.allclose(
-            bias_curvature(records[index]), gauss_newton_diagonal(network, f"{name}.bias", x)
-        )
+        assert torch.allclose(bias_curvature(records[index]), gauss_newton_diagonal(network, f"{name}.bias", x))
 
 
 def test_dense_hidden_layers_follow_the_recursion_and_are_no_longer_gauss_newton():
@@ -116,9 +110,7 @@ def test_dense_hidden_layers_follow_the_recursion_and_are_no_longer_gauss_newton
                 expected[j, i] += (into_unit * sample[i] ** 2 / len(x)).item()
     assert torch.allclose(weight_curvature(first), expected)
     # The control: with several targets for a unit, dropping off-diagonal terms matters.
-    assert not torch.allclose(
-        weight_curvature(first), gauss_newton_diagonal(network, "0.weight", x), rtol=0.05
-    )
+    assert not torch.allclose(weight_curvature(first), gauss_newton_diagonal(network, "0.weight", x), rtol=0.05)
 
 
 @pytest.mark.parametrize("samples", [1, 7])
@@ -128,9 +120,7 @@ def test_squares_are_of_each_samples_own_gradient(samples):
     records = record(network, x, y)
     squares = [torch.zeros_like(p) for p in network.parameters()]
     for k in range(samples):
-        gradients = torch.autograd.grad(
-            F.cross_entropy(network(x[k : k + 1]), y[k : k + 1]), network.parameters()
-        )
+        gradients = torch.autograd.grad(F.cross_entropy(network(x[k : k + 1]), y[k : k + 1]), network.parameters())
         for square, gradient in zip(squares, gradients, strict=True):
             square += gradient**2 / samples
     for layer, weight, bias in zip(records, squares[0::2], squares[1::2], strict=True):

@@ -26,9 +26,7 @@ def test_inverse_time():
     trace = rates(lambda o: inverse_time(o, 0.25), 13)
     assert trace[[0, 1, 4, 12], 0].tolist() == pytest.approx([0.5, 0.4, 0.25, 0.125])
     assert torch.allclose(trace[:, 1], 2 * trace[:, 0])
-    assert torch.equal(
-        rates(lambda o: inverse_time(o, 0.0), 5)[:, 0], torch.full((5,), 0.5, dtype=torch.float64)
-    )
+    assert torch.equal(rates(lambda o: inverse_time(o, 0.0), 5)[:, 0], torch.full((5,), 0.5, dtype=torch.float64))
 
 
 def test_cosine():

@@ -71,9 +71,7 @@ def test_killed_at_any_moment_there_is_a_whole_file_or_none(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     for pause in (0.0, 0.003, 0.011):
-        with subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment
-        ) as process:
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as process:
             process.stdout.readline()
             time.sleep(pause)
             process.send_signal(signal.SIGKILL)

@@ -13,9 +13,7 @@ SAMPLES, CLASSES, INPUTS = 40, 3, 4
 
 def problem(*, hidden=False, dtype=torch.float64):
     torch.manual_seed(0)
-    layers = (
-        [nn.Linear(INPUTS, 5), nn.Tanh(), nn.Linear(5, CLASSES)] if hidden else [nn.Linear(INPUTS, CLASSES)]
-    )
+    layers = [nn.Linear(INPUTS, 5), nn.Tanh(), nn.Linear(5, CLASSES)] if hidden else [nn.Linear(INPUTS, CLASSES)]
     network = nn.Sequential(*layers).to(dtype)
     x = torch.randn(SAMPLES, INPUTS, dtype=dtype)
     return network, x, (x @ torch.randn(INPUTS, CLASSES, dtype=dtype)).argmax(1)

@@ -78,9 +78,7 @@ class BackwardRecorder:
             else:
                 tanh_count += 1
         if any(count > 1 for count in self._tanh_counts) or self._tanh_counts[0]:
-            raise InvalidArgument(
-                "network", "at most one Tanh between two Linear, none before the first", network
-            )
+            raise InvalidArgument("network", "at most one Tanh between two Linear, none before the first", network)
         self._inputs: list[Tensor | None] = [None] * len(self.layers)
         self._gradients: list[Tensor | None] = [None] * len(self.layers)
         self._logits: Tensor | None = None

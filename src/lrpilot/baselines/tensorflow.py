@@ -103,9 +103,7 @@ class TFAdagrad(torch.optim.Adagrad):
     Reference: ``tf.train.AdagradOptimizer``, TensorFlow 0.12. ``lr`` has no default there and has none here.
     """
 
-    def __init__(
-        self, params: Parameters, lr: float | Tensor, *, initial_accumulator_value: float = 0.1
-    ) -> None:
+    def __init__(self, params: Parameters, lr: float | Tensor, *, initial_accumulator_value: float = 0.1) -> None:
         _check_rate(lr)
         if initial_accumulator_value <= 0.0:
             raise InvalidArgument("initial_accumulator_value", "a number > 0", initial_accumulator_value)
@@ -129,9 +127,7 @@ class TFRMSprop(torch.optim.Optimizer):
     Reference: ``tf.train.RMSPropOptimizer``, TensorFlow 0.12, momentum 0.
     """
 
-    def __init__(
-        self, params: Parameters, lr: float | Tensor, *, decay: float = 0.9, eps: float = 1e-10
-    ) -> None:
+    def __init__(self, params: Parameters, lr: float | Tensor, *, decay: float = 0.9, eps: float = 1e-10) -> None:
         _check_rate(lr)
         if not 0.0 <= decay < 1.0:
             raise InvalidArgument("decay", "a number in [0, 1)", decay)

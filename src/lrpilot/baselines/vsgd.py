@@ -77,9 +77,7 @@ class VSGD(torch.optim.Optimizer):
         if epsilon <= 0.0:
             raise InvalidArgument("epsilon", "a number > 0", epsilon)
         self._recorder = BackwardRecorder(network)
-        parameters = [
-            p for layer in self._recorder.layers for p in (layer.weight, layer.bias) if p is not None
-        ]
+        parameters = [p for layer in self._recorder.layers for p in (layer.weight, layer.bias) if p is not None]
         if overestimate is None:
             overestimate = max(1.0, sum(p.numel() for p in parameters) / 10)
         if overestimate < 1.0:
@@ -176,9 +174,7 @@ class VSGD(torch.optim.Optimizer):
         parts = []
         for p, gradient, norm, curvature in _moments(records, elementwise=False):
             state = self.state[p]
-            weight = 1.0 / float(
-                state["memory"]
-            )  # a number: broadcasting a tensor costs more than reading it
+            weight = 1.0 / float(state["memory"])  # a number: broadcasting a tensor costs more than reading it
             mean = state["gradient"].lerp_(gradient, weight)
             norm = state["square"].lerp_(norm, weight)
             curvature = state["curvature"].lerp_(curvature.clamp_(min=group["epsilon"]), weight)
@@ -199,9 +195,7 @@ class VSGD(torch.optim.Optimizer):
             p.sub_(gradient, alpha=group["lr"] * float(rate))
 
 
-def _moments(
-    records: list[LayerPass], *, elementwise: bool
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def _moments(records: list[LayerPass], *, elementwise: bool) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Of each parameter: itself, its mean gradient, mean square (or mean squared norm), mean curvature."""
     for record in records:
         weight, bias = record.layer.weight, record.layer.bias

@@ -68,9 +68,7 @@ def _trial(
     )
 
 
-def comparison(
-    experiment: str, task: str, methods: Sequence[str], profile: Profile, store: Store
-) -> list[Trial]:
+def comparison(experiment: str, task: str, methods: Sequence[str], profile: Profile, store: Store) -> list[Trial]:
     """All methods at all their settings on one task; then what depends on the outcome.
 
     That is, where the profile screens, the further seeds of the settings chosen with the first seed; and the
@@ -98,9 +96,7 @@ def comparison(
         settings = METHODS[method].settings(profile.rates)
         if screens and len(settings) > 1:
             # Chosen by the first seed alone, whatever later ones say: the plan must not change under way.
-            chosen = {
-                choose_setting(results, measure).setting for measure in ("test_error", "validation_error")
-            }
+            chosen = {choose_setting(results, measure).setting for measure in ("test_error", "validation_error")}
             for setting in settings:
                 trial = next(at(method, setting, [first]))
                 if trial.setting_name in chosen:

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lrpilot.experiments import reproduction
+
 if TYPE_CHECKING:
     from lrpilot.experiments.single_run import Outcome
 
@@ -143,6 +145,10 @@ def demo(
         )
     console.print(table)
     _say(console, f"Curves of error and rate: {out}")
+
+
+app.command()(reproduction.reproduce)
+app.command()(reproduction.report)
 
 
 def _say(console: Console, line: str) -> None:

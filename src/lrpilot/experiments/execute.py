@@ -93,9 +93,7 @@ def reproduce(
             while True:
                 missing = [
                     trial
-                    for trial in store.missing(
-                        EXPERIMENTS[name].plan(profile, store), retry_failed=retry_failed
-                    )
+                    for trial in store.missing(EXPERIMENTS[name].plan(profile, store), retry_failed=retry_failed)
                     if only(trial) and str(trial.path) not in attempted
                 ]
                 if not missing:
@@ -136,9 +134,7 @@ def _backend(engine: Engine) -> Iterator[None]:
         import ray  # type: ignore[import-not-found] - an extra of its own
         from ray.util.joblib import register_ray  # type: ignore[import-not-found]
     except ImportError as error:
-        raise InvalidArgument(
-            "--ray", "left out, or Ray installed: pip install 'lrpilot[ray]'", engine.ray
-        ) from error
+        raise InvalidArgument("--ray", "left out, or Ray installed: pip install 'lrpilot[ray]'", engine.ray) from error
     if not ray.is_initialized():
         ray.init(address=engine.ray, log_to_driver=False)
     register_ray()

@@ -98,9 +98,7 @@ def sensitivity(title: str, lines: Mapping[str, Mapping[float, Sequence[float]]]
         values = sorted(by_value)
         axes.plot(values, [np.mean(by_value[value]) for value in values], color=colours[index], label=label)
         for value in values:
-            axes.plot(
-                [value] * len(by_value[value]), by_value[value], ".", color=colours[index], markersize=4
-            )
+            axes.plot([value] * len(by_value[value]), by_value[value], ".", color=colours[index], markersize=4)
     axes.set(xscale="log", yscale="log", xlabel=setting, ylabel="test error, %")
     axes.grid(alpha=0.3, which="both")
     _legend(figure, axes)
@@ -122,9 +120,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 def _figure(title: str, panels: int) -> tuple[Figure, Sequence[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(
-        figsize=(PANEL[0] * panels + LEGEND + (1.5 if panels == 1 else 0), PANEL[1]), layout="constrained"
-    )
+    figure = Figure(figsize=(PANEL[0] * panels + LEGEND + (1.5 if panels == 1 else 0), PANEL[1]), layout="constrained")
     figure.suptitle(title, fontsize=10)
     return figure, list(np.atleast_1d(figure.subplots(1, panels)))
 
@@ -141,16 +137,12 @@ def _draw(axes: Axes, label: str, series: Series) -> None:
     steps, values = series
     (line,) = axes.plot(steps, values.mean(0), label=label, linewidth=1.1)
     if len(values) > 1:
-        axes.fill_between(
-            steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, linewidth=0
-        )
+        axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, linewidth=0)
 
 
 def _upper_part(axes: Axes) -> tuple[float, float]:
     """Limits that show where methods end, not where they start: down to the worst end, and a margin."""
-    ends = [
-        float(np.asarray(line.get_ydata())[-1]) for line in axes.lines if len(np.asarray(line.get_ydata()))
-    ]
+    ends = [float(np.asarray(line.get_ydata())[-1]) for line in axes.lines if len(np.asarray(line.get_ydata()))]
     if not ends:
         return 0.0, 100.0
     low, high = min(ends), max(ends)

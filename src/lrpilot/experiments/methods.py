@@ -169,9 +169,7 @@ METHODS: Mapping[str, Method] = {
     "vsgd-b": Method("vSGD-b", partial(_vsgd, "block"), _overestimates, _self_tuning),
     "vsgd-g": Method("vSGD-g", partial(_vsgd, "global"), _overestimates, _self_tuning),
     "prodigy": Method("Prodigy", partial(_peer, PEERS["prodigy"]), _nothing, _self_tuning),
-    "d-adaptation-sgd": Method(
-        "D-Adaptation SGD", partial(_peer, PEERS["d-adaptation-sgd"]), _nothing, _self_tuning
-    ),
+    "d-adaptation-sgd": Method("D-Adaptation SGD", partial(_peer, PEERS["d-adaptation-sgd"]), _nothing, _self_tuning),
     "d-adaptation-adam": Method(
         "D-Adaptation Adam", partial(_peer, PEERS["d-adaptation-adam"]), _nothing, _self_tuning
     ),

@@ -134,9 +134,7 @@ def _details(
     blocks.append(
         Picture(
             f"{name}-rates",
-            figures.rates(
-                f"{title}: the rates in use, by run", _choices(results, _all_but(PAPERS_BASELINES))
-            ),
+            figures.rates(f"{title}: the rates in use, by run", _choices(results, _all_but(PAPERS_BASELINES))),
             "The rate of every method that changes it: learned, estimated or scheduled.",
         )
     )
@@ -166,12 +164,8 @@ def _figure4(profile: Profile, store: Store) -> list[Block]:
     results = results_of("figure4", profile, store)
     if not results:
         return []
-    figure = figures.learning_curves(
-        "CIFAR-10, a fifth of the training data", _choices(results), accuracy=False
-    )
-    return [
-        Picture("figure4", figure, "Figure 4: the baselines at the rates that Table 2 chose by test error.")
-    ]
+    figure = figures.learning_curves("CIFAR-10, a fifth of the training data", _choices(results), accuracy=False)
+    return [Picture("figure4", figure, "Figure 4: the baselines at the rates that Table 2 chose by test error.")]
 
 
 def _figure5(profile: Profile, store: Store) -> list[Block]:
@@ -196,9 +190,7 @@ def _figure6(profile: Profile, store: Store) -> list[Block]:
         title = f"{LABELS[method]}: which batch the actor learns from"
         figure = figures.learning_curves(title, choices, accuracy=False)
         blocks.append(Picture(f"figure6-{method}", figure, f"Figure 6, {title}."))
-        blocks.append(
-            Picture(f"figure6-{method}-rates", figures.rates(title, choices), "The rates of the same runs.")
-        )
+        blocks.append(Picture(f"figure6-{method}-rates", figures.rates(title, choices), "The rates of the same runs."))
     return blocks
 
 
@@ -208,9 +200,7 @@ def _start(profile: Profile, store: Store) -> list[Block]:
     blocks: list[Block] = []
     for task, results in started.items():
         plain = [result for result in fixed.get(task, []) if result.trial.method == "sgd"]
-        blocks += _sensitivity(
-            f"{task.upper()}: the starting rate", f"start-{task}", [*results, *plain], "lr"
-        )
+        blocks += _sensitivity(f"{task.upper()}: the starting rate", f"start-{task}", [*results, *plain], "lr")
     return blocks
 
 

@@ -86,9 +86,7 @@ def early_stopping(title: str, results: Iterable[Result], labels: Mapping[str, s
             ]
         rows.append(row)
     header = ["method", "setting", "stopped at step", "test loss", "stopped", "test error %", "stopped"]
-    return Table(
-        title, header, rows, "Stopped where the validation loss was least, by run; the step is the median."
-    )
+    return Table(title, header, rows, "Stopped where the validation loss was least, by run; the step is the median.")
 
 
 def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str], setting: str) -> Table:
@@ -102,12 +100,7 @@ def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str]
     """
     methods = by_method(results)
     values = sorted(
-        {
-            float(r.trial.setting[setting])
-            for runs in methods.values()
-            for r in runs
-            if setting in r.trial.setting
-        }
+        {float(r.trial.setting[setting]) for runs in methods.values() for r in runs if setting in r.trial.setting}
     )
     rows = []
     for name in labels:
@@ -119,14 +112,10 @@ def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str]
             errors = [r.final("test_error") for r in runs if float(r.trial.setting[setting]) == value]
             unfinished = sum(r.status != "finished" for r in runs if float(r.trial.setting[setting]) == value)
             cells.append(
-                "-"
-                if not errors
-                else Summary.of(errors).text() + (f" ({unfinished} diverged)" if unfinished else "")
+                "-" if not errors else Summary.of(errors).text() + (f" ({unfinished} diverged)" if unfinished else "")
             )
         rows.append([labels[name], *cells])
-    return Table(
-        title, ["method", *(f"{setting} {value:g}" for value in values)], rows, "Test error in percent."
-    )
+    return Table(title, ["method", *(f"{setting} {value:g}" for value in values)], rows, "Test error in percent.")
 
 
 def critic_slope(title: str, results: Iterable[Result], labels: Mapping[str, str]) -> Table:

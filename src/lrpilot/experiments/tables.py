@@ -31,9 +31,7 @@ class Table:
     def to_html(self) -> str:
         """As a table element with a caption, everything escaped."""
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows
-        )
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
         note = f'<p class="note">{html.escape(self.note)}</p>' if self.note else ""
         caption = f"<caption>{html.escape(self.title)}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
@@ -61,9 +59,7 @@ class Summary:
         import numpy as np
         from scipy.stats import bootstrap
 
-        drawn = bootstrap(
-            (np.asarray(values),), np.mean, method="percentile", n_resamples=BOOTSTRAP_DRAWS, rng=0
-        )
+        drawn = bootstrap((np.asarray(values),), np.mean, method="percentile", n_resamples=BOOTSTRAP_DRAWS, rng=0)
         low, high = drawn.confidence_interval
         return cls(mean, statistics.stdev(values), (float(low), float(high)), len(values))
 
@@ -162,9 +158,7 @@ def comparison(
     by_test = {name: choose_setting(methods[name], "test_error") for name in labels if name in methods}
     by_validation = {name: choose_setting(methods[name], "validation_error") for name in by_test}
     test_ranks = ranks({name: statistics.fmean(choice.errors()) for name, choice in by_test.items()})
-    validation_ranks = ranks(
-        {name: statistics.fmean(choice.errors()) for name, choice in by_validation.items()}
-    )
+    validation_ranks = ranks({name: statistics.fmean(choice.errors()) for name, choice in by_validation.items()})
 
     def shown(errors: Sequence[float]) -> Summary:
         return Summary.of([100 - error for error in errors] if accuracy else errors)

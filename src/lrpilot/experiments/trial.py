@@ -59,9 +59,7 @@ class Trial:
     @property
     def path(self) -> PurePosixPath:
         """Where its result lies below the store's root: ``experiment/task/method/setting/seed-N.json``."""
-        return PurePosixPath(
-            self.experiment, self.task, self.method, self.setting_name, f"seed-{self.seed}.json"
-        )
+        return PurePosixPath(self.experiment, self.task, self.method, self.setting_name, f"seed-{self.seed}.json")
 
     @property
     def setting_name(self) -> str:
@@ -127,8 +125,7 @@ class Result:
         plain = {**stored, "trial": Trial.from_json(stored["trial"])}
         for name in ("curve", "evaluations"):
             plain[name] = {
-                key: [math.nan if value is None else value for value in column]
-                for key, column in plain[name].items()
+                key: [math.nan if value is None else value for value in column] for key, column in plain[name].items()
             }
         return cls(**plain)
 
