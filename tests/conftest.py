@@ -10,17 +10,17 @@ torch.set_num_threads(1)  # the networks are small: threads only contend with th
 
 MNIST = "MNIST/raw/train-images-idx3-ubyte"
 CIFAR10_JPEG = "cifar10-jpeg.zip"
+FOLDER = Path(os.environ.get("LRPILOT_DATA", "data")).resolve()  # before any test changes either
 
 
 @pytest.fixture
 def data():
     """The folder under LRPILOT_DATA. Without MNIST and CIFAR-10 in it the test is skipped, or fails when
     LRPILOT_REQUIRE_DATA is set."""
-    folder = Path(os.environ.get("LRPILOT_DATA", "data"))
-    missing = [name for name in (MNIST, CIFAR10_JPEG) if not (folder / name).exists()]
+    missing = [name for name in (MNIST, CIFAR10_JPEG) if not (FOLDER / name).exists()]
     if missing:
-        reason = f"needs {' and '.join(missing)} in {folder.resolve()} (set LRPILOT_DATA)"
+        reason = f"needs {' and '.join(missing)} in {FOLDER} (set LRPILOT_DATA)"
         if os.environ.get("LRPILOT_REQUIRE_DATA"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return folder
+    return FOLDER

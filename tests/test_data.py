@@ -58,9 +58,7 @@ def mnist_mirror(tmp_path, monkeypatch):
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(served))
-    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(served)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_address[1]}/"])
     monkeypatch.setattr(MNIST, "resources", resources)
@@ -100,9 +98,7 @@ def test_missing_data_says_where_it_looked_and_how_to_get_it(monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("name", list(mnist_files()))
-@pytest.mark.parametrize(
-    "damage", [lambda content: content[:-40], lambda content: b"", lambda content: b"x" * 90]
-)
+@pytest.mark.parametrize("damage", [lambda content: content[:-40], lambda content: b"", lambda content: b"x" * 90])
 def test_a_damaged_mnist_file_is_named(tmp_path, name, damage):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)

@@ -57,9 +57,7 @@ def test_pytorch_weights_match_what_pytorch_draws_by_itself():
     for layer in layers_of("mnist_cnn", initialisation="pytorch"):
         bound = layer.weight[0].numel() ** -0.5
         fresh = type(layer)(*((1, 32, 5) if isinstance(layer, nn.Conv2d) else (100, 100)))
-        assert (
-            fresh.weight.abs().max() <= fresh.weight[0].numel() ** -0.5
-        )  # PyTorch's bound, checked on its own
+        assert fresh.weight.abs().max() <= fresh.weight[0].numel() ** -0.5  # PyTorch's bound, checked on its own
         assert layer.weight.abs().max() <= bound
         assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
         assert layer.bias.abs().max() <= bound

@@ -26,9 +26,7 @@ def blobs(count=60):
     data = TensorData("blobs", Examples(inputs, targets), Examples(inputs[:20], targets[:20]), classes=2)
 
     def network(generator):
-        layers = nn.Sequential(
-            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2)
-        )
+        layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
         for parameter in layers.parameters():
             nn.init.uniform_(parameter, -0.5, 0.5, generator=generator)
         return layers
@@ -47,9 +45,7 @@ def training(controller="none", optimizer="sgd", *, lr=0.05, setting="stable", t
 
 
 def without_time(records):
-    return [
-        {name: value for name, value in record.as_json().items() if name != "seconds"} for record in records
-    ]
+    return [{name: value for name, value in record.as_json().items() if name != "seconds"} for record in records]
 
 
 def test_batches_go_through_every_example_once_an_epoch():
@@ -230,9 +226,7 @@ def test_optimizers_by_name():
     for name in REFUSED:
         with pytest.raises(InvalidArgument, match=f"got '{name}'"):
             make_optimizer(name, weights)
-    with pytest.raises(
-        InvalidArgument, match=r"one of .*tf-rmsprop \(did you mean adagrad\?\), got 'adagard'"
-    ):
+    with pytest.raises(InvalidArgument, match=r"one of .*tf-rmsprop \(did you mean adagrad\?\), got 'adagard'"):
         make_optimizer("adagard", weights)
     for lr in (0.0, -0.1, math.nan, math.inf):
         with pytest.raises(InvalidArgument, match="lr must be a finite number above 0"):

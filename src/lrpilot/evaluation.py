@@ -18,8 +18,8 @@ class Evaluator:
     """Calls a loss function, and calls it again without disturbing running statistics.
 
     Forward passes in training mode change buffers (BatchNorm's means, a counter). The first training pass shows which
-    modules the loss function calls; every training pass shows which of their buffers a pass changes; and those
-    are put back after each :meth:`extra_pass`. No module has to be named by the user.
+    modules the loss function calls; their buffers are put back after each :meth:`extra_pass`. No module has to be
+    named by the user. A module that is called for the first time later in the run is not noticed.
 
     Args:
         shared_masks: let an extra pass draw the same random numbers as the training pass of its step (so that dropout
@@ -28,27 +28,24 @@ class Evaluator:
 
     def __init__(self, *, shared_masks: bool = False) -> None:
         self.shared_masks = shared_masks
-        self._modules: set[nn.Module] | None = None
-        self.changing: list[Tensor] = []
-        """The buffers that a training pass changes."""
+        self._modules: list[nn.Module] | None = None
         self._random_states: tuple[Tensor, list[tuple[torch.device, Tensor]]] | None = None
 
     def training_pass(self, loss_fn: LossFunction, batch: Any) -> Tensor:
         """``loss_fn(batch)`` with gradients; running statistics move as they always do."""
         if self.shared_masks:
             self._random_states = _random_states()
-        if self._modules is None:
-            with _called_modules() as called:
-                loss = loss_fn(batch)
-            self._modules = {part for module in called for part in module.modules() if part._buffers}
-            # Which of them a pass changes is not known yet: put all back this once.
-            self.changing = self._buffers()
-            return loss
-        buffers = self._buffers()
-        before = [buffer._version for buffer in buffers]
-        loss = loss_fn(batch)
-        self.changing = [b for b, version in zip(buffers, before, strict=True) if b._version != version]
+        if self._modules is not None:
+            return loss_fn(batch)
+        with _called_modules() as called:
+            loss = loss_fn(batch)
+        self._modules = [part for part in {p: None for m in called for p in m.modules()} if part._buffers]
         return loss
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        """The buffers of the modules that the loss function calls; none before the first training pass."""
+        return [b for module in self._modules or () for b in module._buffers.values() if b is not None]
 
     @torch.no_grad()
     def extra_pass(self, loss_fn: LossFunction, batch: Any) -> Tensor:
@@ -56,7 +53,7 @@ class Evaluator:
 
         With fresh masks the random stream moves on, as it must.
         """
-        kept = [(buffer, buffer.clone()) for buffer in self.changing]
+        kept = [(buffer, buffer.clone()) for buffer in self.buffers]
         after = _random_states() if self.shared_masks else None
         if self._random_states is not None:
             _set_random_states(self._random_states)
@@ -67,9 +64,6 @@ class Evaluator:
                 buffer.copy_(value)
             if after is not None:
                 _set_random_states(after)
-
-    def _buffers(self) -> list[Tensor]:
-        return [b for module in self._modules or () for b in module._buffers.values() if b is not None]
 
 
 class Displacement:

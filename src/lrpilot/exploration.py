@@ -40,18 +40,27 @@ class Opening:
 
     Begins at the optimizer's own rate. While a step makes its own batch worse, the network is taken back and the
     rate cut tenfold; from there the rate climbs until the last ``patience`` steps have, taken together, gone too far
-    for the batches that came after them: the first-order decrement of their losses is negative. There the actor takes
-    over. The copy of the network is freed.
+    for the batches that came after them: the first-order decrement of their losses is negative. The actor takes over
+    well below that rate. The copy of the network is freed.
 
     Args:
         growth: factor of the rate each step.
         cut: divisor of a rate that destroys.
         patience: steps that must lose together.
+        margin: the actor begins at the last rate divided by this.
         limit: at most so many steps.
     """
 
-    def __init__(self, growth: float = 1.2, cut: float = 10.0, patience: int = 3, limit: int = 200) -> None:
-        self.growth, self.cut, self.patience, self.limit = growth, cut, patience, limit
+    def __init__(
+        self,
+        growth: float = 1.2,
+        *,
+        cut: float = 10.0,
+        patience: int = 3,
+        margin: float = 4.0,
+        limit: int = 200,
+    ) -> None:
+        self.growth, self.cut, self.patience, self.margin, self.limit = growth, cut, patience, margin, limit
         self.rate = math.nan
         self.done = False
         self._steps = 0
@@ -80,7 +89,7 @@ class Opening:
         if self._snapshot is not None:
             self._snapshot.restore()
         if self._climbing:
-            self._finish(self.rate / self.growth**self.patience)
+            self._finish(self.rate / self.margin)
         else:
             self.rate /= self.cut
         return False
@@ -89,7 +98,7 @@ class Opening:
         """Set the next rate, now that the step's first-order decrement of the next batch's loss is known."""
         self._recent = [*self._recent, elsewhere][-self.patience :]
         if len(self._recent) == self.patience and not sum(self._recent) >= 0:
-            self._finish(self.rate / self.growth ** (self.patience // 2))
+            self._finish(self.rate / self.margin)
         elif self._steps >= self.limit:
             self._finish(self.rate)
         else:

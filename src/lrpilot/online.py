@@ -144,7 +144,7 @@ class OnlineActorCritic:
     def _decide(self, s_t: Tensor) -> Tensor:
         a_t = self.learner.decide(s_t)
         if self._sweep is not None:  # Deviation D8
-            self._sweep.attach(self.rates.start, self.optimizer, self._evaluator.changing)
+            self._sweep.attach(self.rates.start, self.optimizer, self._evaluator.buffers)
             return a_t.new_tensor(self._sweep.rate)
         if self.setting.exploration is not None:  # Deviation D7
             return self.setting.exploration(a_t, self._step, self._generator)
@@ -168,8 +168,10 @@ class OnlineActorCritic:
         s_tp1 = self._observation(lived.f_tp1)  # line 12
         a_tp1 = self.learner.foresee(s_tp1) if self.setting.discount > 0 else lived.a_t
         batch = self.learner.remember(Transition(lived.s_t, lived.a_t, r_t, s_tp1, a_tp1, slope))
-        if self._sweep is not None:
-            self._climb(elsewhere)
+        if self._sweep is not None and elsewhere is not None:
+            self._sweep.climb(float(elsewhere))
+            if self._opening is not None and self._opening.done:
+                self.learner.action.centre(self._opening.rate, settled=True)
             return
         td_error = self.learner.improve_critic(batch)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)
@@ -182,13 +184,6 @@ class OnlineActorCritic:
         if self._draw is not None:
             return self._observation(self._checked(self._evaluator.extra_pass(loss_fn, self._draw())))
         return s_tp1 if self.setting.actor_batch == "same" else self._observation(f_next)
-
-    def _climb(self, elsewhere: Tensor | None) -> None:
-        if self._opening is None or elsewhere is None:
-            raise InvalidArgument("opening", "None where the reward measures no slope", self._opening)
-        self._opening.climb(float(elsewhere))
-        if self._opening.done:
-            self.learner.action.centre(self._opening.rate, settled=True)
 
     def _checked(self, loss: Tensor) -> Tensor:
         """The loss as a detached finite scalar in the controller's precision and on its device."""

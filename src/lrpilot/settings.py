@@ -80,6 +80,8 @@ class Setting:
         for name in ("unroll", "units", "layers", "critic_units"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
                 raise InvalidArgument(name, "a whole number of at least 1", getattr(self, name))
+        if self.opening is not None and not self.reward().measures_slope:
+            raise InvalidArgument("opening", "None where the reward measures no slope", _plain(self.opening))
         choices: dict[str, tuple[str, ...]] = {
             "actor_batch": ("next", "draw", "same"),
             "critic_activation": tuple(ACTIVATIONS),

@@ -34,8 +34,7 @@ def train(
     task: Annotated[
         str,
         typer.Argument(
-            help="digits, m0, m1, m2, mnist-cnn, fashion-cnn, cifar10-cnn, "
-            "or image-folder:PATH for your own pictures."
+            help="digits, m0, m1, m2, mnist-cnn, fashion-cnn, cifar10-cnn, or image-folder:PATH for your own pictures."
         ),
     ] = "digits",
     controller: Annotated[
@@ -120,15 +119,16 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("runs/demo.png"),
+    steps: Annotated[int, typer.Option(help="Updates in each run.", min=1)] = 2_000,
 ) -> None:
     """Handwritten digits: a rate learned from a poor start, beside fixed ones. Takes seconds."""
-    from lrpilot.experiments.demo import POOR_START, STEPS, run_demo
+    from lrpilot.experiments.demo import POOR_START, run_demo
 
     console = Console()
-    _say(console, f"Training one small network six times, {STEPS} steps each: once from a learning rate of")
+    _say(console, f"Training one small network six times, {steps} steps each: once from a learning rate of")
     _say(console, f"{POOR_START:g}, far too low, with the rate learned as it goes; then at five fixed rates.")
     with console.status("training"):
-        rows = run_demo(out, show=lambda row: _say(console, f"  {row.label}: {row.error:.1f} %"))
+        rows = run_demo(out, steps=steps, show=lambda row: _say(console, f"  {row.label}: {row.error:.1f} %"))
     table = Table(title="Handwritten digits, held-out error")
     for heading in ("learning rate", "at the start", "at the end", "test error", "seconds"):
         table.add_column(heading, justify="left" if heading == "learning rate" else "right")

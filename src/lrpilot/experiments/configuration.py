@@ -117,9 +117,7 @@ class Configuration:
         return Training(
             task,
             plan,
-            make_optimizer=partial(
-                make_optimizer, self.optimizer, learning_rate=self.lr, momentum=self.momentum
-            ),
+            make_optimizer=partial(make_optimizer, self.optimizer, learning_rate=self.lr, momentum=self.momentum),
             make_controller=partial(CONTROLLERS[self.controller], setting=self.setting),
         )
 

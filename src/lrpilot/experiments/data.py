@@ -116,9 +116,7 @@ def _idx_examples(raw: Path, prefix: str) -> Examples:
         file = raw / f"{prefix}-{name}-ubyte"
         try:
             tensors.append(read(str(file)))
-        except (
-            Exception
-        ) as error:  # torchvision's parser asserts, indexes and reshapes: all mean a damaged file
+        except Exception as error:  # torchvision's parser asserts, indexes and reshapes: all mean a damaged file
             raise _corrupt(file, file) from error
     images, targets = tensors
     if len(images) != len(targets) or not 0 <= int(targets.min()) <= int(targets.max()) < 10:

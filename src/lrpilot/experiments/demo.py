@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 POOR_START = 1e-4  # a rate at which these networks learn next to nothing
 FIXED_RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1e0)  # the grid of the paper's section 4.1
-STEPS = 2_000
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,13 @@ class Row:
         return self.records[-1].test_error or 0.0
 
 
-def run_demo(picture: Path, *, show: Callable[[Row], None], steps: int = STEPS, seed: int = 0) -> list[Row]:
+def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: int = 0) -> list[Row]:
     """Train the network of ``digits`` with the online actor-critic and with each fixed rate; draw the curves.
 
     Args:
         picture: where the PNG goes; its folder is made.
-        show: called with each run as it ends.
         steps: of each run.
+        show: called with each run as it ends.
         seed: the same for all: same initial weights, same batches.
     """
     task = load_task("digits")

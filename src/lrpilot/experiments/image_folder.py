@@ -98,9 +98,7 @@ def _split(path: Path, names: list[str]) -> tuple[list[str], dict[str, list[tupl
     """The classes in alphabetical order, and of each part the pictures with the number of their class."""
     places = [(name, *("", "", *PurePosixPath(name).parts)[-3:-1]) for name in names]  # grandparent, parent
     if not places or not all(parent for _, _, parent in places):
-        raise DataError(
-            f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}"
-        )
+        raise DataError(f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}")
     classes = sorted({parent for _, _, parent in places})
     parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     if {grandparent for _, grandparent, _ in places} == {"train", "test"}:
@@ -113,9 +111,7 @@ def _split(path: Path, names: list[str]) -> tuple[list[str], dict[str, list[tupl
             part = "train" if seen[parent] % TEST_EVERY else "test"
             parts[part].append((name, classes.index(parent)))
     if not parts["train"] or not parts["test"]:
-        raise DataError(
-            f"fewer than {TEST_EVERY} pictures of each class in {path}: too few to train and to test"
-        )
+        raise DataError(f"fewer than {TEST_EVERY} pictures of each class in {path}: too few to train and to test")
     return classes, parts
 
 
@@ -133,9 +129,7 @@ def _decode(path: Path, names: list[str], read: Callable[[str], bytes], size: in
     return tensors
 
 
-def _decode_picture(
-    path: Path, name: str, read: Callable[[str], bytes], size: int
-) -> UInt8[Tensor, "3 size size"]:
+def _decode_picture(path: Path, name: str, read: Callable[[str], bytes], size: int) -> UInt8[Tensor, "3 size size"]:
     import numpy as np
     from PIL import Image, ImageOps
 

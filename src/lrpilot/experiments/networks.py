@@ -39,9 +39,7 @@ def m1(generator: torch.Generator, *, initialisation: Initialisation = "tensorfl
 
 def m2(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
     """784-500-300-10 with tanh, 545,810 parameters (section 4.4). Input ``[batch, 784]``."""
-    network = nn.Sequential(
-        nn.Linear(784, 500), nn.Tanh(), nn.Linear(500, 300), nn.Tanh(), nn.Linear(300, 10)
-    )
+    network = nn.Sequential(nn.Linear(784, 500), nn.Tanh(), nn.Linear(500, 300), nn.Tanh(), nn.Linear(300, 10))
     return _initialise(network, _mnist_weights, generator, initialisation)
 
 

@@ -47,7 +47,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 def default_learning_rate(name: str) -> float:
     """The rate an optimizer starts from when none is given: its own default, save for those in LEARNING_RATES."""
-    own = inspect.signature(_optimizer(name)).parameters["lr"].default
+    own: float = inspect.signature(_optimizer(name)).parameters["lr"].default
     return LEARNING_RATES.get(name.lower(), own)
 
 
@@ -85,7 +85,5 @@ def make_optimizer(
 
 def _optimizer(name: str) -> Callable[..., Optimizer]:
     if name.lower() in REFUSED:
-        raise InvalidArgument(
-            "optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name
-        )
+        raise InvalidArgument("optimizer", f"one that any training loop can drive ({REFUSED[name.lower()]})", name)
     return choose("optimizer", name, OPTIMIZERS)

@@ -34,9 +34,7 @@ def draw_run(records: Sequence[Mapping[str, Any]], file: Path) -> None:
     _save(figure, file)
 
 
-def draw_comparison(
-    runs: Mapping[str, Sequence[Mapping[str, Any]]], file: Path, *, title: str, bold: str
-) -> None:
+def draw_comparison(runs: Mapping[str, Sequence[Mapping[str, Any]]], file: Path, *, title: str, bold: str) -> None:
     """Several runs of one task: test error and learning rate against the step.
 
     Args:

@@ -80,7 +80,6 @@ class TensorData:
     def with_inputs(self, change: Callable[[Tensor], Tensor]) -> TensorData:
         """The same data with ``change`` applied to the inputs of every part."""
         train, test, validation = (
-            part and Examples(change(part.inputs), part.targets)
-            for part in (self.train, self.test, self.validation)
+            part and Examples(change(part.inputs), part.targets) for part in (self.train, self.test, self.validation)
         )
         return replace(self, train=train, test=test, validation=validation)

@@ -1,0 +1,52 @@
+"""Actions: values by hand, gradients by finite differences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lrpilot import InvalidArgument
+from lrpilot.action import AbsoluteRate, LogRate
+
+
+def test_absolute_rate() -> None:
+    action = AbsoluteRate()
+    assert action.rate(torch.tensor(-0.25)).item() == 0.25
+    assert action.describe(torch.tensor([0.1, 0.2])).tolist() == [[pytest.approx(0.1)], [pytest.approx(0.2)]]
+    action.centre(5.0)
+    assert action.rate(torch.tensor(-0.25)).item() == 0.25
+
+
+def test_absolute_rate_has_a_bound_only_when_asked() -> None:
+    assert AbsoluteRate().rate(torch.tensor(1e6)).item() == 1e6
+    assert AbsoluteRate(bound=2.0).rate(torch.tensor(1e6)).item() == 2.0
+    with pytest.raises(InvalidArgument, match="bound must be None or a rate above 0, got -1"):
+        AbsoluteRate(bound=-1)
+
+
+def test_log_rate_is_centred_and_logarithmic() -> None:
+    action = LogRate(unit=2.0)
+    action.centre(0.01)
+    assert action.rate(torch.tensor(0.0)).item() == pytest.approx(0.01)
+    assert action.rate(torch.tensor(math.log(10.0))).item() == pytest.approx(0.1)
+    z, square = action.describe(torch.tensor(0.1)).tolist()
+    assert z == pytest.approx(math.log(10) / 2)
+    assert square == pytest.approx(z * z, rel=1e-5)
+
+
+def test_settled_log_rate_keeps_its_centre_and_stays_below_the_ceiling() -> None:
+    action = LogRate(ceiling=4.0)
+    action.centre(0.1, settled=True)
+    assert action.rate(torch.tensor(0.0)).item() == pytest.approx(0.1, rel=1e-5)
+    assert 0.39 < action.rate(torch.tensor(30.0)).item() <= 0.4 * (1 + 1e-5)
+    assert action.rate(torch.tensor(-6.0)).item() < 0.001
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_log_rate_gradient(settled: bool) -> None:
+    action = LogRate()
+    action.centre(0.3, settled=settled)
+    raw = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda r: action.describe(action.rate(r)), raw)

@@ -1,0 +1,81 @@
+"""The actor against `nn.LSTMCell`, its initial weights against the table, its window against what was committed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from lrpilot.actor import Actor, Recollection
+
+
+def test_forward_equals_two_stacked_cells() -> None:
+    actor = Actor(inputs=3, generator=torch.Generator().manual_seed(0))
+    cells = []
+    for layer, width in ((0, 3), (1, 20)):
+        cell = nn.LSTMCell(width, 20)
+        for mine, theirs in (("weight_ih", "weight_ih_l"), ("weight_hh", "weight_hh_l"), ("bias_ih", "bias_ih_l")):
+            getattr(cell, mine).data = getattr(actor.lstm, f"{theirs}{layer}").data
+        cell.bias_hh.data.zero_()
+        cells.append(cell)
+    observations = torch.randn(7, 3)
+    states = [(torch.zeros(20), torch.zeros(20)) for _ in cells]
+    x = observations[0]
+    for observation in observations:
+        x = observation
+        for i, cell in enumerate(cells):
+            states[i] = cell(x, states[i])
+            x = states[i][0]
+    raw, memory = actor(observations, actor.initial_memory())
+    torch.testing.assert_close(raw, actor.output(x)[0])
+    torch.testing.assert_close(memory[1][1, 0], states[1][1])
+
+
+def test_initial_weights_are_tensorflows() -> None:
+    actor = Actor(generator=torch.Generator().manual_seed(0))
+    bound = math.sqrt(3 / 21)
+    assert 0.95 * bound < actor.lstm.weight_ih_l0.abs().max() <= bound
+    assert actor.lstm.weight_hh_l0.abs().max() <= bound
+    assert actor.lstm.weight_hh_l1.abs().max() <= math.sqrt(3 / 40)
+    torch.testing.assert_close(
+        actor.lstm.weight_hh_l1.std(), torch.tensor(bound * math.sqrt(21 / 40 / 3)), rtol=0.05, atol=0
+    )
+    assert actor.lstm.bias_ih_l0.view(4, 20).tolist() == [[0.0] * 20, [1.0] * 20, [0.0] * 20, [0.0] * 20]
+    assert not actor.lstm.bias_hh_l0.requires_grad
+    assert not actor.lstm.bias_hh_l0.any()
+    assert 0.05 < actor.output.weight.std() < 0.2
+    assert actor.output.bias.item() == 0.0
+
+
+def test_pytorch_initialisation_is_the_other_reading() -> None:
+    actor = Actor(initialisation="pytorch", generator=torch.Generator().manual_seed(0))
+    assert actor.lstm.bias_hh_l0.requires_grad
+    assert actor.lstm.weight_hh_l0.abs().max() <= 1 / math.sqrt(20)
+    assert actor.lstm.bias_ih_l0.std() > 0.05
+
+
+def test_same_seed_same_weights() -> None:
+    one, two = (Actor(generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_window_starts_at_the_memory_before_its_first_observation() -> None:
+    recollection = Recollection((torch.zeros(1), torch.zeros(1)), unroll=4)
+    for k in range(1, 6):
+        recollection.commit(torch.tensor([float(k)]), (torch.full((1,), float(k)),) * 2)
+    window, start = recollection.window(torch.tensor([9.0]))
+    assert window.flatten().tolist() == [3.0, 4.0, 5.0, 9.0]
+    assert start[0].item() == 2.0  # the memory after observation 2
+    assert recollection.memory[0].item() == 5.0
+
+
+def test_recollection_resumes() -> None:
+    one, two = (Recollection((torch.zeros(1), torch.zeros(1)), unroll=3) for _ in range(2))
+    for k in range(4):
+        one.commit(torch.tensor([float(k)]), (torch.full((1,), float(k)),) * 2)
+    two.load_state_dict(one.state_dict())
+    x = torch.tensor([7.0])
+    assert torch.equal(one.window(x)[0], two.window(x)[0])
+    assert torch.equal(one.window(x)[1][0], two.window(x)[1][0])

@@ -1,0 +1,68 @@
+"""Noise of the right size, and a sweep that finds the edge."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lrpilot import InvalidArgument
+from lrpilot.exploration import LogNormal, Opening
+
+
+@pytest.mark.parametrize(("step", "sigma"), [(0, 0.3), (3000, 0.15), (10**6, 0.1)])
+def test_log_normal_deviation(step: int, sigma: float) -> None:
+    explore, generator = LogNormal(start=0.3, end=0.1, time=1000), torch.Generator().manual_seed(0)
+    logs = torch.stack([explore(torch.tensor(0.2), step, generator) for _ in range(2000)]).log()
+    assert logs.std().item() == pytest.approx(sigma, rel=0.06)
+    assert logs.mean().item() == pytest.approx(math.log(0.2), abs=0.03)
+
+
+def test_a_deviation_that_grows_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="start"):
+        LogNormal(start=0.1, end=0.3)
+
+
+def sweep(start: float, curvature: float = 0.83) -> tuple[Opening, torch.Tensor]:
+    """Runs the opening on f = curvature w^2 / 2, whose best rate is 1 / curvature, until it is done.
+
+    Rates and curvature are chosen so that no step of the sweep hits the best rate, and the minimum, exactly.
+    """
+    w = torch.nn.Parameter(torch.tensor([3.0]))
+    optimizer = torch.optim.SGD([w], lr=start)
+    opening = Opening()
+    f = lambda: float(curvature * w.detach() ** 2 / 2)  # noqa: E731
+    for _ in range(300):
+        if opening.done:
+            break
+        opening.attach(start, optimizer, [])
+        before, old = f(), w.detach().clone()
+        with torch.no_grad():
+            w -= opening.rate * curvature * w
+        if opening.survived(before, f()):
+            opening.climb(float((old - w.detach()) * curvature * w.detach()))
+    return opening, w
+
+
+@pytest.mark.parametrize("start", [1e-4, 0.03, 1.0, 1e3])
+def test_the_sweep_ends_at_the_edge_from_any_start(start: float) -> None:
+    opening, w = sweep(start)
+    assert opening.done
+    assert 0.25 / 0.83 < opening.rate < 0.5 / 0.83  # a margin of 4 below an edge between one and two best rates
+    assert abs(w.item()) <= 3.0
+
+
+def test_the_sweep_knows_no_scale() -> None:
+    assert 0.25e-6 / 0.83 < sweep(1e-3, curvature=0.83e6)[0].rate < 0.5e-6 / 0.83
+
+
+def test_a_step_that_destroys_is_undone() -> None:
+    w = torch.nn.Parameter(torch.tensor([3.0]))
+    opening = Opening()
+    opening.attach(10.0, torch.optim.SGD([w], lr=10.0), [])
+    with torch.no_grad():
+        w.fill_(float("nan"))
+    assert not opening.survived(4.5, float("nan"))
+    assert w.item() == 3.0
+    assert opening.rate == pytest.approx(1.0)

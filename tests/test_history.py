@@ -1,0 +1,60 @@
+"""Columns that grow, and the way home as a plain scheduler."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lrpilot import InvalidArgument
+from lrpilot.history import History
+
+
+def test_columns_grow_on_their_own() -> None:
+    history = History("a", "b")
+    for k in range(2500):
+        history.append(a=torch.tensor(float(k)))
+    history.append(b=torch.tensor(1.0, dtype=torch.float64))
+    assert history["a"].tolist() == [float(k) for k in range(2500)]
+    assert history["b"].dtype == torch.float64
+    assert len(history["b"]) == 1
+
+
+def test_resume() -> None:
+    one, two = History("a"), History("a")
+    for k in range(5):
+        one.append(a=torch.tensor(float(k)))
+    two.load_state_dict(one.state_dict())
+    two.append(a=torch.tensor(9.0))
+    assert two["a"].tolist() == [0, 1, 2, 3, 4, 9]
+    assert len(one["a"]) == 5
+
+
+def test_exported_schedule_repeats_the_rates() -> None:
+    history = History("loss", "rate")
+    for rate in (0.1, 0.4, 0.2):
+        history.append(rate=torch.tensor(rate))
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (1.0, 0.5)]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    schedule = history.export_schedule(optimizer)
+    seen = []
+    for _ in range(5):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    expected = [[r, r / 2] for r in (0.1, 0.4, 0.2, 0.2, 0.2)]
+    assert seen == [pytest.approx(row) for row in expected]
+    assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+
+
+def test_nothing_to_export() -> None:
+    with pytest.raises(InvalidArgument, match="history"):
+        History("rate").export_schedule(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1))
+
+
+def test_plot_shows_both_curves() -> None:
+    history = History("loss", "rate")
+    for k in range(1, 20):
+        history.append(loss=torch.tensor(1.0 / k), rate=torch.tensor(0.1))
+    upper, lower = history.plot().axes
+    assert upper.lines[0].get_ydata()[-1] == pytest.approx(1 / 19)
+    assert list(lower.lines[0].get_ydata()) == pytest.approx([0.1] * 19)

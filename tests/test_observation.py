@@ -1,0 +1,47 @@
+"""Observations: the paper's is the loss itself; the stable one knows no scale."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lrpilot.observation import BatchLoss, RelativeLogLoss
+
+
+def test_batch_loss_is_the_loss() -> None:
+    assert BatchLoss()(torch.tensor(2.25)).tolist() == [2.25]
+
+
+def test_relative_log_loss_by_hand() -> None:
+    observe = RelativeLogLoss(decay=0.5)
+    assert observe(torch.tensor(4.0)).tolist() == [0.0, 0.0]
+    observe.commit(torch.tensor(4.0))  # the first: mean 0
+    observe.commit(torch.tensor(1.0))  # log(1/4) halves into the mean
+    mean = -math.log(4) / 2
+    assert observe(torch.tensor(2.0)).tolist() == pytest.approx([math.log(0.5) - mean, mean])
+
+
+def test_observing_alone_changes_nothing() -> None:
+    observe = RelativeLogLoss()
+    observe.commit(torch.tensor(1.0))
+    before = observe(torch.tensor(0.5))
+    observe(torch.tensor(100.0))
+    assert torch.equal(before, observe(torch.tensor(0.5)))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 3.0, 1e7])
+def test_relative_log_loss_ignores_the_scale_of_the_loss(scale: float) -> None:
+    plain, scaled = RelativeLogLoss(), RelativeLogLoss()
+    for loss in (2.0, 1.5, 1.7, 0.3):
+        plain.commit(torch.tensor(loss))
+        scaled.commit(torch.tensor(loss * scale))
+    torch.testing.assert_close(plain(torch.tensor(0.4)), scaled(torch.tensor(0.4 * scale)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [0.0, -3.0])
+def test_losses_that_are_not_positive_stay_finite(loss: float) -> None:
+    observe = RelativeLogLoss()
+    observe.commit(torch.tensor(1.0))
+    assert observe(torch.tensor(loss)).isfinite().all()

@@ -1,0 +1,207 @@
+"""Algorithm 1 as a user meets it. (That it is Algorithm 1 is for `test_oracle.py`.)"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import lrpilot
+
+SETTINGS = ("paper", "stable")
+
+
+class Problem:
+    """A small classifier with BatchNorm and dropout, its optimizer, and a stream of batches."""
+
+    def __init__(self, lr: float = 0.05, seed: int = 0, make: Callable = torch.optim.SGD) -> None:
+        torch.manual_seed(seed)
+        self.network = nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.2), nn.Linear(12, 3))
+        self.optimizer = make(self.network.parameters(), lr=lr)
+        self.calls = 0
+        self._teacher = torch.randn(6, 3)
+
+    def batch(self, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs = torch.randn(32, 6, generator=torch.Generator().manual_seed(t))
+        return inputs, (inputs @ self._teacher).argmax(-1)
+
+    def loss_fn(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        self.calls += 1
+        return cross_entropy(self.network(batch[0]), batch[1])
+
+
+def controller(problem: Problem, setting: str | lrpilot.Setting, **kwargs: object) -> lrpilot.OnlineActorCritic:
+    generator = torch.Generator().manual_seed(7)
+    return lrpilot.OnlineActorCritic(problem.optimizer, setting, generator=generator, **kwargs)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_one_extra_forward_pass_a_step(setting: str) -> None:
+    problem = Problem()
+    drive = controller(problem, setting)
+    for t in range(10):
+        drive.step(problem.loss_fn, problem.batch(t))
+    assert problem.calls == 20
+
+
+def test_two_with_a_batch_of_its_own() -> None:
+    problem = Problem()
+    setting = dataclasses.replace(lrpilot.PAPER, actor_batch="draw")
+    drive = controller(problem, setting, draw=lambda: problem.batch(-1))
+    for t in range(11):
+        drive.step(problem.loss_fn, problem.batch(t))
+    assert problem.calls == 32  # the eleventh step has not been learned from yet
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_exported_schedule_repeats_the_run(setting: str) -> None:
+    """Plain SGD under the exported LambdaLR ends at the same weights and running statistics."""
+    problem, plain = Problem(), Problem()
+    for network in (problem.network, plain.network):
+        network[3].p = 0.0  # masks would be drawn from a stream that an extra pass moves on
+    drive = controller(problem, dataclasses.replace(getattr(lrpilot, setting.upper()), opening=None))
+    for t in range(30):
+        drive.step(problem.loss_fn, problem.batch(t))
+    schedule = drive.export_schedule(plain.optimizer)
+    for t in range(30):
+        plain.optimizer.zero_grad()
+        plain.loss_fn(plain.batch(t)).backward()
+        plain.optimizer.step()
+        schedule.step()
+    for mine, theirs in zip(problem.network.state_dict().values(), plain.network.state_dict().values(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("interrupted_at", [1, 7, 60])
+def test_resume_is_bit_exact(setting: str, interrupted_at: int) -> None:
+    def run(resume: bool) -> tuple[Problem, lrpilot.OnlineActorCritic]:
+        problem = Problem(make=torch.optim.Adam, lr=1e-3)
+        drive = controller(problem, setting)
+        for t in range(80):
+            if resume and t == interrupted_at:
+                saved = copy.deepcopy(
+                    (
+                        problem.network.state_dict(),
+                        problem.optimizer.state_dict(),
+                        drive.state_dict(),
+                        torch.get_rng_state(),
+                    )
+                )
+                problem = Problem(make=torch.optim.Adam, lr=1e-3)
+                drive = lrpilot.OnlineActorCritic(problem.optimizer, setting)
+                for part, state in zip((problem.network, problem.optimizer, drive), saved, strict=False):
+                    part.load_state_dict(state)
+                torch.set_rng_state(saved[-1])
+            drive.step(problem.loss_fn, problem.batch(t))
+        return problem, drive
+
+    (one, undisturbed), (two, resumed) = run(False), run(True)
+    for name in ("loss", "rate", "td_error", "dq_da"):
+        assert torch.equal(undisturbed.history[name], resumed.history[name])
+    for mine, theirs in zip(one.network.state_dict().values(), two.network.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_state_of_another_setting_is_refused() -> None:
+    paper, stable = controller(Problem(), "paper"), controller(Problem(), "stable")
+    with pytest.raises(lrpilot.InvalidArgument, match="the saved setting's observation must be 'RelativeLogLoss'"):
+        stable.load_state_dict(paper.state_dict())
+
+
+def test_a_frozen_actor_does_not_learn() -> None:
+    problem = Problem()
+    drive = controller(problem, dataclasses.replace(lrpilot.PAPER, learn_actor=False))
+    before = copy.deepcopy(drive.learner.actor.state_dict())
+    for t in range(20):
+        drive.step(problem.loss_fn, problem.batch(t))
+    for name, value in drive.learner.actor.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert len(drive.history["dq_da"]) == 0
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_loss_that_is_not_finite_names_step_and_rate(setting: str) -> None:
+    problem = Problem(lr=0.05)
+    drive = controller(problem, setting)
+    for t in range(100):
+        drive.step(problem.loss_fn, problem.batch(t))
+    inputs, targets = problem.batch(100)
+    with pytest.raises(lrpilot.NonFiniteLoss, match=r"got nan at step 100, after a learning rate of \d") as caught:
+        drive.step(problem.loss_fn, (inputs * float("nan"), targets))
+    assert caught.value.step == 100
+    assert all(p.isfinite().all() for p in problem.network.parameters())
+
+
+def test_a_loss_that_is_no_scalar_is_refused() -> None:
+    problem = Problem()
+    drive = controller(problem, "stable")
+    with pytest.raises(
+        lrpilot.InvalidArgument, match=r"the loss must be a tensor of one element, got 'shape \(32, 3\)'"
+    ):
+        drive.step(lambda batch: problem.network(batch[0]), problem.batch(0))
+
+
+def test_a_drawing_function_is_asked_for_exactly_when_it_is_used() -> None:
+    with pytest.raises(lrpilot.InvalidArgument, match="draw"):
+        controller(Problem(), "paper", draw=lambda: None)
+    with pytest.raises(lrpilot.InvalidArgument, match="draw"):
+        controller(Problem(), dataclasses.replace(lrpilot.PAPER, actor_batch="draw"))
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused() -> None:
+    network = nn.Linear(2, 1)
+    with pytest.raises(lrpilot.InvalidArgument, match="one whose step needs no closure, got 'LBFGS'"):
+        lrpilot.OnlineActorCritic(torch.optim.LBFGS(network.parameters()))
+
+
+def noisy_quadratic(setting: str | lrpilot.Setting | None, lr: float, scale: float = 1.0) -> float:
+    """Trains ``h/2 |w - noise|^2`` for 1,500 steps, h between 0.1 and 2; returns the exact loss at the end."""
+    torch.manual_seed(0)
+    curvature = torch.logspace(-1, 0.3, 20)
+    w = nn.Parameter(torch.full((20,), 2.0))
+    optimizer = torch.optim.SGD([w], lr=lr / scale)
+    loss_fn = lambda noise: scale * 0.5 * (curvature * (w - noise).square()).sum()  # noqa: E731
+    drive = None
+    if setting is not None:
+        generator = torch.Generator().manual_seed(1)
+        drive = lrpilot.OnlineActorCritic(optimizer, setting, generator=generator)
+    for t in range(1500):
+        noise = 0.3 * torch.randn(20, generator=torch.Generator().manual_seed(t))
+        if drive is not None:
+            drive.step(loss_fn, noise)
+        else:
+            optimizer.zero_grad()
+            loss_fn(noise).backward()
+            optimizer.step()
+    return float(0.5 * (curvature * w.detach().square()).sum())
+
+
+@pytest.mark.parametrize("start", [1e-5, 1e-2, 10.0])
+def test_stable_finds_a_good_rate_on_a_noisy_quadratic_from_any_start(start: float) -> None:
+    """As good as the best constant rate of a grid over five decades, within the noise of one run."""
+    best = min(noisy_quadratic(None, rate) for rate in (1e-4, 1e-3, 1e-2, 1e-1))
+    assert noisy_quadratic("stable", start) < 2 * best
+
+
+def test_the_starts_above_are_bad_rates() -> None:
+    """Negative control: what the controller was saved from."""
+    best = noisy_quadratic(None, 1e-2)
+    assert noisy_quadratic(None, 1e-5) > 10 * best
+    assert not noisy_quadratic(None, 10.0) < 10 * best
+
+
+def test_stable_does_not_depend_on_the_scale_of_the_loss() -> None:
+    rates = []
+    for scale in (1.0, 2.0**20):  # a power of two: the same roundings
+        problem = Problem(lr=0.01 / scale)
+        drive = controller(problem, "stable")
+        for t in range(120):
+            drive.step(lambda batch: scale * problem.loss_fn(batch), problem.batch(t))  # noqa: B023
+        rates.append(drive.history["rate"] * scale)
+    torch.testing.assert_close(*rates, rtol=1e-3, atol=0)

@@ -1,0 +1,55 @@
+"""The two memories of transitions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lrpilot import InvalidArgument
+from lrpilot.replay import LastTransition, Replay, Transition
+
+
+def transition(k: float, slope: bool = True) -> Transition:
+    number = torch.tensor(k)
+    return Transition(
+        torch.tensor([k, -k]), number, number + 0.1, torch.tensor([k, k]), number, number if slope else None
+    )
+
+
+def test_last_transition_is_a_batch_of_one() -> None:
+    batch = LastTransition().learn_from(transition(3.0, slope=False), torch.Generator())
+    assert batch.observation.tolist() == [[3.0, -3.0]]
+    assert batch.rate.tolist() == [3.0]
+    assert batch.slope is None
+
+
+def test_replay_draws_whole_transitions_newest_first() -> None:
+    replay, generator = Replay(capacity=10, batch=6), torch.Generator().manual_seed(0)
+    for k in range(25):
+        batch = replay.learn_from(transition(float(k)), generator)
+        assert batch.rate[0].item() == k
+        assert batch.rate.min() >= max(0, k - 9)  # the older ones are forgotten
+    torch.testing.assert_close(batch.observation, torch.stack((batch.rate, -batch.rate), -1))
+    torch.testing.assert_close(batch.reward, batch.rate + 0.1)
+    torch.testing.assert_close(batch.slope, batch.rate)
+    assert len(set(batch.rate.tolist())) > 1
+
+
+def test_replay_without_slopes() -> None:
+    batch = Replay(capacity=4, batch=2).learn_from(transition(1.0, slope=False), torch.Generator())
+    assert batch.slope is None
+    assert batch.next_rate.tolist() == [1.0, 1.0]
+
+
+def test_replay_resumes() -> None:
+    one, two = Replay(10, 4), Replay(10, 4)
+    for k in range(7):
+        one.learn_from(transition(float(k)), torch.Generator().manual_seed(0))
+    two.load_state_dict(one.state_dict())
+    drawn = [r.learn_from(transition(9.0), torch.Generator().manual_seed(5)).rate for r in (one, two)]
+    assert torch.equal(*drawn)
+
+
+def test_batch_larger_than_the_capacity_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="batch must be between 1 and the capacity of 4, got 5"):
+        Replay(capacity=4, batch=5)

@@ -1,0 +1,260 @@
+"""Runs on disk: what is written, and that being killed or damaged costs nothing but time."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.configuration import Choices
+from lrpilot.experiments.run_directory import CHECKPOINT, CONFIG, CURVES, METRICS, PREVIOUS
+from lrpilot.experiments.single_run import train
+
+STEPS = 60
+CHOICES = Choices(task="digits", controller="online", steps=STEPS, evaluate_every=20, lr=0.01)
+
+
+class Silent:
+    """A display that keeps what it is told, and calls back at a step."""
+
+    def __init__(self, at=None, call=None):
+        self.lines, self.at, self.call = [], at, call
+
+    def begin(self, configuration, step):
+        self.first = step
+
+    def show(self, record):
+        if record.step == self.at:
+            self.call()
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def run(out, choices=CHOICES, *, display=None, resume=False, checkpoint_every=5):
+    display = display or Silent()
+    return train(choices, display=display, out=out, resume=resume, checkpoint_every=checkpoint_every)
+
+
+def metrics(out):
+    lines = (out / METRICS).read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert run(out).finished
+    return metrics(out)
+
+
+class Crash(BaseException):
+    """Stands for the process being gone."""
+
+
+def crash():
+    raise Crash
+
+
+def test_a_run_leaves_everything_behind(tmp_path, undisturbed):
+    outcome = run(tmp_path / "run")
+    names = {file.name for file in (tmp_path / "run").iterdir()}
+    assert {CONFIG, METRICS, CHECKPOINT, PREVIOUS, CURVES} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert not any(name.endswith(".unfinished") for name in names)
+    assert (tmp_path / "run" / CURVES).read_bytes().startswith(b"\x89PNG")
+    saved = json.loads((tmp_path / "run" / CONFIG).read_text())
+    assert saved["configuration"]["steps"] == STEPS
+    assert saved["configuration"]["data"] == "digits"
+    assert saved["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert metrics(tmp_path / "run") == undisturbed
+    assert [record["step"] for record in undisturbed if "test_error" in record] == [20, 40, 60]
+    assert outcome.finished
+    assert outcome.failure is None
+
+
+def test_tensorboard_reads_the_events(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tmp_path / "run", display=Silent(at=33, call=stop_by_signal))
+    run(tmp_path / "run", resume=True)
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    assert {"loss", "learning_rate", "test_error", "test_loss"} <= set(events.Tags()["scalars"])
+    written = [(event.step, event.value) for event in events.Scalars("learning_rate")]
+    expected = [(record["step"], record["learning_rate"]) for record in metrics(tmp_path / "run")]
+    assert [step for step, _ in written] == [step for step, _ in expected]
+    assert [value for _, value in written] == pytest.approx([value for _, value in expected], rel=1e-6)
+
+
+@pytest.mark.parametrize("step", [1, 5, 33, STEPS])
+def test_a_run_that_crashes_between_records_resumes_bit_for_bit(tmp_path, undisturbed, step):
+    out = tmp_path / "run"
+    with pytest.raises(Crash):
+        run(out, display=Silent(at=step, call=crash))
+    display = Silent()
+    assert run(out, display=display, resume=True).finished
+    assert display.first == (step - 1) // 5 * 5  # the checkpoint before the crash
+    assert metrics(out) == undisturbed
+
+
+@pytest.mark.parametrize("call", range(1, 5))
+@pytest.mark.parametrize("operation", ["replace", "open"])
+def test_a_crash_in_the_middle_of_writing_loses_nothing(tmp_path, undisturbed, monkeypatch, operation, call):
+    out = tmp_path / "run"
+    original, calls = getattr(Path, operation), []
+
+    def dies(self, *arguments, **options):
+        if self.name.startswith(("checkpoint", CONFIG)):
+            calls.append(self)
+            if len(calls) == call:
+                if operation == "open":
+                    with original(self, "wb") as file:
+                        file.write(b"half of it")
+                raise Crash
+        return original(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, operation, dies)
+        with pytest.raises(Crash):
+            run(out)
+    assert run(out, resume=True).finished
+    assert metrics(out) == undisturbed
+
+
+def stop_by_signal():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_saves_and_names_the_command_that_goes_on(tmp_path, undisturbed):
+    out = tmp_path / "run"
+    handler = signal.getsignal(signal.SIGINT)
+    outcome = run(out, display=Silent(at=33, call=stop_by_signal), checkpoint_every=50)
+    assert not outcome.finished
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert outcome.resume_command(None) == f"lrpilot train digits --out {out} --resume"
+    assert outcome.resume_command(Path("my data")).endswith("--resume --data 'my data'")
+    assert outcome.curves.exists()
+    display = Silent()
+    run(out, Choices(task="digits"), display=display, resume=True)  # what is left out is as it was
+    assert display.first in (33, 34)
+    assert display.lines == [f"going on from step {display.first}"]
+    assert metrics(out) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:]],
+    ids=["truncated", "empty", "one bit"],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path, undisturbed, damage):
+    out = tmp_path / "run"
+    with pytest.raises(Crash):
+        run(out, display=Silent(at=33, call=crash))
+    (out / CHECKPOINT).write_bytes(damage((out / CHECKPOINT).read_bytes()))
+    display = Silent()
+    run(out, display=display, resume=True)
+    assert display.first == 25  # not 30
+    assert display.lines == [f"{out / CHECKPOINT} is damaged: going on from {PREVIOUS}"]
+    assert metrics(out) == undisturbed
+
+
+def test_without_any_sound_checkpoint_the_run_starts_again(tmp_path, undisturbed):
+    out = tmp_path / "run"
+    run(out)
+    for name in (CHECKPOINT, PREVIOUS):
+        (out / name).write_bytes(b"damaged")
+    display = Silent()
+    run(out, display=display, resume=True)
+    assert display.first == 0
+    assert "starting again from step 0" in display.lines[0]
+    assert metrics(out) == undisturbed
+
+
+def test_a_finished_run_resumed_stays_as_it_is(tmp_path, undisturbed):
+    run(tmp_path / "run")
+    assert run(tmp_path / "run", resume=True).finished
+    assert metrics(tmp_path / "run") == undisturbed
+
+
+def test_a_directory_of_another_configuration_is_refused_by_field(tmp_path):
+    out = tmp_path / "run"
+    run(out, Choices(task="digits", controller="none", steps=5))
+    before = (out / METRICS).read_bytes()
+    with pytest.raises(InvalidArgument, match=rf"^steps must be 5 as in .*{CONFIG}.*, got 6$"):
+        run(out, Choices(task="digits", steps=6), resume=True)
+    with pytest.raises(InvalidArgument, match=r"^optimizer must be 'sgd' as in .*, got 'adam'$"):
+        run(out, Choices(task="digits", optimizer="adam"), resume=True)
+    with pytest.raises(InvalidArgument, match=r"^task must be 'digits' as in .*, got 'm0'$"):
+        run(out, Choices(task="m0"), resume=True)
+    assert (out / METRICS).read_bytes() == before
+
+
+def test_a_directory_in_use_or_unreadable_is_refused(tmp_path):
+    out = tmp_path / "run"
+    run(out, Choices(task="digits", controller="none", steps=5))
+    with pytest.raises(InvalidArgument, match="out must be a new or an empty directory"):
+        run(out)
+    (out / CONFIG).write_text("{")
+    with pytest.raises(InvalidArgument, match=rf"out must be a run directory whose {CONFIG} can be read"):
+        run(out, resume=True)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InvalidArgument, match="out must be a directory that can be written"):
+        run(tmp_path / "file" / "run")
+    with pytest.raises(InvalidArgument, match="out must be the directory of the run that --resume goes on with"):
+        run(None, resume=True)
+
+
+def test_a_diverged_run_is_recorded_and_its_checkpoint_is_sound(tmp_path):
+    out = tmp_path / "run"
+    outcome = run(out, Choices(task="digits", controller="none", steps=40, lr=1e30), checkpoint_every=1)
+    assert not outcome.finished
+    assert outcome.failure
+    assert outcome.records[-1]["diverged"] is True
+    assert outcome.records[-1]["loss"] is None
+    if (out / CHECKPOINT).exists():
+        state = torch.load(out / CHECKPOINT, weights_only=True)["training"]
+        assert state["step"] <= outcome.failure.step
+
+
+def _train_in_another_process(out):
+    torch.set_num_threads(1)
+    resume = Path(out).exists()
+    train(KILLED, display=Silent(), out=Path(out), resume=resume, checkpoint_every=1)
+
+
+PRELOADED = ["lrpilot.experiments.single_run", "sklearn.datasets", "torch.utils.tensorboard", "torch._dynamo"]
+KILLED = Choices(task="digits", controller="online", steps=400, evaluate_every=50, lr=0.01)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_run_killed_at_ten_random_moments_equals_an_undisturbed_one(tmp_path):
+    """Real processes, real SIGKILL; checkpoints at every record, so that many kills come while one is written."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(PRELOADED)
+    out, seed = tmp_path / "killed", random.randrange(2**32)
+    moments = random.Random(seed)
+    steps_at_kill = []
+    for _ in range(10):
+        process = processes.Process(target=_train_in_another_process, args=(str(out),))
+        process.start()
+        deadline = time.monotonic() + 60
+        seen = len(metrics(out)) if (out / METRICS).exists() else 0
+        while process.is_alive() and time.monotonic() < deadline:  # until it has got on a little
+            if (out / METRICS).exists() and (out / METRICS).read_bytes().count(b"\n") > seen + 3:
+                break
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.08))
+        process.kill()
+        process.join()
+        steps_at_kill.append(metrics(out)[-1]["step"])
+    train(KILLED, display=Silent(), out=out, resume=True, checkpoint_every=1)
+    train(KILLED, display=Silent(), out=tmp_path / "whole", checkpoint_every=100)
+    assert metrics(out) == metrics(tmp_path / "whole"), f"moments drawn with seed {seed}"
+    assert len({step for step in steps_at_kill if 0 < step < 400}) >= 5  # most kills came in the midst of the run
