@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from made_up import result
 
 from lrpilot.experiments.catalogue import EXPERIMENTS, mean_rate, results_of, with_needs
 from lrpilot.experiments.methods import METHODS
 from lrpilot.experiments.profiles import PAPER, PROFILES, QUICK, SMOKE
 from lrpilot.experiments.store import Store
+from made_up import result
 
 BEST_BY_TEST, BEST_BY_VALIDATION = 0.01, 0.1
 
@@ -17,9 +17,7 @@ BEST_BY_TEST, BEST_BY_VALIDATION = 0.01, 0.1
 def pretend(trial):
     """A result whose best rate is one by test error and another by validation error; controllers run at 0.25."""
     rate = trial.setting.get("lr", 1.0)
-    made = result(
-        trial=trial, errors=(9.0, 9.0, 2.0 if rate == BEST_BY_TEST else 3.0 + trial.seed)
-    )
+    made = result(trial=trial, errors=(9.0, 9.0, 2.0 if rate == BEST_BY_TEST else 3.0 + trial.seed))
     made.evaluations["validation_error"][-1] = 1.0 if rate == BEST_BY_VALIDATION else 2.0
     made.curve["rate"][:] = [0.2, 0.3]
     return made

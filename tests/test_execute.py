@@ -4,7 +4,6 @@ import io
 import sys
 
 import pytest
-from made_up import result, trial
 from rich.console import Console
 
 from lrpilot.errors import InvalidArgument
@@ -12,6 +11,7 @@ from lrpilot.experiments import execute
 from lrpilot.experiments.execute import Engine, reproduce, run
 from lrpilot.experiments.profiles import SMOKE
 from lrpilot.experiments.store import Store
+from made_up import result, trial
 
 
 def quietly():
@@ -87,7 +87,9 @@ def test_progress_says_how_runs_ended_and_how_many_are_left(tmp_path, made):
 
 def real_trials():
     return [
-        trial(task="digits", method="sgd", setting={"lr": 0.05}, seed=seed, batch_size=32, validation=100, evaluations=1)
+        trial(
+            task="digits", method="sgd", setting={"lr": 0.05}, seed=seed, batch_size=32, validation=100, evaluations=1
+        )
         for seed in range(3)
     ]
 

@@ -2,9 +2,8 @@
 
 import math
 
-from made_up import result, trial
-
 from lrpilot.experiments.studies import critic_slope, early_stopping, seconds_to_error, sensitivity, wall_clock
+from made_up import result, trial
 
 LABELS = {"sgd": "SGD", "online-paper": "actor-critic"}
 

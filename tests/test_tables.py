@@ -1,9 +1,9 @@
 """Means, intervals, ranks and choices, recomputed by hand; and what a table looks like."""
 
 import pytest
-from made_up import result, trial
 
 from lrpilot.experiments.tables import Summary, Table, choose_setting, comparison, paper_form, ranks
+from made_up import result, trial
 
 
 def runs(method, errors_by_rate, validation=None):

@@ -56,8 +56,8 @@ def wall_clock(title: str, results: Iterable[Result], labels: Mapping[str, str],
         "of SGD's",
     ]
     note = (
-        "Median time of training alone, on one core; what the search for the setting cost is not in it. "
-        "Runs made side by side share memory and caches: take the last column as a guide."
+        "Median processor time of training alone, in one thread: the wall-clock of a core of its own. What the "
+        "search for the setting cost is not in it."
     )
     return Table(title, header, rows, note)
 

@@ -116,6 +116,7 @@ class Training:
         plan: for how long.
         make_optimizer: gives the optimizer for the network's parameters.
         make_controller: gives the controller for the optimizer; it draws from the ``generator`` it is given.
+        clock: tells the time, in seconds from anywhere, that :attr:`Record.seconds` is measured with.
 
     Two runs of one seed start from the same weights and see the same batches, whatever drives them.
     """
@@ -127,6 +128,7 @@ class Training:
         *,
         make_optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
         make_controller: Callable[[Optimizer, torch.Generator], Controller],
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         seeds = torch.randint(2**62, (4,), generator=torch.Generator().manual_seed(plan.seed)).tolist()
         network, batches, controller, dropout = (torch.Generator().manual_seed(seed) for seed in seeds)
@@ -144,6 +146,7 @@ class Training:
         self._batches = Batches(task.data.train, plan.batch_size, generator=batches)
         self._random_state = dropout.get_state()
         self._losses: list[Tensor] = []
+        self._clock = clock
 
     def run(self) -> Iterator[Record]:
         """Train, and yield a record every ``log_every`` steps and after each evaluation, up to the last step.
@@ -164,14 +167,14 @@ class Training:
     def _train_until(self, step: int) -> None:
         draw, train, losses = self._batches.draw, self.controller.step, self._losses
         loss_fn = loss_of(self.network)
-        started = time.perf_counter()
+        started = self._clock()
         try:
             while self.step < step and not self.stop_requested:
                 losses.append(train(loss_fn, draw()))
                 self.step += 1
         except NonFiniteLoss as failure:
             self.failure = failure
-        self.seconds += time.perf_counter() - started
+        self.seconds += self._clock() - started
 
     def _record(self) -> Record:
         rate = self.controller.get_last_lr()[0]

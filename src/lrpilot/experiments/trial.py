@@ -86,8 +86,8 @@ class Result:
             stopped.
         reason: one line on what happened, for all but the finished.
         steps: steps made.
-        seconds: wall-clock of the training, evaluations left out.
-        evaluation_seconds: wall-clock of the evaluations.
+        seconds: processor time of the training, evaluations left out: one thread's wall-clock on an idle core.
+        evaluation_seconds: the same of the evaluations, and of loading the data where the run did so.
         curve: by name, columns of equal length, thinned to one value for each interval of steps: ``step``
             (the interval's last), ``train_loss`` and ``rate`` (means over it), and what else the method logs.
         evaluations: columns of equal length: ``step``, ``seconds``, ``test_loss``, ``test_error`` (percent),
