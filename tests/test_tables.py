@@ -22,21 +22,21 @@ def test_summary_by_hand():
     summary = Summary.of([1.0, 2.0, 3.0])
     assert (summary.mean, summary.spread, summary.count) == (2.0, 1.0, 3)
     # Of the 27 equally likely resamples, one has mean 1 and one mean 3 (3.7% each): both are the 2.5% points.
-    assert summary.interval == (1.0, 3.0)
+    assert summary.interval() == (1.0, 3.0)
     assert summary.text() == "2.00 ± 1.00"
     assert summary.interval_text() == "[1.00, 3.00]"
 
 
 def test_interval_narrows_with_more_numbers():
     few, many = Summary.of([1.0, 2.0, 3.0]), Summary.of([1.0, 2.0, 3.0] * 20)
-    assert many.interval[1] - many.interval[0] < 0.5 * (few.interval[1] - few.interval[0])
-    assert many.interval[0] < 2.0 < many.interval[1]
+    assert many.interval()[1] - many.interval()[0] < 0.5 * (few.interval()[1] - few.interval()[0])
+    assert many.interval()[0] < 2.0 < many.interval()[1]
 
 
 def test_summary_of_one_and_of_equal_numbers():
     assert Summary.of([2.0]).text() == "2.00"
     assert Summary.of([2.0]).interval_text() == "-"
-    assert Summary.of([2.0, 2.0]).interval == (2.0, 2.0)
+    assert Summary.of([2.0, 2.0]).interval() == (2.0, 2.0)
 
 
 def test_choice_by_test_and_by_validation():

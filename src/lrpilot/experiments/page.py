@@ -9,6 +9,7 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ class Picture:
     figure: Figure
     caption: str
 
+    @cached_property
     def png(self) -> bytes:
         """The figure as PNG; the same bytes for the same figure."""
         buffer = io.BytesIO()
@@ -61,7 +63,7 @@ def write_markdown(title: str, sections: Sequence[Section], path: Path) -> None:
         lines.append(f"## {section.title}")
         for block in section.blocks:
             if isinstance(block, Picture):
-                path.with_name(f"{block.name}.png").write_bytes(block.png())
+                path.with_name(f"{block.name}.png").write_bytes(block.png)
                 lines.append(f"![{block.caption}]({block.name}.png)")
             else:
                 lines.append(block.to_markdown() if isinstance(block, Table) else block)
@@ -92,7 +94,7 @@ def _html(block: Block) -> str:
     if isinstance(block, Table):
         return block.to_html()
     if isinstance(block, Picture):
-        image = base64.b64encode(block.png()).decode("ascii")
+        image = base64.b64encode(block.png).decode("ascii")
         caption = html.escape(block.caption)
         return f'<figure><img alt="{caption}" src="data:image/png;base64,{image}">' + (
             f"<figcaption>{caption}</figcaption></figure>"

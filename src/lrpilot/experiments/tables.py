@@ -39,29 +39,34 @@ class Table:
 
 @dataclass(frozen=True)
 class Summary:
-    """A handful of numbers: mean, standard deviation, 95% interval of the mean (None below two numbers),
-    count.
-    """
+    """A handful of numbers: their mean, standard deviation and count, and an interval for the mean."""
 
+    values: Sequence[float]
     mean: float
     spread: float
-    interval: tuple[float, float] | None
-    count: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
-        """Of at least one finite number; the interval is a percentile bootstrap with a fixed seed."""
-        mean = statistics.fmean(values)
-        if len(values) < 2:
-            return cls(mean, math.nan, None, len(values))
-        if max(values) == min(values):
-            return cls(mean, 0.0, (mean, mean), len(values))
+        """Of at least one finite number; the standard deviation of a single one is nan."""
+        return cls(values, statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan)
+
+    @property
+    def count(self) -> int:
+        """How many numbers there are."""
+        return len(self.values)
+
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% percentile bootstrap interval of the mean, drawn with a fixed seed; None below two numbers."""
+        if len(self.values) < 2:
+            return None
+        if max(self.values) == min(self.values):
+            return self.mean, self.mean
         import numpy as np
         from scipy.stats import bootstrap
 
-        drawn = bootstrap((np.asarray(values),), np.mean, method="percentile", n_resamples=BOOTSTRAP_DRAWS, rng=0)
+        drawn = bootstrap((np.asarray(self.values),), np.mean, method="percentile", n_resamples=BOOTSTRAP_DRAWS, rng=0)
         low, high = drawn.confidence_interval
-        return cls(mean, statistics.stdev(values), (float(low), float(high)), len(values))
+        return float(low), float(high)
 
     def text(self, digits: int = 2) -> str:
         """``2.31 ± 0.05``."""
@@ -71,7 +76,8 @@ class Summary:
 
     def interval_text(self, digits: int = 2) -> str:
         """``[2.27, 2.36]``, or a dash."""
-        return "-" if self.interval is None else "[{:.{d}f}, {:.{d}f}]".format(*self.interval, d=digits)
+        interval = self.interval()
+        return "-" if interval is None else f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
 
 
 @dataclass(frozen=True)
