@@ -102,6 +102,14 @@ def _overestimates(rates: Sequence[float]) -> Sequence[Setting]:
     return [{"overestimate": "tenth"}, {"overestimate": 2.0}]
 
 
+def _least_curvatures(rates: Sequence[float]) -> Sequence[Setting]:
+    """For vSGD-l also a least curvature of 1e-3 instead of 1e-9.
+
+    A pixel that is almost always blank has almost no curvature, and under 1e-9 a weight that explodes.
+    """
+    return [{**setting, **more} for more in ({}, {"epsilon": 1e-3}) for setting in _overestimates(rates)]
+
+
 def _nothing(rates: Sequence[float]) -> Sequence[Setting]:
     return [{}]
 
@@ -120,7 +128,12 @@ def _peer(make: Callable[[Iterable[Any]], Optimizer], network: nn.Module, settin
 
 def _vsgd(granularity: Granularity, network: nn.Sequential, setting: Setting) -> Optimizer:
     factor = setting["overestimate"]
-    return VSGD(network, granularity, overestimate=None if factor == "tenth" else float(factor))
+    return VSGD(
+        network,
+        granularity,
+        overestimate=None if factor == "tenth" else float(factor),
+        epsilon=float(setting.get("epsilon", 1e-9)),
+    )
 
 
 def _fixed(optimizer: Optimizer, **_: Any) -> Controller:
@@ -165,7 +178,7 @@ METHODS: Mapping[str, Method] = {
     "rmsprop": Method("RMSprop", partial(_of_rate, TFRMSprop), _rates, _fixed),
     "sgd-inverse-time": Method("SGD, 1/t decay", _sgd, _rates_and_decays, _inverse_time),
     "sgd-cosine": Method("SGD, cosine", _sgd, _rates, _cosine),
-    "vsgd-l": Method("vSGD-l", partial(_vsgd, "local"), _overestimates, _self_tuning),
+    "vsgd-l": Method("vSGD-l", partial(_vsgd, "local"), _least_curvatures, _self_tuning),
     "vsgd-b": Method("vSGD-b", partial(_vsgd, "block"), _overestimates, _self_tuning),
     "vsgd-g": Method("vSGD-g", partial(_vsgd, "global"), _overestimates, _self_tuning),
     "prodigy": Method("Prodigy", partial(_peer, PEERS["prodigy"]), _nothing, _self_tuning),
