@@ -40,13 +40,23 @@ def controller(problem: Problem, setting: str | lrpilot.Setting, **kwargs: objec
     return lrpilot.OnlineActorCritic(problem.optimizer, setting, generator=generator, **kwargs)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_one_extra_forward_pass_a_step(setting: str) -> None:
+def test_the_paper_costs_one_extra_forward_pass_a_step() -> None:
     problem = Problem()
-    drive = controller(problem, setting)
+    drive = controller(problem, "paper")
     for t in range(10):
         drive.step(problem.loss_fn, problem.batch(t))
     assert problem.calls == 20
+
+
+def test_stable_costs_none_once_its_opening_is_over() -> None:
+    problem = Problem()
+    drive = controller(problem, "stable")
+    calls = []
+    for t in range(150):
+        drive.step(problem.loss_fn, problem.batch(t))
+        calls.append(problem.calls)
+    assert calls[9] == 20
+    assert calls[-1] - calls[-50] == 49
 
 
 def test_two_with_a_batch_of_its_own() -> None:

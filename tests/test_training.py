@@ -125,6 +125,12 @@ def test_a_seed_fixes_a_run_and_another_one_changes_it():
     assert without_time(training(seed=1).run()) != first
 
 
+def test_looking_at_a_run_does_not_change_it():
+    often = [record.loss for record in training("online", evaluate_every=1, log_every=1).run()]
+    seldom = [record.loss for record in training("online", evaluate_every=30, log_every=1).run()]
+    assert often == seldom
+
+
 def test_runs_side_by_side_do_not_disturb_each_other():
     alone = without_time(training().run())
     one, other = training(), training(seed=1)

@@ -12,10 +12,12 @@ The data's way through the package, one file for each arrow::
     actor_critic.py the actor's decisions, both updates
     settings.py     which parts: paper, stable
     online.py       Algorithm 1
+    offline.py      the appendix: equation 10
 """
 
 from .errors import InvalidArgument, NonFiniteLoss
+from .offline import OfflineActorCritic
 from .online import OnlineActorCritic
 from .settings import PAPER, STABLE, Setting
 
-__all__ = ["PAPER", "STABLE", "InvalidArgument", "NonFiniteLoss", "OnlineActorCritic", "Setting"]
+__all__ = ["PAPER", "STABLE", "InvalidArgument", "NonFiniteLoss", "OfflineActorCritic", "OnlineActorCritic", "Setting"]

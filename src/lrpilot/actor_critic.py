@@ -23,21 +23,12 @@ class ActorCritic:
 
     Args:
         setting: what they are made of.
-        observation_size: numbers in an observation.
-        reward: scales remembered rewards.
         generator: draws initial weights and replayed transitions.
         like: an empty tensor on the device and of the dtype that the networks take.
     """
 
-    def __init__(
-        self,
-        setting: Setting,
-        observation_size: int,
-        *,
-        reward: Reward,
-        generator: torch.Generator,
-        like: Tensor,
-    ) -> None:
+    def __init__(self, setting: Setting, *, generator: torch.Generator, like: Tensor) -> None:
+        observation_size = setting.observation().size
         self.setting = setting
         self.action = setting.action()
         self.actor = Actor(
@@ -55,12 +46,16 @@ class ActorCritic:
             initialisation=setting.initialisation,
             generator=generator,
         ).to(like)
-        self._reward = reward
-        self._replay = setting.replay()
         self._generator = generator
         self._actor_optimizer = self._adam(self.actor, setting.actor_learning_rate)
         self._critic_optimizer = self._adam(self.critic, setting.critic_learning_rate)
-        self._recollection = Recollection(self.actor.initial_memory(), setting.unroll)
+        self.begin_run(1.0)
+
+    def begin_run(self, rate: float) -> None:
+        """Forget the last run's memory and transitions; a raw output of 0 means ``rate``, where there is a centre."""
+        self.action.centre(rate)
+        self._replay = self.setting.replay()
+        self._recollection = Recollection(self.actor.initial_memory(), self.setting.unroll)
 
     @torch.no_grad()
     def decide(self, s_t: Float[Tensor, " s"]) -> Float[Tensor, ""]:
@@ -81,8 +76,13 @@ class ActorCritic:
         """Store a transition; answers with those that the critic is to learn from now, this one first."""
         return self._replay.learn_from(transition, self._generator)
 
-    def improve_critic(self, batch: Transition) -> Float[Tensor, ""]:
-        """Lines 13 to 15: one step of Adam on equation 8. Returns the TD error of the first transition."""
+    def improve_critic(self, batch: Transition, reward: Reward) -> Float[Tensor, ""]:
+        """Lines 13 to 15: one step of Adam on equation 8. Returns the TD error of the first transition.
+
+        Args:
+            batch: what to learn from.
+            reward: scales the remembered rewards.
+        """
         gamma = self.setting.discount
         rate = batch.rate.clone().requires_grad_(batch.slope is not None)
         q_t = self.critic(batch.observation, self.action.describe(rate))
@@ -90,11 +90,11 @@ class ActorCritic:
         if gamma > 0:
             with torch.no_grad():
                 q_tp1 = self.critic(batch.next_observation, self.action.describe(batch.next_rate))
-        y_t = losses.td_target(self._reward.scaled(batch.reward), q_tp1, gamma)
+        y_t = losses.td_target(reward.scaled(batch.reward), q_tp1, gamma)
         loss = losses.critic_loss(y_t, q_t)
         if batch.slope is not None:  # Deviation D4
             (dq_da,) = torch.autograd.grad(q_t.sum(), rate, create_graph=True)
-            loss = loss + losses.slope_loss(self._reward.scaled(batch.slope), batch.rate * dq_da)
+            loss = loss + losses.slope_loss(reward.scaled(batch.slope), batch.rate * dq_da)
         _descend(self._critic_optimizer, loss)
         return losses.td_error(y_t, q_t)[0].detach()
 

@@ -36,7 +36,7 @@ class Experience(NamedTuple):
     s_t: Tensor
     a_t: Tensor
     f_t: Tensor
-    f_tp1: Tensor
+    f_tp1: Tensor | None
     promised: Tensor | None
 
 
@@ -51,13 +51,14 @@ class OnlineActorCritic:
     ...     return (model(inputs) - targets).square().mean()
     >>> loss = controller.step(loss_fn, (torch.ones(8, 3), torch.zeros(8, 1)))
 
-    One step costs one forward pass more than a plain one (two with ``actor_batch="draw"``). Any torch optimizer that
-    does not need a closure will do; ratios between parameter groups are kept.
+    ``"paper"`` costs one forward pass more than a plain step (two with ``actor_batch="draw"``), ``"stable"`` none once
+    its opening is over. Any torch optimizer that does not need a closure will do; ratios between groups are kept.
 
     Args:
         optimizer: its parameters are on one device, where actor and critic are put as well.
-        setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.settings.Setting`.
+        setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.settings.Setting`. A given learner brings its own.
         draw: for ``actor_batch="draw"`` alone: called without arguments, returns a batch x_j.
+        learner: an actor and a critic that have lived before; new ones if None.
         generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
             seeded from torch's global one, if None.
         dtype: of actor and critic.
@@ -72,10 +73,11 @@ class OnlineActorCritic:
         setting: str | Setting = "stable",
         *,
         draw: Callable[[], Any] | None = None,
+        learner: ActorCritic | None = None,
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.setting = setting = resolve(setting)
+        self.setting = setting = resolve(setting) if learner is None else learner.setting
         if (draw is not None) != (setting.actor_batch == "draw"):
             raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
         if isinstance(optimizer, torch.optim.LBFGS):
@@ -92,10 +94,9 @@ class OnlineActorCritic:
         self._opening = setting.opening() if setting.opening else None
         self._evaluator = Evaluator(shared_masks=setting.dropout == "shared")
         self._displacement = Displacement(optimizer) if self._reward.measures_slope else None
-        self.learner = ActorCritic(
-            setting, self._observation.size, reward=self._reward, generator=self._generator, like=self._like
-        )
-        self.learner.action.centre(self.rates.start)
+        self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
+        self.learner.begin_run(self.rates.start)
+        self._looks_after = self._reward.needs_after or setting.discount > 0 or setting.actor_batch == "same"
         self._unlearned: Experience | None = None
         self._step = 0
 
@@ -105,8 +106,9 @@ class OnlineActorCritic:
         What a step teaches is learned at the beginning of the next one, when x_j is known.
 
         Args:
-            loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients and
-                once without, at the new parameters; running statistics (BatchNorm) move with the first call only.
+            loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients and,
+                where the setting asks for it, once more without, at the new parameters; running statistics (BatchNorm)
+                move with the first call only.
             batch: whatever ``loss_fn`` takes.
 
         Returns:
@@ -129,11 +131,13 @@ class OnlineActorCritic:
         self.history.append(loss=f_t, rate=a_t)
         self._step += 1
 
-        after = self._evaluator.extra_pass(loss_fn, batch)
-        if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
-            self._unlearned = None
-        else:
-            self._unlearned = Experience(s_t, a_t, f_t, self._checked(after), promised)
+        self._unlearned = Experience(s_t, a_t, f_t, None, promised)
+        if self._looks_after or self._sweep is not None:
+            after = self._evaluator.extra_pass(loss_fn, batch)
+            if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
+                self._unlearned = None  # the network is back where it was
+            else:
+                self._unlearned = self._unlearned._replace(f_tp1=self._checked(after))
         return loss.detach()
 
     @property
@@ -165,15 +169,18 @@ class OnlineActorCritic:
         """Lines 11 to 20 for the step before; ``f_next`` is the loss of the batch that has just come."""
         elsewhere = None if self._displacement is None else self._displacement.decrement()
         r_t, slope = self._reward(Evidence(lived.f_t, lived.f_tp1, lived.promised, elsewhere))  # line 11
-        s_tp1 = self._observation(lived.f_tp1)  # line 12
-        a_tp1 = self.learner.foresee(s_tp1) if self.setting.discount > 0 else lived.a_t
+        s_tp1, a_tp1 = lived.s_t, lived.a_t  # with a discount of 0 nobody looks at them
+        if lived.f_tp1 is not None:
+            s_tp1 = self._observation(lived.f_tp1)  # line 12
+        if self.setting.discount > 0:
+            a_tp1 = self.learner.foresee(s_tp1)
         batch = self.learner.remember(Transition(lived.s_t, lived.a_t, r_t, s_tp1, a_tp1, slope))
         if self._sweep is not None and elsewhere is not None:
             self._sweep.climb(float(elsewhere))
             if self._opening is not None and self._opening.done:
                 self.learner.action.centre(self._opening.rate, settled=True)
             return
-        td_error = self.learner.improve_critic(batch)  # lines 13 to 15
+        td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)
         if self.setting.learn_actor:
             s_j = self._other_observation(loss_fn, f_next, s_tp1)
@@ -235,10 +242,7 @@ class OnlineActorCritic:
         Raises:
             InvalidArgument: it comes from another setting; nothing is changed then.
         """
-        mine = self.setting.describe()
-        for name, value in state["setting"].items():
-            if value != mine.get(name):
-                raise InvalidArgument(f"the saved setting's {name}", f"{mine.get(name)!r} as here", value)
+        self.setting.check_same(state["setting"])
         self._step = state["step"]
         self._unlearned = None if state["unlearned"] is None else Experience(*state["unlearned"])
         self._generator.set_state(state["generator"])

@@ -96,6 +96,13 @@ class Setting:
         """Every field as plain numbers and names, for a run's configuration and to tell two settings apart."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
+    def check_same(self, described: dict[str, object]) -> None:
+        """Raise :class:`InvalidArgument` at the first field in which a described setting differs from this one."""
+        mine = self.describe()
+        for name, value in described.items():
+            if value != mine.get(name):
+                raise InvalidArgument(f"the saved setting's {name}", f"{mine.get(name)!r} as here", value)
+
 
 def _plain(part: object) -> object:
     if isinstance(part, type):

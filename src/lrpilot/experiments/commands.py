@@ -57,7 +57,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Examples a step; default the task's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random; default 0.")] = None,
     evaluate_every: Annotated[
-        int | None, typer.Option(help="Steps between evaluations; default a twentieth of the run.")
+        int | None, typer.Option(help="Steps between evaluations; default a twentieth of the run, 100 at least.")
     ] = None,
     checkpoint_every: Annotated[
         int | None, typer.Option(help="Steps between checkpoints; default as --evaluate-every.")
@@ -104,11 +104,14 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
     evaluated = [record for record in outcome.records if record.get("test_error") is not None]
     if evaluated and not outcome.failure:
         last, best = evaluated[-1], min(evaluated, key=lambda record: record["test_error"])
+        rate = f"{configuration.lr:g}"
+        if configuration.controller != "none":
+            rate = f"from {rate} to {last['learning_rate']:.3g}"
         _say(
             console,
             f"{configuration.data}: test error {last['test_error']:.2f} % after {last['step']} steps "
             f"and {last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}); "
-            f"learning rate from {configuration.lr:g} to {last['learning_rate']:.3g}.",
+            f"learning rate {rate}.",
         )
     _say(
         console,

@@ -33,7 +33,7 @@ class Choices:
         momentum: for optimizers that have one; default the optimizer's own.
         steps: updates; default the task's.
         batch_size: examples a step; default the task's.
-        evaluate_every: steps between evaluations; default a twentieth of the run.
+        evaluate_every: steps between evaluations; default a twentieth of the run, 100 at least.
         seed: of everything random; default 0.
     """
 
@@ -81,7 +81,7 @@ class Configuration:
             momentum=choices.momentum,
             steps=steps,
             batch_size=task.batch_size if choices.batch_size is None else choices.batch_size,
-            evaluate_every=max(1, steps // 20) if choices.evaluate_every is None else choices.evaluate_every,
+            evaluate_every=max(100, steps // 20) if choices.evaluate_every is None else choices.evaluate_every,
             seed=choices.seed or 0,
         )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,11 +51,18 @@ def draw_comparison(runs: Mapping[str, Sequence[Mapping[str, Any]]], file: Path,
         _curve(error, records, "test_error", label=label, **style)
         _curve(rate, records, "learning_rate", label=label, **style)
     error.set_ylabel("test error, %")
-    error.legend(frameon=False, ncols=2)
-    error.set_title(title)
+    figure.legend(*error.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    error.set_title(title, loc="left")
     rate.set_ylabel("learning rate")
     rate.set_xlabel("step")
     _save(figure, file)
+
+
+class _PlainNumbers(LogFormatter):
+    """0.01 rather than a power of ten, at the ticks that matplotlib would label."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _stack(rows: int) -> tuple[Figure, list[Axes]]:
@@ -62,6 +70,8 @@ def _stack(rows: int) -> tuple[Figure, list[Axes]]:
     axes = list(figure.subplots(rows, sharex=True))
     for panel in axes:
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(_PlainNumbers())
+        panel.yaxis.set_minor_formatter(_PlainNumbers(minor_thresholds=(1.2, 0.5)))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -1,0 +1,85 @@
+"""The appendix: a frozen actor within a run, equation 10 at its end."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+import lrpilot
+
+
+def drive(study: lrpilot.OfflineActorCritic, steps: int = 12) -> lrpilot.OnlineActorCritic:
+    w = torch.nn.Parameter(torch.full((4,), 2.0, dtype=torch.float64))
+    with study.run(torch.optim.SGD([w], lr=0.1)) as controller:
+        for t in range(steps):
+            target = torch.randn(4, generator=torch.Generator().manual_seed(t), dtype=torch.float64)
+            controller.step(lambda batch: (w - batch).square().mean(), target)
+    return controller
+
+
+def new_study(**changes: object) -> lrpilot.OfflineActorCritic:
+    setting = dataclasses.replace(lrpilot.PAPER, **changes)  # type: ignore[arg-type]
+    return lrpilot.OfflineActorCritic(setting, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_the_actor_moves_only_between_runs_and_the_critic_within() -> None:
+    study = new_study()
+    before = copy.deepcopy(study.learner.actor.state_dict())
+    critic = copy.deepcopy(study.learner.critic.state_dict())
+    frozen = new_study(learn_actor=False)
+    assert torch.equal(drive(study).history["rate"], drive(frozen).history["rate"])
+    moved = [not torch.equal(value, before[name]) for name, value in study.learner.actor.state_dict().items()]
+    assert any(moved)
+    assert not torch.equal(study.learner.critic.value.weight, critic["value.weight"])
+    assert study.runs == 1
+
+
+def test_the_update_is_equation_10() -> None:
+    """The weighted sum of the terms, taken apart: by hand one gradient at a time, then one step of Adam."""
+    study = new_study()
+    terms: list[list[torch.Tensor]] = []
+    policy_loss = study.learner.policy_loss
+
+    def recording(s_j: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, dq_da = policy_loss(s_j)
+        parameters = [p for p in study.learner.actor.parameters() if p.requires_grad]
+        terms.append(list(torch.autograd.grad(loss, parameters, retain_graph=True)))
+        return loss, dq_da
+
+    study.learner.policy_loss = recording  # type: ignore[method-assign]
+    before = [p.detach().clone() for p in study.learner.actor.parameters() if p.requires_grad]
+    drive(study)
+    assert len(terms) == 11
+    after = [p for p in study.learner.actor.parameters() if p.requires_grad]
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        gradient = sum(term[i] / t for t, term in enumerate(terms, start=1))
+        first_step_of_adam = 1e-3 * gradient / (gradient.abs() + 1e-8)
+        torch.testing.assert_close(new.detach(), old - first_step_of_adam)
+
+
+def test_a_run_that_fails_teaches_the_actor_nothing() -> None:
+    study = new_study()
+    before = copy.deepcopy(study.learner.actor.state_dict())
+    w = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+    def run() -> None:
+        with study.run(torch.optim.SGD([w], lr=0.1)) as controller:
+            for scale in (1.0, 1.0, float("nan")):
+                controller.step(lambda s: (s * w).sum(), scale)
+
+    with pytest.raises(lrpilot.NonFiniteLoss):
+        run()
+    assert study.runs == 0
+    for name, value in study.learner.actor.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_resume_between_runs_is_exact() -> None:
+    one, two = new_study(), new_study()
+    drive(one)
+    two.load_state_dict(copy.deepcopy(one.state_dict()))
+    assert torch.equal(drive(one).history["rate"], drive(two).history["rate"])
+    assert two.runs == 2
