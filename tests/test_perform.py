@@ -10,6 +10,7 @@ from lrpilot.experiments.methods import METHODS
 from lrpilot.experiments.perform import perform
 from made_up import trial
 
+OFFLINE = {"offline-paper", "offline-stable"}
 WATCHES_THE_NETWORK = {"vsgd-l", "vsgd-b", "vsgd-g"}  # bbprop: not for digits' ReLU
 
 
@@ -32,7 +33,7 @@ def check_columns(result):
     assert len({len(column) for column in result.evaluations.values()}) == 1
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK))
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK - OFFLINE))
 def test_every_method_makes_a_run(method):
     result = perform(digits(method))
     assert (result.status, result.reason, result.steps) == ("finished", None, 80)
@@ -95,6 +96,29 @@ def test_schedule_free_is_evaluated_at_its_average(monkeypatch):
     assert proper.curve["train_loss"] == pytest.approx(at_training_weights.curve["train_loss"], rel=1e-4)
     pairs = zip(proper.evaluations["test_loss"], at_training_weights.evaluations["test_loss"], strict=True)
     assert all(abs(a - b) > 1e-3 * b for a, b in pairs)
+
+
+@pytest.mark.parametrize("method", sorted(OFFLINE))
+def test_an_offline_study_makes_its_training_runs_and_one_more(method):
+    result = perform(digits(method, {"runs": 3, "run_steps": 40}))
+    assert (result.status, result.reason) == ("finished", None)
+    assert {name: len(column) for name, column in result.earlier.items()} == {
+        "test_error": 3,
+        "validation_error": 3,
+        "mean_rate": 3,
+        "seconds": 3,
+    }
+    assert len(set(result.earlier["mean_rate"])) == 3
+    assert result.evaluations["step"] == [20, 40, 60, 80]
+    shorter = perform(digits(method, {"runs": 1, "run_steps": 40}))
+    assert shorter.earlier["mean_rate"][0] == result.earlier["mean_rate"][0]
+    assert shorter.curve["rate"] != result.curve["rate"]  # two more runs changed actor and critic
+
+
+def test_an_offline_training_run_that_diverges_is_counted_and_the_study_goes_on():
+    result = perform(digits("offline-stable", {"lr": 1e30, "runs": 2, "run_steps": 5}, steps=5))
+    assert len(result.earlier["test_error"]) == 2
+    assert result.status in ("finished", "diverged")
 
 
 def test_a_diverged_run_is_a_result():

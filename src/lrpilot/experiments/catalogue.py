@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lrpilot.baselines.peers import PEERS
-from lrpilot.experiments.methods import CONTROLLERS, GRID, MEAN_RATE, METHODS, SCHAUL, START_RATE
+from lrpilot.experiments.methods import CONTROLLERS, GRID, MEAN_RATE, MEAN_RATE_OFFLINE, METHODS, SCHAUL, START_RATE
 from lrpilot.experiments.profiles import MNIST_NETWORKS, Profile
 from lrpilot.experiments.store import Store
 from lrpilot.experiments.tables import choose_setting
@@ -163,6 +163,31 @@ def _figure6(profile: Profile, store: Store) -> list[Trial]:
     ]
 
 
+def _appendix(profile: Profile, store: Store) -> list[Trial]:
+    """Studies of several runs, and then plain SGD at the mean rate of each study's last."""
+    trials: list[Trial] = []
+    for task, runs in profile.offline_runs.items():
+        study: dict[str, Scalar] = {"runs": runs, "run_steps": round(profile.offline_share * profile.steps(task))}
+        settings: dict[str, Mapping[str, Scalar]] = {
+            "offline-paper": study,
+            "offline-stable": {"lr": START_RATE, **study},
+        }
+        studies = [
+            _trial("appendix", task, method, setting, seed, profile)
+            for seed in profile.seeds(task)
+            for method, setting in settings.items()
+        ]
+        trials += studies
+        for control, method in MEAN_RATE_OFFLINE.items():
+            mine = [trial for trial in studies if trial.method == method]
+            rate = None if store.missing(mine) else mean_rate(found(store, mine))
+            if rate is not None:
+                trials += [
+                    _trial("appendix", task, control, {"lr": rate}, seed, profile) for seed in profile.seeds(task)
+                ]
+    return trials
+
+
 def _start(profile: Profile, store: Store) -> list[Trial]:
     return [
         _trial("start", task, "online-stable", {"lr": rate}, seed, profile)
@@ -198,6 +223,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "figure4": Experiment("Figure 4: a fifth of CIFAR-10", _figure4, ("table2",)),
     "figure5": Experiment("Figure 5: the learned rate on CIFAR-10", _nothing, ("table2",)),
     "figure6": Experiment("Figure 6: x_j = x_i against another batch", _figure6, ("figure4",)),
+    "appendix": Experiment("Appendix: an actor that improves from run to run", _appendix, ("table1", "table2")),
     "start": Experiment("Sensitivity to the starting rate", _start, ("table3",)),
     "discount": Experiment("Sensitivity to the discount", _discount),
     "wall-clock": Experiment("Wall-clock to a given error", _nothing, TABLES),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+WAVE = 4  # runs for each of Ray's workers between two savings
 # What a step costs beside one of M0's, roughly: the time left is estimated from it.
 STEP_COSTS = {"m0": 1.0, "m1": 2.0, "m2": 8.0, "mnist-cnn": 130.0, "cifar10-cnn": 350.0}
 
@@ -114,22 +114,22 @@ def run(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
         for trial in trials:
             yield perform(trial, engine.data)
         return
-    from joblib import Parallel, delayed
+    yield from _on_ray(trials, engine) if engine.ray else _side_by_side(trials, engine)
 
-    with _backend(engine):
+
+def _side_by_side(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=engine.workers, return_as="generator_unordered", pre_dispatch="1.5*n_jobs")
         results = parallel(delayed(perform)(trial, engine.data) for trial in trials)
         yield from cast("Iterator[Result]", results)
 
 
-@contextmanager
-def _backend(engine: Engine) -> Iterator[None]:
-    from joblib import parallel_config
+def _on_ray(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
+    """Ray's joblib backend gives results in lists alone: in waves, then, so that what was made is soon saved."""
+    from joblib import Parallel, delayed, parallel_config
 
-    if engine.ray is None:
-        with parallel_config(backend="loky", inner_max_num_threads=1):
-            yield
-        return
     try:
         import ray  # type: ignore[import-not-found] - an extra of its own
         from ray.util.joblib import register_ray  # type: ignore[import-not-found]
@@ -138,8 +138,11 @@ def _backend(engine: Engine) -> Iterator[None]:
     if not ray.is_initialized():
         ray.init(address=engine.ray, log_to_driver=False)
     register_ray()
-    with parallel_config(backend="ray"):
-        yield
+    size = WAVE * engine.workers
+    with parallel_config(backend="ray"), Parallel(n_jobs=engine.workers) as parallel:
+        for start in range(0, len(trials), size):
+            wave = trials[start : start + size]
+            yield from cast("list[Result]", parallel(delayed(perform)(trial, engine.data) for trial in wave))
 
 
 def _countdown(results: Iterator[Result], count: int) -> Iterator[tuple[int, Result]]:

@@ -43,12 +43,15 @@ class Method:
         optimizer: ``optimizer(network, setting)``.
         settings: from the grid of rates, the settings to try; those of a method without a rate ignore it.
         controller: ``controller(optimizer, setting=..., steps=..., generator=...)`` drives the optimizer.
+        offline: the actor-critic's setting of the appendix' version, whose controller comes from a study of
+            several runs; None for every other method.
     """
 
     label: str
     optimizer: Callable[[Any, Setting], Optimizer]
     settings: Callable[[Sequence[float]], Sequence[Setting]]
     controller: Callable[..., Controller]
+    offline: str | None = None
 
 
 class Scheduled(FixedRate):
@@ -112,6 +115,11 @@ def _least_curvatures(rates: Sequence[float]) -> Sequence[Setting]:
 
 def _nothing(rates: Sequence[float]) -> Sequence[Setting]:
     return [{}]
+
+
+def _not_by_rate(rates: Sequence[float]) -> Sequence[Setting]:
+    """Settings that no grid of rates gives: the numbers and lengths of training runs."""
+    return []
 
 
 def _start(rates: Sequence[float]) -> Sequence[Setting]:
@@ -196,9 +204,13 @@ METHODS: Mapping[str, Method] = {
     "online-stable": Method("actor-critic, stable", _sgd, _start, partial(_online, "stable")),
     "frozen-paper": Method("untrained actor, paper", _sgd, _nothing, partial(_online, "paper", learn=False)),
     "frozen-stable": Method("untrained actor, stable", _sgd, _start, partial(_online, "stable", learn=False)),
+    "offline-paper": Method("offline actor-critic, paper", _sgd, _not_by_rate, _fixed, offline="paper"),
+    "offline-stable": Method("offline actor-critic, stable", _sgd, _not_by_rate, _fixed, offline="stable"),
     # Their rate is the mean one of a controller's runs, so that it is known only after these.
     "mean-rate-paper": Method("SGD at the mean rate of paper", _sgd, _rates, _fixed),
     "mean-rate-stable": Method("SGD at the mean rate of stable", _sgd, _rates, _fixed),
+    "mean-rate-offline-paper": Method("SGD at the mean rate of offline, paper", _sgd, _rates, _fixed),
+    "mean-rate-offline-stable": Method("SGD at the mean rate of offline, stable", _sgd, _rates, _fixed),
 }
 
 LABELS: Mapping[str, str] = {name: method.label for name, method in METHODS.items()}
@@ -206,3 +218,7 @@ GRID = ("sgd", "adam", "adagrad", "rmsprop", "sgd-cosine")
 SCHAUL = ("sgd-inverse-time", "vsgd-l", "vsgd-b", "vsgd-g")
 CONTROLLERS = ("online-paper", "online-stable", "frozen-paper", "frozen-stable")
 MEAN_RATE = {"mean-rate-paper": "online-paper", "mean-rate-stable": "online-stable"}
+MEAN_RATE_OFFLINE = {
+    "mean-rate-offline-paper": "offline-paper",
+    "mean-rate-offline-stable": "offline-stable",
+}

@@ -8,21 +8,26 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from lrpilot.errors import NonFiniteLoss
+from lrpilot.experiments.controllers import Controller
 from lrpilot.experiments.methods import METHODS
 from lrpilot.experiments.tasks import Task, load_task
 from lrpilot.experiments.training import Plan, Record, Training
-from lrpilot.experiments.trial import Result, Trial
+from lrpilot.experiments.trial import CHANCE, Result, Trial
+from lrpilot.offline import OfflineActorCritic
 from lrpilot.online import OnlineActorCritic
 
 LOGS_PER_EVALUATION = 5
+RUNS_APART = 1000  # between the seeds of two studies' training runs
 CLOCK = time.process_time  # of one thread: the wall-clock of a core that the run has to itself, however busy it is
 MEASURES = ("test_loss", "test_error", "validation_loss", "validation_error")
 
@@ -40,17 +45,58 @@ def perform(trial: Trial, folder: str | Path | None = None) -> Result:
     torch.set_num_threads(1)
     started = CLOCK()
     records: list[Record] = []
+    earlier: dict[str, list[float]] = {}
     try:
-        training = _training(trial, _task(trial.task, folder, trial.validation, trial.fraction))
-        records.extend(training.run())
+        task = _task(trial.task, folder, trial.validation, trial.fraction)
+        with ExitStack() as stack:
+            make_controller = None
+            offline = METHODS[trial.method].offline
+            if offline:
+                study = OfflineActorCritic(offline, generator=torch.Generator().manual_seed(trial.seed))
+                earlier = _rehearse(study, trial, task)
+                make_controller = _in_study(study, stack)
+            training = _training(trial, task, make_controller)
+            records.extend(training.run())
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _result(trial, records, "failed", reason, seconds=CLOCK() - started)
-    elapsed = CLOCK() - started
+        return _result(trial, records, "failed", reason, seconds=CLOCK() - started, earlier=earlier)
     logged = _history(training.controller, training.step, [record.step for record in records])
-    if training.failure:
-        return _result(trial, records, "diverged", str(training.failure), seconds=elapsed, logged=logged)
-    return _result(trial, records, "finished", None, seconds=elapsed, logged=logged)
+    return _result(
+        trial,
+        records,
+        "diverged" if training.failure else "finished",
+        str(training.failure) if training.failure else None,
+        seconds=CLOCK() - started,
+        logged=logged,
+        earlier=earlier,
+    )
+
+
+def _rehearse(study: OfflineActorCritic, trial: Trial, task: Task) -> dict[str, list[float]]:
+    """The training runs of the appendix, each of a network of its own. Returns how each of them ended.
+
+    A run that diverges teaches the actor nothing, and counts with the error of guessing.
+    """
+    ends: dict[str, list[float]] = {"test_error": [], "validation_error": [], "mean_rate": [], "seconds": []}
+    for number in range(int(trial.setting["runs"])):
+        steps, seed = int(trial.setting["run_steps"]), RUNS_APART * (trial.seed + 1) + number
+        one = replace(trial, steps=steps, seed=seed, evaluations=1)
+        with suppress(NonFiniteLoss), ExitStack() as stack:
+            training = _training(one, task, _in_study(study, stack))
+            *_, last = training.run()
+            for name in ("test_error", "validation_error"):
+                ends[name].append(100 * CHANCE if training.failure else _number(getattr(last, name)))
+            controller = cast("OnlineActorCritic", training.controller)
+            ends["mean_rate"].append(controller.history["rate"].double().mean().item())
+            ends["seconds"].append(last.seconds)
+            if training.failure:
+                raise training.failure
+    return ends
+
+
+def _in_study(study: OfflineActorCritic, stack: ExitStack) -> Callable[..., Any]:
+    """Makes the controller of the study's next run, which lasts until ``stack`` is left."""
+    return lambda optimizer, generator: stack.enter_context(study.run(optimizer))
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +105,7 @@ def _task(name: str, folder: str | Path | None, validation: int, fraction: float
     return load_task(name, folder=folder, validation=validation, fraction=fraction)
 
 
-def _training(trial: Trial, task: Task) -> Training:
+def _training(trial: Trial, task: Task, make_controller: Callable[..., Any] | None = None) -> Training:
     method = METHODS[trial.method]
     evaluate_every = max(1, trial.steps // trial.evaluations)
     plan = Plan(
@@ -75,13 +121,14 @@ def _training(trial: Trial, task: Task) -> Training:
         made.append(task.make_network(generator))
         return made[0]
 
+    def own_controller(optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Controller:
+        return method.controller(optimizer, setting=trial.setting, steps=trial.steps, generator=generator)
+
     return Training(
         replace(task, make_network=make_network),
         plan,
         make_optimizer=lambda _: method.optimizer(made[0], trial.setting),
-        make_controller=lambda optimizer, generator: method.controller(
-            optimizer, setting=trial.setting, steps=trial.steps, generator=generator
-        ),
+        make_controller=make_controller or own_controller,
         clock=CLOCK,
     )
 
@@ -110,6 +157,7 @@ def _result(
     *,
     seconds: float,
     logged: Mapping[str, list[float]] | None = None,
+    earlier: Mapping[str, list[float]],
 ) -> Result:
     looks = [record for record in records if record.test_error is not None]
     training_seconds = records[-1].seconds if records else 0.0
@@ -131,6 +179,7 @@ def _result(
             "seconds": [record.seconds for record in looks],
             **{name: [_number(getattr(record, name)) for record in looks] for name in MEASURES},
         },
+        earlier=earlier,
         about={**_surroundings(), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 MNIST_NETWORKS = ("m0", "m1", "m2")
 
@@ -26,6 +27,8 @@ class Profile:
         vector_evaluations: the same for M0, M1 and M2.
         image_validation: examples held out of the training set, for the convolutional networks.
         vector_validation: the same for M0, M1 and M2.
+        offline_runs: training runs of the offline version, by task (the paper's 5 on MNIST, 10 on CIFAR-10).
+        offline_share: their length, as a share of a run of the task; the run that is reported is whole.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Profile:
     vector_evaluations: int
     image_validation: int = 5000
     vector_validation: int = 5000
+    offline_runs: Mapping[str, int] = field(default_factory=lambda: {"mnist-cnn": 5, "cifar10-cnn": 10})
+    offline_share: float = 1.0
 
     def steps(self, task: str) -> int:
         """The length of a run of a task."""
@@ -81,6 +86,7 @@ SMOKE = Profile(
     vector_evaluations=4,
     image_validation=500,
     vector_validation=500,
+    offline_runs={"mnist-cnn": 2, "cifar10-cnn": 2},
 )
 QUICK = Profile(
     name="quick",
@@ -93,6 +99,7 @@ QUICK = Profile(
     screening=True,
     image_evaluations=10,
     vector_evaluations=24,
+    offline_share=0.25,
 )
 PAPER = Profile(
     name="paper",

@@ -9,42 +9,14 @@ from lrpilot.experiments.catalogue import EXPERIMENTS, PAPERS_BASELINES, results
 from lrpilot.experiments.methods import LABELS
 from lrpilot.experiments.page import Block, Picture, Section
 from lrpilot.experiments.profiles import MNIST_NETWORKS, Profile
+from lrpilot.experiments.published import PAPER_FORM, TABLE1, TABLE2, TABLE3
 from lrpilot.experiments.store import Store
 from lrpilot.experiments.tables import Choice, Table, by_method, choose_setting, comparison, paper_form
 from lrpilot.experiments.trial import Result
 
-# The paper's Tables 1 to 3: error, accuracy, error, all in percent. Its own method stands beside both
-# settings.
-TABLE1 = {
-    "sgd": 0.75,
-    "adam": 0.87,
-    "adagrad": 0.94,
-    "rmsprop": 0.83,
-    "online-paper": 0.67,
-    "online-stable": 0.67,
-}
-TABLE2 = {
-    "sgd": 78.74,
-    "adam": 77.46,
-    "adagrad": 78.46,
-    "rmsprop": 62.3,
-    "online-paper": 79.34,
-    "online-stable": 79.34,
-}
-_TABLE3_METHODS = ("sgd-inverse-time", "adam", "adagrad", "rmsprop", "vsgd-l", "vsgd-b", "vsgd-g")
-_TABLE3 = {
-    "m0": (7.60, 8.70, 7.52, 10.91, 7.50, 7.89, 8.20, 7.50),
-    "m1": (2.34, 4.12, 2.70, 6.17, 2.42, 2.44, 4.14, 2.04),
-    "m2": (2.15, 3.85, 2.34, 3.81, 2.16, 2.05, 3.65, 2.03),
-}
-TABLE3 = {
-    task: dict(zip((*_TABLE3_METHODS, "online-paper"), numbers, strict=True)) | {"online-stable": numbers[-1]}
-    for task, numbers in _TABLE3.items()
-}
-PAPER_FORM = ("sgd", *_TABLE3_METHODS, "online-paper", "online-stable")
-
 CONTROLLED = ("online-paper", "online-stable")
 TARGETS = {"mnist-cnn": 1.5, "cifar10-cnn": 40.0, "m0": 8.5, "m1": 4.0, "m2": 4.0}  # test error, percent
+FROZEN = ("frozen-paper", "frozen-stable")
 
 Writer = Callable[[Profile, Store], list[Block]]
 
@@ -194,6 +166,19 @@ def _figure6(profile: Profile, store: Store) -> list[Block]:
     return blocks
 
 
+def _appendix(profile: Profile, store: Store) -> list[Block]:
+    blocks: list[Block] = []
+    for task, results in _by_task(results_of("appendix", profile, store)).items():
+        table, paper = ("table1", "0.48% error") if task == "mnist-cnn" else ("table2", "80.23% accuracy")
+        online = [r for r in results_of(table, profile, store) if r.trial.method in (*CONTROLLED, *FROZEN)]
+        title = f"{task}: the offline version (the paper: {paper}), beside the online one and untrained actors"
+        blocks.append(studies.offline(title, [*results, *online], LABELS, accuracy=task == "cifar10-cnn"))
+        offline = [r for r in results if r.trial.method.startswith("offline")]
+        figure = figures.rates(f"{task}: the rates of the run after the training runs", _choices(offline))
+        blocks.append(Picture(f"appendix-{task}", figure, "What the actor does that learned in the runs before."))
+    return blocks
+
+
 def _start(profile: Profile, store: Store) -> list[Block]:
     started = _by_task(results_of("start", profile, store))
     fixed = _by_task(results_of("table3", profile, store))
@@ -249,6 +234,7 @@ WRITERS: Mapping[str, Writer] = {
     "figure4": _figure4,
     "figure5": _figure5,
     "figure6": _figure6,
+    "appendix": _appendix,
     "start": _start,
     "discount": _discount,
     "wall-clock": _wall_clock,

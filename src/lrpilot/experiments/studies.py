@@ -89,6 +89,28 @@ def early_stopping(title: str, results: Iterable[Result], labels: Mapping[str, s
     return Table(title, header, rows, "Stopped where the validation loss was least, by run; the step is the median.")
 
 
+def offline(title: str, results: Iterable[Result], labels: Mapping[str, str], *, accuracy: bool) -> Table:
+    """The appendix: test error (or accuracy) of the training runs in turn, and of the whole run that followed."""
+    rows = []
+    for name, runs in by_method(results).items():
+        ends = [result.final("test_error") for result in runs]
+        earlier = [result.earlier["test_error"] for result in runs if result.earlier]
+        in_turn = [statistics.fmean(errors) for errors in zip(*earlier, strict=True)]
+        rows.append(
+            [
+                labels[name],
+                runs[0].trial.setting_name,
+                " ".join(f"{100 - error if accuracy else error:.2f}" for error in in_turn) or "-",
+                Summary.of([100 - error if accuracy else error for error in ends]).text(),
+                str(len(ends)) + _unfinished(runs),
+            ]
+        )
+    unit = "test accuracy %" if accuracy else "test error %"
+    header = ["method", "setting", f"training runs, {unit}, means", f"the run after them, {unit}", "studies"]
+    note = "The first training run is an untrained actor's. Training runs may be shorter: run_steps."
+    return Table(title, header, rows, note)
+
+
 def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str], setting: str) -> Table:
     """Mean final test error of each method at each value of one setting.
 
@@ -160,6 +182,11 @@ def _seconds_per_step(results: Sequence[Result]) -> float:
     """The median over runs that made a good part of their steps."""
     costs = [r.seconds / r.steps for r in results if r.steps >= r.trial.steps // 2 > 0]
     return statistics.median(costs) if costs else math.nan
+
+
+def _unfinished(results: Sequence[Result]) -> str:
+    count = sum(result.status != "finished" for result in results)
+    return f" ({count} diverged)" if count else ""
 
 
 def _least(values: Sequence[float]) -> int:

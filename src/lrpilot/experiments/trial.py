@@ -12,6 +12,7 @@ from lrpilot.errors import InvalidArgument
 
 Scalar = str | int | float | bool
 Status = Literal["finished", "diverged", "failed"]
+COLUMNS = ("curve", "evaluations", "earlier")  # of a result
 CHANCE = 0.9
 """The error of guessing among ten classes: what a network whose loss is not finite is worth."""
 
@@ -93,6 +94,8 @@ class Result:
         evaluations: columns of equal length: ``step``, ``seconds``, ``test_loss``, ``test_error`` (percent),
             ``validation_loss``, ``validation_error``.
         about: where and with what it ran: commit, versions, processor, date.
+        earlier: of the offline version's training runs before this one, in their order: ``test_error`` and
+            ``validation_error`` at the end of each, ``mean_rate``, ``seconds``. Empty for every other method.
     """
 
     trial: Trial
@@ -104,6 +107,7 @@ class Result:
     curve: Mapping[str, list[float]]
     evaluations: Mapping[str, list[float]]
     about: Mapping[str, str]
+    earlier: Mapping[str, list[float]] = field(default_factory=dict)
 
     def final(self, measure: str) -> float:
         """The last evaluation's ``measure``. Errors of a run that did not finish are those of guessing.
@@ -123,7 +127,7 @@ class Result:
     def from_json(cls, stored: Mapping[str, Any]) -> Result:
         """The result that :meth:`to_json` described."""
         plain = {**stored, "trial": Trial.from_json(stored["trial"])}
-        for name in ("curve", "evaluations"):
+        for name in COLUMNS:
             plain[name] = {
                 key: [math.nan if value is None else value for value in column] for key, column in plain[name].items()
             }
@@ -132,7 +136,7 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """As plain dictionaries, strings and numbers, these to six digits; not finite ones become null."""
         plain = {**asdict(self), "trial": self.trial.to_json()}
-        for name in ("curve", "evaluations"):
+        for name in COLUMNS:
             plain[name] = {key: [_rounded(value) for value in column] for key, column in plain[name].items()}
         return plain
 
