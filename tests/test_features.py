@@ -135,9 +135,7 @@ def test_takes_back_what_is_worse_than_untrained():
     assert takes_back(interval, memory, closing=True).tolist() == [False, True, True, True]
     untried = memory._replace(highest=torch.zeros(4))
     assert takes_back(interval, untried, closing=True).tolist() == [False, True, True, False]
-    features, after = observe(
-        replace(interval, taken_back=takes_back(interval, memory, closing=False)), memory
-    )
+    features, after = observe(replace(interval, taken_back=takes_back(interval, memory, closing=False)), memory)
     assert features[:, FEATURES.index("taken_back")].tolist() == [0, 1, 1, 0]
     assert after.last[1] == 0
 

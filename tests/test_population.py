@@ -90,9 +90,7 @@ def test_optimizers_equal_torch(rule):
     weights = torch.randn(3, 5, generator=generator)
     rates = torch.tensor([[0.1], [0.01], [0.3]])
     models = [torch.nn.ParameterList([row.clone()]) for row in weights]
-    peers = [
-        plain_optimizer(rule, model, rate=rate.item()) for model, rate in zip(models, rates, strict=True)
-    ]
+    peers = [plain_optimizer(rule, model, rate=rate.item()) for model, rate in zip(models, rates, strict=True)]
     ours = Optimizer(rule, weights)
     for _ in range(4):
         gradient = torch.randn(3, 5, generator=generator)

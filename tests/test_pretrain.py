@@ -98,9 +98,7 @@ def test_rewards_telescope_to_the_score():
 def test_centring_takes_the_task_away():
     noise = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     easy = noise + torch.tensor([100.0] * 3 + [-7.0] * 3)
-    torch.testing.assert_close(
-        centre_over_replicas(easy, 3), centre_over_replicas(noise, 3), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(centre_over_replicas(easy, 3), centre_over_replicas(noise, 3), atol=1e-4, rtol=0)
     assert not torch.allclose(centre_over_replicas(easy, 6), centre_over_replicas(noise, 6), atol=0.1)
 
 

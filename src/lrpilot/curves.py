@@ -25,9 +25,7 @@ def draw_curves(log: Path, picture: Path) -> None:
         ("best_decay", "--"),
     ):
         axes.axhline(evaluations[-1][name], linestyle=style, color="0.5")
-        axes.annotate(
-            name.replace("_", " "), (hours[-1], evaluations[-1][name]), fontsize=8, ha="right", va="bottom"
-        )
+        axes.annotate(name.replace("_", " "), (hours[-1], evaluations[-1][name]), fontsize=8, ha="right", va="bottom")
     axes.set(xlabel="hours", ylabel="mean final score (log; lower is better)", title="Pretraining")
     axes.legend()
     partial = picture.with_name("partial." + picture.name)

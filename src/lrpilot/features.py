@@ -262,9 +262,7 @@ def _clock(interval: Interval, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Progress, the anytime flag and the log-rate step of a linear decay to zero, each [*run]."""
     if interval.boundaries is None:
         return torch.zeros_like(like), torch.ones_like(like), torch.zeros_like(like)
-    before, now, after = (
-        torch.as_tensor(b, dtype=like.dtype, device=like.device) for b in interval.boundaries
-    )
+    before, now, after = (torch.as_tensor(b, dtype=like.dtype, device=like.device) for b in interval.boundaries)
     unknown = torch.isnan(now + before + after)
     # The mean of a linear decay over an interval is its value in the middle.
     decay = (1 - (now + after) / 2).clamp(min=1e-3).log() - (1 - (before + now) / 2).clamp(min=1e-3).log()

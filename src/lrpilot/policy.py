@@ -92,9 +92,7 @@ class Policy(nn.Module):
         decay, so the rate may rise tenfold at a decision.
         """
         runs = features.shape[:-1]
-        raw, state = self.actor(
-            features.reshape(1, -1, features.shape[-1]), memory.reshape(1, -1, self.width)
-        )
+        raw, state = self.actor(features.reshape(1, -1, features.shape[-1]), memory.reshape(1, -1, self.width))
         step = bounded_step(raw.view(runs), features[..., LINEAR_DECAY])
         return step, state.view(*runs, self.width)
 

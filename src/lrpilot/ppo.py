@@ -47,9 +47,7 @@ def advantages(
     return result
 
 
-def centre_over_replicas(
-    values: Float[Tensor, "decision run"], replicas: int
-) -> Float[Tensor, "decision run"]:
+def centre_over_replicas(values: Float[Tensor, "decision run"], replicas: int) -> Float[Tensor, "decision run"]:
     """Take away each task's mean over its replicas, and scale the whole to a standard deviation of one."""
     grouped = values.view(len(values), -1, replicas)
     centred = (grouped - grouped.mean(2, keepdim=True)).view_as(values)

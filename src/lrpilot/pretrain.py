@@ -209,9 +209,7 @@ class Pretraining:
         group = draw_group(generator, shortest=config.shortest, longest=config.longest)
         if group.cost > COSTLY:
             tasks = max(tasks // 2, 1)
-        drawn = draw_tasks(
-            group, tasks, generator, training_rows=self._pool.training.tolist(), anytime=config.anytime
-        )
+        drawn = draw_tasks(group, tasks, generator, training_rows=self._pool.training.tolist(), anytime=config.anytime)
         trainings = Trainings(group, drawn, self._pool, replicas=replicas, generator=generator)
         grid = peak_grid(drawn.usual, generator)
         peaks = torch.full((tasks, replicas), torch.nan)

@@ -83,9 +83,9 @@ class TransferredDecrement:
     undoes the one before. What a step did to a batch it has not seen is ``N = -(w_{t+1} - w_t) . g_j`` to first order,
     with the gradient that the next step computes anyway; and N is also the slope ``a df_j/da`` at the step's end,
     without the noise of a trial with another rate. But the rate that gains most on the next batch is smaller than the
-    one that gains most in the long run, hence a little of equation 5. The decrement ``D = f_t - f_{t+1}`` of the batch's
-    own loss being quadratic in a, its slope is ``2 D - P`` with ``P = -(w_{t+1} - w_t) . g_i``; a look at f_{t+1} now and
-    then tells how that compares to P: ::
+    one that gains most in the long run, hence a little of equation 5. The decrement ``D = f_t - f_{t+1}`` of the
+    own batch being quadratic in a, its slope is ``2 D - P`` with ``P = -(w_{t+1} - w_t) . g_i``; a look at f_{t+1} now
+    and then tells how that compares to P: ::
 
         reward r  =  slope a dr/da  =  (N + own_batch c P) / mean |f|        c = running mean of (2 D - P) / P
 

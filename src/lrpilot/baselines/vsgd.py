@@ -116,9 +116,16 @@ class VSGD(torch.optim.Optimizer):
         return loss
 
     def effective_rate(self) -> float:
-        """The mean rate over all parameters at the last step; 0 before the first update."""
-        total = sum(float(state["rate"].mean()) * p.numel() for p, state in self.state.items() if "rate" in state)
-        return self.param_groups[0]["lr"] * total / sum(p.numel() for p in self.param_groups[0]["params"])
+        """The median rate over all parameters at the last step; 0 before the first update.
+
+        Not the mean: a weight whose input is always blank has almost no curvature, and a huge rate of no
+            effect.
+        """
+        held = [(p, self.state[p]["rate"]) for p in self.param_groups[0]["params"] if "rate" in self.state[p]]
+        if not held:
+            return 0.0
+        rates = torch.cat([rate.expand_as(p).flatten() for p, rate in held])
+        return self.param_groups[0]["lr"] * float(rates.median())
 
     def _start(self, records: list[LayerPass], samples: int) -> None:
         """Sum up the first samples; with the last of them, turn the sums into the running means' start."""

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lrpilot.experiments import reproduction
+
 if TYPE_CHECKING:
     from lrpilot.experiments.single_run import Outcome
 
@@ -182,6 +184,10 @@ def overhead(
         out.parent.mkdir(parents=True, exist_ok=True)
         measured = {name: [asdict(row) for row in rows] for name, rows in costs.items()}
         out.write_text(json.dumps({"torch": version("torch"), "costs": measured}, indent=2) + "\n")
+
+
+app.command()(reproduction.reproduce)
+app.command()(reproduction.report)
 
 
 def _say(console: Console, line: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lrpilot.baselines.peers import evaluation_weights
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.batches import Batches
 from lrpilot.experiments.tasks import evaluate, loss_of
@@ -115,6 +116,7 @@ class Training:
         plan: for how long.
         make_optimizer: gives the optimizer for the network's parameters.
         make_controller: gives the controller for the optimizer; it draws from the ``generator`` it is given.
+        clock: tells the time, in seconds from anywhere, that :attr:`Record.seconds` is measured with.
 
     Two runs of one seed start from the same weights and see the same batches, whatever drives them.
     """
@@ -126,6 +128,7 @@ class Training:
         *,
         make_optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
         make_controller: Callable[[Optimizer, torch.Generator], Controller],
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         seeds = torch.randint(2**62, (4,), generator=torch.Generator().manual_seed(plan.seed)).tolist()
         network, batches, controller, dropout = (torch.Generator().manual_seed(seed) for seed in seeds)
@@ -143,6 +146,7 @@ class Training:
         self._batches = Batches(task.data.train, plan.batch_size, generator=batches)
         self._random_state = dropout.get_state()
         self._losses: list[Tensor] = []
+        self._clock = clock
 
     def run(self) -> Iterator[Record]:
         """Train, and yield a record every ``log_every`` steps and after each evaluation, up to the last step.
@@ -163,14 +167,14 @@ class Training:
     def _train_until(self, step: int) -> None:
         draw, train, losses = self._batches.draw, self.controller.step, self._losses
         loss_fn = loss_of(self.network)
-        started = time.perf_counter()
+        started = self._clock()
         try:
             while self.step < step and not self.stop_requested:
                 losses.append(train(loss_fn, draw()))
                 self.step += 1
         except NonFiniteLoss as failure:
             self.failure = failure
-        self.seconds += time.perf_counter() - started
+        self.seconds += self._clock() - started
 
     def _record(self) -> Record:
         rate = self.controller.get_last_lr()[0]
@@ -181,10 +185,11 @@ class Training:
         self._losses.clear()
         measured: dict[str, float] = {}
         if self.failure or self.plan.evaluates(self.step):
-            measured["test_loss"], measured["test_error"] = evaluate(self.network, self.task.data.test)
-            if self.task.data.validation:
-                validation = evaluate(self.network, self.task.data.validation)
-                measured["validation_loss"], measured["validation_error"] = validation
+            with evaluation_weights(self.optimizer):
+                measured["test_loss"], measured["test_error"] = evaluate(self.network, self.task.data.test)
+                if self.task.data.validation:
+                    validation = evaluate(self.network, self.task.data.validation)
+                    measured["validation_loss"], measured["validation_error"] = validation
         return Record(
             step=self.step,
             loss=math.nan if self.failure else losses.mean().item(),

@@ -67,9 +67,7 @@ class Evaluation:
             starts = tasks.usual.unsqueeze(1) + math.log(10) * torch.tensor(STARTS)
             trainings = self._trainings(index, len(STARTS))
             nobody = torch.full((trainings.runs,), torch.nan)
-            flight = fly(
-                trainings, make_pilot(trainings.runs), starts.flatten(), Script(nobody, torch.isnan(nobody))
-            )
+            flight = fly(trainings, make_pilot(trainings.runs), starts.flatten(), Script(nobody, torch.isnan(nobody)))
             scores.append(flight.scores.view(self._count, -1))
         return torch.cat(scores)
 

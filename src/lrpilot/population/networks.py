@@ -94,9 +94,7 @@ def mlp(
         return x
 
     name = "-".join(map(str, sizes)) + f" {activation}" * bool(widths) + " batch norm" * normalised
-    return Network(
-        name, tuple(parameters), forward, lambda: plain.mlp(sizes, activation, normalised=normalised)
-    )
+    return Network(name, tuple(parameters), forward, lambda: plain.mlp(sizes, activation, normalised=normalised))
 
 
 def cnn(channels: tuple[int, int], hidden: int, activation: str, outputs: int) -> Network:
@@ -154,9 +152,7 @@ def attention(width: int, outputs: int, *, normalised: bool) -> Network:
         tokens = apply_linear(values[0], values[1], x.reshape(runs, examples * SIDE, SIDE))
         tokens = (tokens.view(runs, examples, SIDE, width) + values[2].unsqueeze(1)).flatten(1, 2)
         queries, keys, contents = apply_linear(values[3], values[4], norm(tokens)).chunk(3, -1)
-        queries, keys, contents = (
-            part.reshape(runs * examples, SIDE, width) for part in (queries, keys, contents)
-        )
+        queries, keys, contents = (part.reshape(runs * examples, SIDE, width) for part in (queries, keys, contents))
         weights = (queries @ keys.transpose(1, 2) / width**0.5).softmax(-1)
         mixed = (weights @ contents).view(runs, examples * SIDE, width)
         tokens = tokens + apply_linear(values[5], values[6], mixed)

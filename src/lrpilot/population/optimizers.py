@@ -35,9 +35,7 @@ class Optimizer:
     def __init__(self, rule: Rule, weights: Float[Tensor, "run parameter"]) -> None:
         self.rule = rule
         self._first = torch.zeros_like(weights) if rule.kind in ("momentum", "adam", "adamw") else None
-        self._second = (
-            torch.zeros_like(weights) if rule.kind in ("adam", "adamw", "rmsprop", "adagrad") else None
-        )
+        self._second = torch.zeros_like(weights) if rule.kind in ("adam", "adamw", "rmsprop", "adagrad") else None
         self._steps = torch.zeros(len(weights), 1)
 
     def reset(self, runs: Bool[Tensor, " run"]) -> None:

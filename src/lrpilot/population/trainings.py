@@ -49,9 +49,7 @@ class Trainings:
     Replicas of a task share its data, its batches and its initial weights; only their rates differ.
     """
 
-    def __init__(
-        self, group: Group, tasks: Tasks, pool: Pool, *, replicas: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, group: Group, tasks: Tasks, pool: Pool, *, replicas: int, generator: torch.Generator) -> None:
         self.group, self.tasks, self.pool = group, tasks, pool
         self.replicas, self._generator = replicas, generator
         self.runs = len(tasks.source) * replicas
@@ -96,9 +94,7 @@ class Trainings:
             exact = 0.5 * (self._curvature * (self.weights.square() + noise.square())).sum(1)
             return Evaluation(exact, exact, torch.full_like(exact, torch.nan))
         tasks = self.tasks
-        first, trained_on = (
-            part[tasks.source].unsqueeze(1) for part in (self.pool.offsets, self.pool.training)
-        )
+        first, trained_on = (part[tasks.source].unsqueeze(1) for part in (self.pool.offsets, self.pool.training))
         held = self.pool.held_out[tasks.source].unsqueeze(1)
         index = torch.arange(examples)
         trained = (tasks.begin.unsqueeze(1) + index[: examples // 2] % tasks.rows.unsqueeze(1)) % trained_on

@@ -1,0 +1,169 @@
+"""Makes the runs of experiments that are missing: one after another, side by side, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.catalogue import EXPERIMENTS, with_needs
+from lrpilot.experiments.perform import perform
+from lrpilot.experiments.profiles import Profile
+from lrpilot.experiments.store import Store
+from lrpilot.experiments.trial import Result, Trial
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+WAVE = 4  # runs for each of Ray's workers between two savings
+# What a step costs beside one of M0's, roughly: the time left is estimated from it.
+STEP_COSTS = {"m0": 1.0, "m1": 2.0, "m2": 8.0, "mnist-cnn": 130.0, "cifar10-cnn": 350.0}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where runs are made.
+
+    Attributes:
+        workers: processes side by side, each with one thread; 1 makes the runs in this process.
+        ray: address of a Ray cluster (``auto`` for the one at hand, ``local`` to start one here); None
+            without Ray. ``workers`` is then the number of runs at a time.
+        data: where data sets lie, on every machine.
+    """
+
+    workers: int = 1
+    ray: str | None = None
+    data: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the number of workers."""
+        if self.workers < 1:
+            raise InvalidArgument("workers", "an integer >= 1", self.workers)
+
+
+@dataclass
+class Tally:
+    """How runs ended."""
+
+    finished: int = 0
+    diverged: int = 0
+    failed: int = 0
+
+    def count(self, result: Result) -> None:
+        """Add one."""
+        setattr(self, result.status, getattr(self, result.status) + 1)
+
+    def text(self) -> str:
+        """``12 done, 1 diverged, 0 failed``."""
+        return f"{self.finished} done, {self.diverged} diverged, {self.failed} failed"
+
+
+def reproduce(
+    names: Iterable[str],
+    profile: Profile,
+    store: Store,
+    *,
+    engine: Engine | None = None,
+    retry_failed: bool = False,
+    only: Callable[[Trial], bool] = lambda trial: True,
+    console: Console | None = None,
+) -> Tally:
+    """Make whatever runs of the named experiments, and of those they need, the store does not hold.
+
+    Every result is saved as it comes. A run that diverges or crashes is such a result, and the rest goes on.
+
+    Args:
+        names: keys of ``catalogue.EXPERIMENTS``.
+        profile: the size.
+        store: where results are, and go.
+        engine: where to run; one run at a time in this process by default.
+        retry_failed: whether to make runs again that crashed.
+        only: leaves out runs for which it is false; what depends on them is then not made either.
+        console: where to show progress; the standard output by default.
+    """
+    engine = engine or Engine()
+    tally = Tally()
+    attempted: set[str] = set()
+    with _progress(console) as progress:
+        bar = progress.add_task("", total=0.0, state="")
+        for name in with_needs(names):
+            while True:
+                missing = [
+                    trial
+                    for trial in store.missing(EXPERIMENTS[name].plan(profile, store), retry_failed=retry_failed)
+                    if only(trial) and str(trial.path) not in attempted
+                ]
+                if not missing:
+                    break
+                attempted.update(str(trial.path) for trial in missing)
+                progress.update(bar, total=(progress.tasks[0].total or 0.0) + sum(map(_cost, missing)))
+                for left, result in _countdown(run(missing, engine), len(missing)):
+                    store.save(result)
+                    tally.count(result)
+                    state = f"{name}: {tally.text()}, {left} left"
+                    progress.update(bar, advance=_cost(result.trial), state=state)
+    return tally
+
+
+def run(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
+    """The trials' results, each as soon as it is there."""
+    if engine.workers == 1 and engine.ray is None:
+        for trial in trials:
+            yield perform(trial, engine.data)
+        return
+    yield from _on_ray(trials, engine) if engine.ray else _side_by_side(trials, engine)
+
+
+def _side_by_side(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        parallel = Parallel(n_jobs=engine.workers, return_as="generator_unordered", pre_dispatch="1.5*n_jobs")
+        results = parallel(delayed(perform)(trial, engine.data) for trial in trials)
+        yield from cast("Iterator[Result]", results)
+
+
+def _on_ray(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
+    """Ray's joblib backend gives results in lists alone: in waves, then, so that what was made is soon saved."""
+    from joblib import Parallel, delayed, parallel_config
+
+    try:
+        import ray  # type: ignore[import-not-found] - an extra of its own
+        from ray.util.joblib import register_ray  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise InvalidArgument("--ray", "left out, or Ray installed: pip install 'lrpilot[ray]'", engine.ray) from error
+    if not ray.is_initialized():
+        ray.init(address=engine.ray, log_to_driver=False)
+    register_ray()
+    size = WAVE * engine.workers
+    with parallel_config(backend="ray"), Parallel(n_jobs=engine.workers) as parallel:
+        for start in range(0, len(trials), size):
+            wave = trials[start : start + size]
+            yield from cast("list[Result]", parallel(delayed(perform)(trial, engine.data) for trial in wave))
+
+
+def _countdown(results: Iterator[Result], count: int) -> Iterator[tuple[int, Result]]:
+    for done, result in enumerate(results, start=1):
+        yield count - done, result
+
+
+def _cost(trial: Trial) -> float:
+    evaluated = trial.evaluations * (10_000 + trial.validation) / trial.batch_size / 4
+    return STEP_COSTS.get(trial.task, 1.0) * (trial.steps + evaluated)
+
+
+def _progress(console: Console | None) -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        speed_estimate_period=1800,
+    )

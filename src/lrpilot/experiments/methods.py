@@ -1,0 +1,224 @@
+"""The methods that are compared, by name: an optimizer, what drives its rate, and the settings to try.
+
+``METHODS["sgd"].settings(rates)`` lists the settings; ``.optimizer(network, setting)`` and
+``.controller(optimizer, ...)`` build what ``training.Training`` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lrpilot.baselines.peers import PEERS, effective_rate
+from lrpilot.baselines.schedules import cosine, inverse_time
+from lrpilot.baselines.tensorflow import TFAdagrad, TFAdam, TFRMSprop
+from lrpilot.baselines.vsgd import VSGD, Granularity
+from lrpilot.experiments.controllers import Controller, FixedRate
+from lrpilot.online import OnlineActorCritic
+from lrpilot.settings import resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from lrpilot.experiments.trial import Scalar
+
+    Setting = Mapping[str, Scalar]
+
+START_RATE = 0.01  # of the optimizers that the online controller drives: the middle of the grid
+DECAYS = (1e-4, 1e-3)  # gamma per step of the schedule eta_0 / (1 + gamma t)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to train a network.
+
+    Attributes:
+        label: what tables and legends call it.
+        optimizer: ``optimizer(network, setting)``.
+        settings: from the grid of rates, the settings to try; those of a method without a rate ignore it.
+        controller: ``controller(optimizer, setting=..., steps=..., generator=...)`` drives the optimizer.
+        offline: the actor-critic's setting of the appendix' version, whose controller comes from a study of
+            several runs; None for every other method.
+    """
+
+    label: str
+    optimizer: Callable[[Any, Setting], Optimizer]
+    settings: Callable[[Sequence[float]], Sequence[Setting]]
+    controller: Callable[..., Controller]
+    offline: str | None = None
+
+
+class Scheduled(FixedRate):
+    """Plain training under a scheduler that is stepped after every batch."""
+
+    def __init__(self, optimizer: Optimizer, schedule: LRScheduler) -> None:
+        super().__init__(optimizer)
+        self.schedule = schedule
+        self._last = super().get_last_lr()
+
+    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
+        """Forward, backward, update, then the schedule."""
+        self._last = super().get_last_lr()
+        loss = super().step(loss_fn, batch)
+        self.schedule.step()
+        return loss
+
+    def get_last_lr(self) -> list[float]:
+        """The rates that the last step was made at."""
+        return self._last
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule stands."""
+        return self.schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self.schedule.load_state_dict(state)
+
+
+class SelfTuning(FixedRate):
+    """Plain training with an optimizer that finds its own rate: the rate logged is what it found."""
+
+    def get_last_lr(self) -> list[float]:
+        """The rate in use: vSGD's median over parameters, or the peer's estimate."""
+        if isinstance(self.optimizer, VSGD):
+            return [self.optimizer.effective_rate()]
+        return [effective_rate(self.optimizer)]
+
+
+def _rates(rates: Sequence[float]) -> Sequence[Setting]:
+    return [{"lr": rate} for rate in rates]
+
+
+def _rates_and_decays(rates: Sequence[float]) -> Sequence[Setting]:
+    return [{"lr": rate, "gamma": gamma} for rate in rates for gamma in DECAYS]
+
+
+def _overestimates(rates: Sequence[float]) -> Sequence[Setting]:
+    """The factor C of vSGD's first estimates: the paper's d/10, and its alternative."""
+    return [{"overestimate": "tenth"}, {"overestimate": 2.0}]
+
+
+def _least_curvatures(rates: Sequence[float]) -> Sequence[Setting]:
+    """For vSGD-l also a least curvature of 1e-3 instead of 1e-9.
+
+    A pixel that is almost always blank has almost no curvature, and under 1e-9 a weight that explodes.
+    """
+    return [{**setting, **more} for more in ({}, {"epsilon": 1e-3}) for setting in _overestimates(rates)]
+
+
+def _nothing(rates: Sequence[float]) -> Sequence[Setting]:
+    return [{}]
+
+
+def _not_by_rate(rates: Sequence[float]) -> Sequence[Setting]:
+    """Settings that no grid of rates gives: the numbers and lengths of training runs."""
+    return []
+
+
+def _start(rates: Sequence[float]) -> Sequence[Setting]:
+    return [{"lr": START_RATE}]
+
+
+def _of_rate(kind: Callable[..., Optimizer], network: nn.Module, setting: Setting) -> Optimizer:
+    return kind(network.parameters(), lr=setting.get("lr", START_RATE))
+
+
+def _peer(make: Callable[[Iterable[Any]], Optimizer], network: nn.Module, setting: Setting) -> Optimizer:
+    return make(network.parameters())
+
+
+def _vsgd(granularity: Granularity, network: nn.Sequential, setting: Setting) -> Optimizer:
+    factor = setting["overestimate"]
+    return VSGD(
+        network,
+        granularity,
+        overestimate=None if factor == "tenth" else float(factor),
+        epsilon=float(setting.get("epsilon", 1e-9)),
+    )
+
+
+def _fixed(optimizer: Optimizer, **_: Any) -> Controller:
+    return FixedRate(optimizer)
+
+
+def _self_tuning(optimizer: Optimizer, **_: Any) -> Controller:
+    return SelfTuning(optimizer)
+
+
+def _inverse_time(optimizer: Optimizer, *, setting: Setting, **_: Any) -> Controller:
+    return Scheduled(optimizer, inverse_time(optimizer, float(setting["gamma"])))
+
+
+def _cosine(optimizer: Optimizer, *, steps: int, **_: Any) -> Controller:
+    return Scheduled(optimizer, cosine(optimizer, steps))
+
+
+def _online(
+    name: str,
+    optimizer: Optimizer,
+    *,
+    setting: Setting,
+    generator: torch.Generator,
+    learn: bool = True,
+    **_: Any,
+) -> Controller:
+    """Algorithm 1 in a named setting; every entry of ``setting`` but the start rate replaces one of its
+    fields.
+    """
+    changes = {key: value for key, value in setting.items() if key != "lr"}
+    chosen = replace(resolve(name), learn_actor=learn, **changes)  # type: ignore[arg-type] - checked by Setting
+    return OnlineActorCritic(optimizer, chosen, generator=generator)
+
+
+_sgd = partial(_of_rate, torch.optim.SGD)
+
+METHODS: Mapping[str, Method] = {
+    "sgd": Method("SGD", _sgd, _rates, _fixed),
+    "adam": Method("Adam", partial(_of_rate, TFAdam), _rates, _fixed),
+    "adagrad": Method("Adagrad", partial(_of_rate, TFAdagrad), _rates, _fixed),
+    "rmsprop": Method("RMSprop", partial(_of_rate, TFRMSprop), _rates, _fixed),
+    "sgd-inverse-time": Method("SGD, 1/t decay", _sgd, _rates_and_decays, _inverse_time),
+    "sgd-cosine": Method("SGD, cosine", _sgd, _rates, _cosine),
+    "vsgd-l": Method("vSGD-l", partial(_vsgd, "local"), _least_curvatures, _self_tuning),
+    "vsgd-b": Method("vSGD-b", partial(_vsgd, "block"), _overestimates, _self_tuning),
+    "vsgd-g": Method("vSGD-g", partial(_vsgd, "global"), _overestimates, _self_tuning),
+    "prodigy": Method("Prodigy", partial(_peer, PEERS["prodigy"]), _nothing, _self_tuning),
+    "d-adaptation-sgd": Method("D-Adaptation SGD", partial(_peer, PEERS["d-adaptation-sgd"]), _nothing, _self_tuning),
+    "d-adaptation-adam": Method(
+        "D-Adaptation Adam", partial(_peer, PEERS["d-adaptation-adam"]), _nothing, _self_tuning
+    ),
+    "schedule-free-sgd": Method(
+        "Schedule-Free SGD", partial(_peer, PEERS["schedule-free-sgd"]), _nothing, _self_tuning
+    ),
+    "schedule-free-adamw": Method(
+        "Schedule-Free AdamW", partial(_peer, PEERS["schedule-free-adamw"]), _nothing, _self_tuning
+    ),
+    "online-paper": Method("actor-critic, paper", _sgd, _nothing, partial(_online, "paper")),
+    "online-stable": Method("actor-critic, stable", _sgd, _start, partial(_online, "stable")),
+    "frozen-paper": Method("untrained actor, paper", _sgd, _nothing, partial(_online, "paper", learn=False)),
+    "frozen-stable": Method("untrained actor, stable", _sgd, _start, partial(_online, "stable", learn=False)),
+    "offline-paper": Method("offline actor-critic, paper", _sgd, _not_by_rate, _fixed, offline="paper"),
+    "offline-stable": Method("offline actor-critic, stable", _sgd, _not_by_rate, _fixed, offline="stable"),
+    # Their rate is the mean one of a controller's runs, so that it is known only after these.
+    "mean-rate-paper": Method("SGD at the mean rate of paper", _sgd, _rates, _fixed),
+    "mean-rate-stable": Method("SGD at the mean rate of stable", _sgd, _rates, _fixed),
+    "mean-rate-offline-paper": Method("SGD at the mean rate of offline, paper", _sgd, _rates, _fixed),
+    "mean-rate-offline-stable": Method("SGD at the mean rate of offline, stable", _sgd, _rates, _fixed),
+}
+
+LABELS: Mapping[str, str] = {name: method.label for name, method in METHODS.items()}
+GRID = ("sgd", "adam", "adagrad", "rmsprop", "sgd-cosine")
+SCHAUL = ("sgd-inverse-time", "vsgd-l", "vsgd-b", "vsgd-g")
+CONTROLLERS = ("online-paper", "online-stable", "frozen-paper", "frozen-stable")
+MEAN_RATE = {"mean-rate-paper": "online-paper", "mean-rate-stable": "online-stable"}
+MEAN_RATE_OFFLINE = {
+    "mean-rate-offline-paper": "offline-paper",
+    "mean-rate-offline-stable": "offline-stable",
+}

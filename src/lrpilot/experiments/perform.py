@@ -1,0 +1,218 @@
+"""Making one trial: from its description to its result, whatever happens on the way."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import math
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from lrpilot.errors import NonFiniteLoss
+from lrpilot.experiments.controllers import Controller
+from lrpilot.experiments.methods import METHODS
+from lrpilot.experiments.tasks import Task, load_task
+from lrpilot.experiments.training import Plan, Record, Training
+from lrpilot.experiments.trial import CHANCE, Result, Trial
+from lrpilot.offline import OfflineActorCritic
+from lrpilot.online import OnlineActorCritic
+
+LOGS_PER_EVALUATION = 5
+RUNS_APART = 1000  # between the seeds of two studies' training runs
+CLOCK = time.process_time  # of one thread: the wall-clock of a core that the run has to itself, however busy it is
+MEASURES = ("test_loss", "test_error", "validation_loss", "validation_error")
+
+
+def perform(trial: Trial, folder: str | Path | None = None) -> Result:
+    """Train as ``trial`` says, with one thread, and report.
+
+    A run whose loss is not finite, or in which anything is raised, gives a result that says so. Only what
+    stops the whole program (Ctrl-C) passes.
+
+    Args:
+        trial: what to do.
+        folder: where data sets lie; None: the variable LRPILOT_DATA, or the user's cache.
+    """
+    torch.set_num_threads(1)
+    started = CLOCK()
+    records: list[Record] = []
+    earlier: dict[str, list[float]] = {}
+    try:
+        task = _task(trial.task, folder, trial.validation, trial.fraction)
+        with ExitStack() as stack:
+            make_controller = None
+            offline = METHODS[trial.method].offline
+            if offline:
+                study = OfflineActorCritic(offline, generator=torch.Generator().manual_seed(trial.seed))
+                earlier = _rehearse(study, trial, task)
+                make_controller = _in_study(study, stack)
+            training = _training(trial, task, make_controller)
+            records.extend(training.run())
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _result(trial, records, "failed", reason, seconds=CLOCK() - started, earlier=earlier)
+    logged = _history(training.controller, training.step, [record.step for record in records])
+    return _result(
+        trial,
+        records,
+        "diverged" if training.failure else "finished",
+        str(training.failure) if training.failure else None,
+        seconds=CLOCK() - started,
+        logged=logged,
+        earlier=earlier,
+    )
+
+
+def _rehearse(study: OfflineActorCritic, trial: Trial, task: Task) -> dict[str, list[float]]:
+    """The training runs of the appendix, each of a network of its own. Returns how each of them ended.
+
+    A run that diverges teaches the actor nothing, and counts with the error of guessing.
+    """
+    ends: dict[str, list[float]] = {"test_error": [], "validation_error": [], "mean_rate": [], "seconds": []}
+    for number in range(int(trial.setting["runs"])):
+        steps, seed = int(trial.setting["run_steps"]), RUNS_APART * (trial.seed + 1) + number
+        one = replace(trial, steps=steps, seed=seed, evaluations=1)
+        with suppress(NonFiniteLoss), ExitStack() as stack:
+            training = _training(one, task, _in_study(study, stack))
+            *_, last = training.run()
+            for name in ("test_error", "validation_error"):
+                ends[name].append(100 * CHANCE if training.failure else _number(getattr(last, name)))
+            controller = cast("OnlineActorCritic", training.controller)
+            ends["mean_rate"].append(controller.history["rate"].double().mean().item())
+            ends["seconds"].append(last.seconds)
+            if training.failure:
+                raise training.failure
+    return ends
+
+
+def _in_study(study: OfflineActorCritic, stack: ExitStack) -> Callable[..., Any]:
+    """Makes the controller of the study's next run, which lasts until ``stack`` is left."""
+    return lambda optimizer, generator: stack.enter_context(study.run(optimizer))
+
+
+@lru_cache(maxsize=1)
+def _task(name: str, folder: str | Path | None, validation: int, fraction: float) -> Task:
+    """The task in memory, kept for the next trial of the same."""
+    return load_task(name, folder=folder, validation=validation, fraction=fraction)
+
+
+def _training(trial: Trial, task: Task, make_controller: Callable[..., Any] | None = None) -> Training:
+    method = METHODS[trial.method]
+    evaluate_every = max(1, trial.steps // trial.evaluations)
+    plan = Plan(
+        steps=trial.steps,
+        batch_size=trial.batch_size,
+        evaluate_every=evaluate_every,
+        log_every=max(1, evaluate_every // LOGS_PER_EVALUATION),
+        seed=trial.seed,
+    )
+    made: list[torch.nn.Module] = []  # vSGD watches the network itself, not only its parameters
+
+    def make_network(generator: torch.Generator) -> torch.nn.Module:
+        made.append(task.make_network(generator))
+        return made[0]
+
+    def own_controller(optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Controller:
+        return method.controller(optimizer, setting=trial.setting, steps=trial.steps, generator=generator)
+
+    return Training(
+        replace(task, make_network=make_network),
+        plan,
+        make_optimizer=lambda _: method.optimizer(made[0], trial.setting),
+        make_controller=make_controller or own_controller,
+        clock=CLOCK,
+    )
+
+
+def _history(controller: Any, steps: int, ends: Sequence[int]) -> dict[str, list[float]]:
+    """What an actor-critic logged at every step, as means over the intervals that end at ``ends``.
+
+    A column that began later than the first step has nan until then.
+    """
+    if not isinstance(controller, OnlineActorCritic):
+        return {}
+    means: dict[str, list[float]] = {}
+    for name in ("rate", "dq_da", "td_error"):
+        column = controller.history[name].double().cpu()
+        column = torch.cat([torch.full((max(0, steps - len(column)),), math.nan, dtype=column.dtype), column])
+        starts = [0, *ends[:-1]]
+        means[name] = [column[start:end].nanmean().item() for start, end in zip(starts, ends, strict=True)]
+    return means
+
+
+def _result(
+    trial: Trial,
+    records: Sequence[Record],
+    status: Any,
+    reason: str | None,
+    *,
+    seconds: float,
+    logged: Mapping[str, list[float]] | None = None,
+    earlier: Mapping[str, list[float]],
+) -> Result:
+    looks = [record for record in records if record.test_error is not None]
+    training_seconds = records[-1].seconds if records else 0.0
+    return Result(
+        trial=trial,
+        status=status,
+        reason=reason,
+        steps=records[-1].step if records else 0,
+        seconds=round(training_seconds, 3),
+        evaluation_seconds=round(seconds - training_seconds, 3),
+        curve={
+            "step": [record.step for record in records],
+            "train_loss": [record.loss for record in records],
+            "rate": [record.learning_rate for record in records],
+            **(logged or {}),
+        },
+        evaluations={
+            "step": [record.step for record in looks],
+            "seconds": [record.seconds for record in looks],
+            **{name: [_number(getattr(record, name)) for record in looks] for name in MEASURES},
+        },
+        earlier=earlier,
+        about={**_surroundings(), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+@cache
+def _surroundings() -> dict[str, str]:
+    """Commit, versions and processor: the same for all trials of a process."""
+    packages = ("torch", "prodigyopt", "dadaptation", "schedulefree")
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        "processor": _processor(),
+        "threads": "1",
+    }
+
+
+def _commit() -> str:
+    """The commit of the source tree, ``-dirty`` where that was changed since; ``unknown`` without one."""
+    describe = partial(subprocess.run, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    try:
+        return describe(["git", "describe", "--always", "--dirty", "--exclude", "*"]).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

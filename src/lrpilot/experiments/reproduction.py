@@ -1,0 +1,118 @@
+"""The subcommands ``lrpilot reproduce`` and ``lrpilot report``: they parse, call and print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lrpilot.experiments.tables import Table as ResultTable
+
+STOPPED = 130  # the exit code of a command that Ctrl-C ended
+ALL = "all"
+
+ProfileName = Annotated[str, typer.Option("--profile", help="smoke (minutes), quick (hours) or paper (days).")]
+ResultsFolder = Annotated[Path, typer.Option("--results", help="Where results are, by profile.")]
+
+
+def reproduce(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="table1, table2, table3, figure2 to figure6, appendix, start, discount, wall-clock, "
+            "early-stopping; or all."
+        ),
+    ],
+    profile: ProfileName = "smoke",
+    results: ResultsFolder = Path("results"),
+    workers: Annotated[int, typer.Option(help="Runs side by side, each with one thread.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(help="Make the runs on the Ray cluster at this address (auto, local, HOST:PORT).")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only runs whose EXPERIMENT/TASK/METHOD/SETTING/seed-N contains this; may be repeated."),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache."),
+    ] = None,
+) -> None:
+    """Make the runs of the paper's tables and figures that are still missing, and print the tables."""
+    from lrpilot.experiments import execute
+    from lrpilot.experiments.catalogue import EXPERIMENTS
+    from lrpilot.experiments.choices import choose
+    from lrpilot.experiments.profiles import PROFILES
+    from lrpilot.experiments.sections import WRITERS
+    from lrpilot.experiments.store import Store
+    from lrpilot.experiments.tables import Table as Tabulated
+
+    size = choose("profile", profile, PROFILES)
+    for name in names:
+        choose("name", name, {**EXPERIMENTS, ALL: None})
+    chosen = list(EXPERIMENTS) if ALL in names else names
+    store, console = Store(results / size.name), Console()
+    try:
+        tally = execute.reproduce(
+            chosen,
+            size,
+            store,
+            engine=execute.Engine(workers=workers, ray=ray, data=data),
+            retry_failed=retry_failed,
+            only=lambda trial: not only or any(text in str(trial.path) for text in only),
+            console=console,
+        )
+    except KeyboardInterrupt:
+        _say(console, f"Stopped. What was made is in {store.root}; the same command goes on from there.")
+        raise typer.Exit(STOPPED) from None
+    for name in chosen:
+        for block in WRITERS[name](size, store):
+            if isinstance(block, Tabulated):
+                console.print(_shown(block))
+    _say(console, f"{tally.text()}. Results in {store.root}; pages: lrpilot report --profile {size.name}")
+    if tally.failed:
+        _say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
+        raise typer.Exit(1)
+
+
+def report(
+    profile: ProfileName = "quick",
+    results: ResultsFolder = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="Folder of the pages; default RESULTS/PROFILE/report.")] = None,
+    readme: Annotated[
+        Path | None, typer.Option(help="Write the tables between this file's result markers as well.")
+    ] = None,
+) -> None:
+    """Write all results of a profile as one Markdown page and one self-contained HTML page."""
+    from lrpilot.experiments.choices import choose
+    from lrpilot.experiments.profiles import PROFILES
+    from lrpilot.experiments.report import update_readme, write_report
+    from lrpilot.experiments.store import Store
+
+    size = choose("profile", profile, PROFILES)
+    store, console = Store(results / size.name), Console()
+    for page in write_report(size, store, out or store.root / "report"):
+        _say(console, str(page))
+    if readme:
+        update_readme(readme, size, store)
+        _say(console, str(readme))
+
+
+def _shown(table: ResultTable) -> Table:
+    """The table for a terminal, its cells taken as they are."""
+    shown = Table(title=escape(table.title), caption=escape(table.note))
+    for heading in table.header:
+        shown.add_column(escape(heading))
+    for row in table.rows:
+        shown.add_row(*map(escape, row))
+    return shown
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True, highlight=False, markup=False)

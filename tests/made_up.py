@@ -1,0 +1,40 @@
+"""Trials and results that no network was trained for."""
+
+import math
+
+from lrpilot.experiments.trial import Result, Trial
+
+
+def trial(**changes):
+    return Trial(
+        **{
+            "experiment": "table3",
+            "task": "m1",
+            "method": "sgd",
+            "setting": {"lr": 0.1, "gamma": 1e-4},
+            "seed": 3,
+            "steps": 40,
+            "batch_size": 50,
+            **changes,
+        }
+    )
+
+
+def result(status="finished", errors=(9.0, 2.0, 3.0), **changes):
+    return Result(
+        trial=changes.pop("trial", trial()),
+        status=status,
+        steps=40,
+        seconds=1.0,
+        curve={"step": [20, 40], "train_loss": [1.0, math.nan], "rate": [0.1, 0.1]},
+        evaluations={
+            "step": [10, 20, 40],
+            "seconds": [0.2, 0.5, 1.0],
+            "test_loss": [0.5, 0.2, 0.3],
+            "test_error": list(errors),
+            "validation_loss": [0.5, 0.1, 0.2],
+            "validation_error": list(errors),
+        },
+        about={"commit": "abc"},
+        **changes,
+    )

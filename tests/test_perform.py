@@ -1,0 +1,152 @@
+"""Every method makes a run; whatever happens in one is a result."""
+
+import math
+
+import pytest
+import torch
+
+from lrpilot.experiments import perform as module
+from lrpilot.experiments.methods import METHODS
+from lrpilot.experiments.perform import perform
+from made_up import trial
+
+OFFLINE = {"offline-paper", "offline-stable"}
+WATCHES_THE_NETWORK = {"vsgd-l", "vsgd-b", "vsgd-g"}  # bbprop: not for digits' ReLU
+
+
+def digits(method, setting=None, **changes):
+    if setting is None:
+        setting = METHODS[method].settings([0.05])[0]
+    return trial(
+        task="digits",
+        method=method,
+        setting=setting,
+        batch_size=32,
+        validation=200,
+        evaluations=4,
+        **{"steps": 80, "seed": 0, **changes},
+    )
+
+
+def check_columns(result):
+    assert len({len(column) for column in result.curve.values()}) == 1
+    assert len({len(column) for column in result.evaluations.values()}) == 1
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK - OFFLINE))
+def test_every_method_makes_a_run(method):
+    result = perform(digits(method))
+    assert (result.status, result.reason, result.steps) == ("finished", None, 80)
+    check_columns(result)
+    assert result.evaluations["step"] == [20, 40, 60, 80]
+    assert result.curve["step"] == list(range(4, 81, 4))
+    assert math.isfinite(result.final("test_loss"))
+    if not method.endswith("paper"):  # in the literal setting, 80 steps may teach nothing
+        assert result.final("test_error") < 89  # of ten classes
+    assert 0 < result.seconds < 60
+    assert result.about["commit"]
+    assert all(rate >= 0 for rate in result.curve["rate"])
+
+
+@pytest.mark.parametrize("method", sorted(WATCHES_THE_NETWORK))
+def test_vsgd_makes_a_run_on_mnist(method, data):
+    vsgd = trial(task="m0", method=method, setting={"overestimate": 2.0}, steps=60, evaluations=1)
+    result = perform(vsgd, data)
+    assert result.status == "finished"
+    assert result.final("test_error") < 60
+    assert result.curve["rate"][-1] > 0
+
+
+def test_the_same_trial_gives_the_same_run_and_another_seed_another():
+    first, again, other = (perform(digits("online-stable", seed=seed)) for seed in (1, 1, 2))
+    assert first.evaluations["test_loss"] == again.evaluations["test_loss"]
+    assert first.curve["train_loss"] == again.curve["train_loss"]
+    assert first.curve["train_loss"] != other.curve["train_loss"]
+
+
+def test_an_actor_critic_logs_its_own_columns():
+    result = perform(digits("online-paper"))
+    check_columns(result)
+    assert {"dq_da", "td_error"} <= result.curve.keys()
+    assert math.isfinite(result.curve["dq_da"][-1])
+    assert "dq_da" not in perform(digits("sgd")).curve
+
+
+def test_settings_reach_the_method():
+    losses = {
+        name: perform(digits("online-paper", setting)).curve["train_loss"]
+        for name, setting in (("own", {}), ("same", {"actor_batch": "same"}), ("greedy", {"discount": 0.0}))
+    }
+    assert losses["own"] != losses["same"]
+    assert losses["own"] != losses["greedy"]
+    rates = perform(digits("sgd-inverse-time", {"lr": 0.5, "gamma": 1.0})).curve["rate"]
+    assert rates[0] == pytest.approx(0.5 / 4)
+    assert rates[-1] == pytest.approx(0.5 / 80)
+
+
+def test_schedule_free_is_evaluated_at_its_average(monkeypatch):
+    from contextlib import nullcontext
+
+    from lrpilot.experiments import training
+
+    proper = perform(digits("schedule-free-sgd"))
+    monkeypatch.setattr(training, "evaluation_weights", lambda _: nullcontext())
+    at_training_weights = perform(digits("schedule-free-sgd"))
+    # Swapping the weights back and forth costs the last digits of the training, no more.
+    assert proper.curve["train_loss"] == pytest.approx(at_training_weights.curve["train_loss"], rel=1e-4)
+    pairs = zip(proper.evaluations["test_loss"], at_training_weights.evaluations["test_loss"], strict=True)
+    assert all(abs(a - b) > 1e-3 * b for a, b in pairs)
+
+
+@pytest.mark.parametrize("method", sorted(OFFLINE))
+def test_an_offline_study_makes_its_training_runs_and_one_more(method):
+    result = perform(digits(method, {"runs": 3, "run_steps": 40}))
+    assert (result.status, result.reason) == ("finished", None)
+    assert {name: len(column) for name, column in result.earlier.items()} == {
+        "test_error": 3,
+        "validation_error": 3,
+        "mean_rate": 3,
+        "seconds": 3,
+    }
+    assert len(set(result.earlier["mean_rate"])) == 3
+    assert result.evaluations["step"] == [20, 40, 60, 80]
+    shorter = perform(digits(method, {"runs": 1, "run_steps": 40}))
+    assert shorter.earlier["mean_rate"][0] == result.earlier["mean_rate"][0]
+    assert shorter.curve["rate"] != result.curve["rate"]  # two more runs changed actor and critic
+
+
+def test_an_offline_training_run_that_diverges_is_counted_and_the_study_goes_on():
+    result = perform(digits("offline-stable", {"lr": 1e30, "runs": 2, "run_steps": 5}, steps=5))
+    assert len(result.earlier["test_error"]) == 2
+    assert result.status in ("finished", "diverged")
+
+
+def test_a_diverged_run_is_a_result():
+    result = perform(digits("sgd", {"lr": 1e30}))
+    assert result.status == "diverged"
+    assert "finite" in result.reason
+    assert result.steps < 80
+    assert result.final("test_error") == 90.0
+    check_columns(result)
+
+
+def test_a_crashed_run_is_a_result():
+    result = perform(digits("vsgd-l"))  # a network that bbprop does not cover
+    assert result.status == "failed"
+    assert result.reason.startswith("InvalidArgument: network must be")
+    assert "\n" not in result.reason
+    assert result.final("test_error") == 90.0
+
+
+def test_ctrl_c_is_not_a_result(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_task", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        perform(digits("sgd"))
+
+
+def test_one_thread():
+    perform(digits("sgd", steps=1))
+    assert torch.get_num_threads() == 1

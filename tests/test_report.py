@@ -1,0 +1,195 @@
+"""Results to pages: complete, self-contained, opened by a browser; the README; the two commands."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lrpilot.cli import main
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments import execute
+from lrpilot.experiments.catalogue import EXPERIMENTS, with_needs
+from lrpilot.experiments.profiles import SMOKE
+from lrpilot.experiments.report import BEGIN, END, update_readme, write_report
+from lrpilot.experiments.sections import WRITERS
+from lrpilot.experiments.store import Store
+from made_up import result
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def pretend(trial, data=None):
+    """Every method learns, but for one that diverges in each task; actor-critics log what they log."""
+    made = result("diverged" if trial.setting.get("lr") == 0.1 else "finished", trial=trial, errors=(9, 4, 2.34))
+    if trial.method.startswith("online"):
+        made.curve["dq_da"] = [0.5, -0.5]
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Made-up results of everything."""
+    store = Store(tmp_path_factory.mktemp("results") / "smoke")
+    for name in with_needs(EXPERIMENTS):
+        while missing := store.missing(EXPERIMENTS[name].plan(SMOKE, store)):
+            for trial in missing:
+                store.save(pretend(trial))
+    return store
+
+
+@pytest.fixture(scope="module")
+def pages(store, tmp_path_factory):
+    return write_report(SMOKE, store, tmp_path_factory.mktemp("report"))
+
+
+def test_every_experiment_has_a_section_with_a_table_or_a_picture(pages):
+    text = pages[0].read_text()
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    assert list(sections) == ["Runs", *(experiment.title for experiment in EXPERIMENTS.values())]
+    for experiment in EXPERIMENTS.values():
+        assert re.search(r"!\[|\| --- \|", sections[experiment.title]), experiment.title
+    assert WRITERS.keys() == EXPERIMENTS.keys()
+
+
+def test_the_papers_numbers_stand_beside_ours(pages):
+    text = pages[0].read_text()
+    sgd = next(line for line in text.split("\n") if line.startswith("| SGD | lr=0.01 |"))
+    assert "| 2.34 |" in sgd
+    assert sgd.endswith("| 0.75 |")
+    assert "2.34 (2.04)" in text  # M1, the actor-critic, in the paper's form
+    assert "97.66" in text  # CIFAR-10 in accuracies
+
+
+def test_diverged_runs_are_shown(pages):
+    assert re.search(r"\| table3 \| \d+ \| \d+ \| [1-9]\d* \| 0 \|", pages[0].read_text())
+    assert "90.00 ± 0.00 (2 diverged)" in pages[0].read_text()
+
+
+def test_markdown_refers_to_pictures_that_are_there(pages):
+    names = re.findall(r"\]\((.*?)\)", pages[0].read_text())
+    assert len(names) == len(set(names)) >= 10
+    assert all((pages[0].parent / name).read_bytes().startswith(b"\x89PNG") for name in names)
+
+
+def test_html_needs_no_other_file(pages):
+    text = pages[1].read_text()
+    assert set(re.findall(r'(?:src|href)="(data:image/png;base64,|#)', text)) == {"data:image/png;base64,", "#"}
+    assert not re.search(r'(?:src|href)="(?!data:image/png;base64,|#)', text)
+    assert "<script" not in text
+    assert "http" not in text
+
+
+def test_the_same_results_give_the_same_pages(pages, store, tmp_path):
+    again = write_report(SMOKE, store, tmp_path)
+    assert [page.read_bytes() for page in again] == [page.read_bytes() for page in pages]
+
+
+def test_a_browser_shows_every_picture_and_table(pages, tmp_path):
+    browser = os.environ.get("LRPILOT_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("needs Chromium (on the path, or named by LRPILOT_CHROMIUM)")
+    count = (
+        "<script>addEventListener('load', () => document.title = [...document.images]"
+        ".filter(image => image.complete && image.naturalWidth > 200).length"
+        " + ' of ' + document.images.length + ' pictures, ' + document.querySelectorAll('tbody tr').length)</script>"
+    )
+    text = pages[1].read_text()
+    page = tmp_path / "counted.html"
+    page.write_text(text.replace("</body>", count + "</body>"))
+    shown = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    ).stdout
+    pictures = text.count("<img ")
+    rows = text.count("<tr>") - text.count("<thead><tr>")
+    assert f"<title>{pictures} of {pictures} pictures, {rows}</title>" in shown
+
+
+def test_partial_results_make_a_page_too(tmp_path):
+    store = Store(tmp_path / "smoke")
+    trials = EXPERIMENTS["table3"].plan(SMOKE, store)
+    store.save(pretend(trials[0]))
+    text = write_report(SMOKE, store, tmp_path / "report")[0].read_text()
+    assert "## Table 3" in text
+    assert "## Figure 4" not in text
+
+
+def test_no_results_is_an_error(tmp_path):
+    with pytest.raises(InvalidArgument, match="results must be a folder with results of profile smoke"):
+        write_report(SMOKE, Store(tmp_path), tmp_path / "report")
+
+
+def test_readme_gets_the_tables_between_its_markers(store, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
+    update_readme(readme, SMOKE, store)
+    once = readme.read_text()
+    assert once.startswith(f"# Before\n\n{BEGIN}\n")
+    assert once.endswith(f"{END}\n\nAfter\n")
+    assert "old" not in once
+    assert "| M1 | " in once
+    update_readme(readme, SMOKE, store)
+    assert readme.read_text() == once
+    readme.write_text("# No markers\n")
+    with pytest.raises(InvalidArgument, match="readme"):
+        update_readme(readme, SMOKE, store)
+    assert readme.read_text() == "# No markers\n"
+
+
+def command(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    return left.value.code
+
+
+def test_commands_make_runs_and_pages(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(execute, "perform", pretend)
+    results = ["--results", str(tmp_path), "--profile", "smoke"]
+    assert command("reproduce", "discount", *results, "--only", "m1/online-stable") == 0
+    out = capsys.readouterr().out
+    assert "M1: the discount" in out
+    assert "10 done, 0 diverged, 0 failed" in out  # five discounts, two seeds
+    assert command("reproduce", "all", *results) == 0
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    assert command("report", *results, "--readme", str(readme)) == 0
+    assert (tmp_path / "smoke/report/report.html").exists()
+    assert "| M2 | " in readme.read_text()
+
+
+def test_reproduce_fails_where_a_run_crashed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(execute, "perform", lambda trial, data: result("failed", trial=trial))
+    arguments = ("reproduce", "discount", "--results", str(tmp_path), "--only", "m1/online-stable")
+    assert command(*arguments) == 1
+    assert "10 failed" in capsys.readouterr().out
+    assert command(*arguments) == 0  # recorded: nothing is missing
+
+
+def test_reproduce_says_how_to_go_on_after_ctrl_c(tmp_path, monkeypatch, capsys):
+    def interrupt(trial, data):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "perform", interrupt)
+    assert command("reproduce", "discount", "--results", str(tmp_path)) == 130
+    assert "goes on from there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("reproduce", "tabel1"), "did you mean table1"),
+        (("reproduce", "table1", "--profile", "fast"), "smoke, quick, paper"),
+        (("reproduce", "table1", "--workers", "0"), "workers"),
+        (("report", "--profile", "paper", "--results", "nowhere"), "profile paper"),
+    ],
+)
+def test_wrong_arguments_get_one_line(arguments, named, capsys):
+    assert command(*arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert named in error
+    assert "\n" not in error
