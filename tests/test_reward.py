@@ -28,6 +28,15 @@ def test_transferred_decrement_by_hand() -> None:
     assert measure.scaled(reward).item() == pytest.approx(1.0)  # the first is its own size
 
 
+def test_a_look_after_the_step_weighs_the_own_batch_by_its_bend() -> None:
+    # D = 0.6, P = 0.8: (2 D - P) / P = 0.5; r = (0.2 + 0.1 * 0.5 * 0.8) / 2. The next step has no look: c stays.
+    measure = TransferredDecrement(own_batch=0.1)
+    reward, _ = measure(Evidence(*(torch.tensor(x) for x in (2.0, 1.4, 0.8, 0.2))))
+    assert reward.item() == pytest.approx(0.12)
+    reward, _ = measure(evidence(2.0, 0.4, 0.0))
+    assert reward.item() == pytest.approx(0.1 * 0.5 * 0.4 / 2)
+
+
 def test_slope_is_the_derivative_of_the_next_batchs_loss() -> None:
     """f_j = 3 (w + 0.1)^2 / 2 along w - a g_i: N is d/d(log a) of its decrement."""
     w, a = torch.tensor(1.0, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64, requires_grad=True)

@@ -13,11 +13,30 @@ The data's way through the package, one file for each arrow::
     settings.py     which parts: paper, stable
     online.py       Algorithm 1
     offline.py      the appendix: equation 10
+
+The pilot, whose policy was learned beforehand::
+
+    loss, gradients, updates -> features -> policy -> a step in log rate -> optimizer
+
+    measurement.py  the user's steps -> what is measured    features.py   -> what the policy sees
+    policy.py       features -> a step in log rate          timetable.py  when
+    guard.py        takes a destroyed network back          logbook.py    what was seen and done
+    pilot.py        all of it, in the shape of a scheduler
 """
 
 from .errors import InvalidArgument, NonFiniteLoss
 from .offline import OfflineActorCritic
 from .online import OnlineActorCritic
+from .pilot import Pilot
 from .settings import PAPER, STABLE, Setting
 
-__all__ = ["PAPER", "STABLE", "InvalidArgument", "NonFiniteLoss", "OfflineActorCritic", "OnlineActorCritic", "Setting"]
+__all__ = [
+    "PAPER",
+    "STABLE",
+    "InvalidArgument",
+    "NonFiniteLoss",
+    "OfflineActorCritic",
+    "OnlineActorCritic",
+    "Pilot",
+    "Setting",
+]

@@ -89,7 +89,7 @@ class LogRate:
 
     size = 2
 
-    def __init__(self, unit: float = 2.0, ceiling: float = 4.0) -> None:
+    def __init__(self, unit: float = 2.0, ceiling: float = 10.0) -> None:
         self.unit = unit
         self.ceiling = ceiling
         self._centre = 1.0

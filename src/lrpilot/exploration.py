@@ -40,13 +40,14 @@ class Opening:
 
     Begins at the optimizer's own rate. While a step makes its own batch worse, the network is taken back and the
     rate cut tenfold; from there the rate climbs until the last ``patience`` steps have, taken together, gone too far
-    for the batches that came after them: the first-order decrement of their losses is negative. The actor takes over
-    well below that rate. The copy of the network is freed.
+    for the batches that came after them: the first-order decrement of their losses is negative, and more so than
+    noise makes it. The actor takes over well below that rate. The copy of the network is freed.
 
     Args:
         growth: factor of the rate each step.
         cut: divisor of a rate that destroys.
         patience: steps that must lose together.
+        tolerance: they have lost when the next batches' decrement is below minus this share of their own batches'.
         margin: the actor begins at the last rate divided by this.
         limit: at most so many steps.
     """
@@ -57,14 +58,16 @@ class Opening:
         *,
         cut: float = 10.0,
         patience: int = 3,
+        tolerance: float = 0.25,
         margin: float = 4.0,
         limit: int = 200,
     ) -> None:
-        self.growth, self.cut, self.patience, self.margin, self.limit = growth, cut, patience, margin, limit
+        self.growth, self.cut, self.patience = growth, cut, patience
+        self.tolerance, self.margin, self.limit = tolerance, margin, limit
         self.rate = math.nan
         self.done = False
         self._steps = 0
-        self._recent: list[float] = []
+        self._recent: list[tuple[float, float]] = []
         self._climbing = False
         self._snapshot: Snapshot | None = None
         self._saved: dict | None = None
@@ -94,10 +97,16 @@ class Opening:
             self.rate /= self.cut
         return False
 
-    def climb(self, elsewhere: float) -> None:
-        """Set the next rate, now that the step's first-order decrement of the next batch's loss is known."""
-        self._recent = [*self._recent, elsewhere][-self.patience :]
-        if len(self._recent) == self.patience and not sum(self._recent) >= 0:
+    def climb(self, elsewhere: float, promised: float) -> None:
+        """Set the next rate, now that the step's first-order decrement of the next batch's loss is known.
+
+        Args:
+            elsewhere: that decrement, at the step's end.
+            promised: the decrement of its own batch's loss, at its start.
+        """
+        self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
+        gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
+        if len(self._recent) == self.patience and not gained >= -self.tolerance * abs(hoped):
             self._finish(self.rate / self.margin)
         elif self._steps >= self.limit:
             self._finish(self.rate)

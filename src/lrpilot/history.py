@@ -31,13 +31,24 @@ class History:
     def append(self, **values: Tensor) -> None:
         """Append one number (a tensor of one element) to each of the named columns."""
         for name, value in values.items():
-            length, column = self._lengths[name], self._columns[name]
-            if length == len(column):
-                grown = torch.empty(max(1024, 2 * length), dtype=value.dtype, device=value.device)
-                grown[:length] = column
-                self._columns[name] = column = grown
-            column[length] = value.detach()
-            self._lengths[name] = length + 1
+            self._with_room(name, 1, value)[self._lengths[name]] = value.detach()
+            self._lengths[name] += 1
+
+    def extend(self, **values: Float[Tensor, " step"]) -> None:
+        """Append several numbers at once to each of the named columns."""
+        for name, value in values.items():
+            start, end = self._lengths[name], self._lengths[name] + len(value)
+            self._with_room(name, len(value), value)[start:end] = value.detach()
+            self._lengths[name] = end
+
+    def _with_room(self, name: str, count: int, like: Tensor) -> Tensor:
+        """The column, grown if ``count`` more numbers do not fit."""
+        length, column = self._lengths[name], self._columns[name]
+        if length + count > len(column):
+            grown = torch.empty(max(1024, 2 * length, length + count), dtype=like.dtype, device=like.device)
+            grown[:length] = column[:length]
+            self._columns[name] = column = grown
+        return column
 
     def __getitem__(self, name: str) -> Float[Tensor, " step"]:
         """A column so far, on its device."""

@@ -51,8 +51,9 @@ class OnlineActorCritic:
     ...     return (model(inputs) - targets).square().mean()
     >>> loss = controller.step(loss_fn, (torch.ones(8, 3), torch.zeros(8, 1)))
 
-    ``"paper"`` costs one forward pass more than a plain step (two with ``actor_batch="draw"``), ``"stable"`` none once
-    its opening is over. Any torch optimizer that does not need a closure will do; ratios between groups are kept.
+    ``"paper"`` costs one forward pass more than a plain step (two with ``actor_batch="draw"``), ``"stable"`` one in
+    eight steps once its opening is over. Any torch optimizer that does not need a closure will do; ratios between
+    parameter groups are kept.
 
     Args:
         optimizer: its parameters are on one device, where actor and critic are put as well.
@@ -96,7 +97,8 @@ class OnlineActorCritic:
         self._displacement = Displacement(optimizer) if self._reward.measures_slope else None
         self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
         self.learner.begin_run(self.rates.start)
-        self._looks_after = self._reward.needs_after or setting.discount > 0 or setting.actor_batch == "same"
+        always = setting.discount > 0 or setting.actor_batch == "same"
+        self._looks_every = 1 if always else self._reward.looks_every
         self._unlearned: Experience | None = None
         self._step = 0
 
@@ -132,7 +134,7 @@ class OnlineActorCritic:
         self._step += 1
 
         self._unlearned = Experience(s_t, a_t, f_t, None, promised)
-        if self._looks_after or self._sweep is not None:
+        if self._step % self._looks_every == 0 or self._sweep is not None:
             after = self._evaluator.extra_pass(loss_fn, batch)
             if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
                 self._unlearned = None  # the network is back where it was
@@ -175,8 +177,8 @@ class OnlineActorCritic:
         if self.setting.discount > 0:
             a_tp1 = self.learner.foresee(s_tp1)
         batch = self.learner.remember(Transition(lived.s_t, lived.a_t, r_t, s_tp1, a_tp1, slope))
-        if self._sweep is not None and elsewhere is not None:
-            self._sweep.climb(float(elsewhere))
+        if self._sweep is not None and elsewhere is not None and lived.promised is not None:
+            self._sweep.climb(float(elsewhere), float(lived.promised))
             if self._opening is not None and self._opening.done:
                 self.learner.action.centre(self._opening.rate, settled=True)
             return

@@ -30,8 +30,8 @@ class Evidence(NamedTuple):
 class Reward(Protocol):
     """Turns the evidence of a step into a reward, and perhaps into the reward's slope."""
 
-    needs_after: bool
-    """Whether ``after`` is asked for, which costs a forward pass."""
+    looks_every: int
+    """``after`` is asked for at every so many steps; it costs a forward pass."""
     measures_slope: bool
     """Whether ``promised`` and ``elsewhere`` are asked for, and a slope is answered."""
 
@@ -55,7 +55,7 @@ class Reward(Protocol):
 class LossDecrement:
     """The paper's reward, equation 5, as it is. Stateless."""
 
-    needs_after = True
+    looks_every = 1
     measures_slope = False
 
     def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], None]:
@@ -83,39 +83,48 @@ class TransferredDecrement:
     undoes the one before. What a step did to a batch it has not seen is ``N = -(w_{t+1} - w_t) . g_j`` to first order,
     with the gradient that the next step computes anyway; and N is also the slope ``a df_j/da`` at the step's end,
     without the noise of a trial with another rate. But the rate that gains most on the next batch is smaller than the
-    one that gains most in the long run, hence the little of equation 5, ``P = -(w_{t+1} - w_t) . g_i``: ::
+    one that gains most in the long run, hence a little of equation 5. The decrement ``D = f_t - f_{t+1}`` of the
+    own batch being quadratic in a, its slope is ``2 D - P`` with ``P = -(w_{t+1} - w_t) . g_i``; a look at f_{t+1} now
+    and then tells how that compares to P: ::
 
-        reward r  =  slope a dr/da  =  (N + own_batch P) / mean |f|
-
-    Neither takes a forward pass.
+        reward r  =  slope a dr/da  =  (N + own_batch c P) / mean |f|        c = running mean of (2 D - P) / P
 
     Args:
-        own_batch: weight of P. At rest N and P shrink alike with the batch size, so that the weight need not follow it.
+        own_batch: weight of equation 5. At rest N and P shrink alike with the batch size, so that the weight need not
+            follow it.
+        looks_every: steps from one look at f_{t+1} (a forward pass) to the next.
         decay: of the running means, each step.
         bound: scaled rewards are clipped to plus and minus this, so that one explosion does not drown the rest.
     """
 
-    needs_after = False
     measures_slope = True
 
-    def __init__(self, own_batch: float = 0.01, decay: float = 0.99, bound: float = 5.0) -> None:
+    def __init__(
+        self, own_batch: float = 0.02, *, looks_every: int = 8, decay: float = 0.99, bound: float = 5.0
+    ) -> None:
         if not 0 <= own_batch <= 1:
             raise InvalidArgument("own_batch", "a number in [0, 1]", own_batch)
         self.own_batch = own_batch
+        self.looks_every = looks_every
         self.decay = decay
         self.bound = bound
         self._loss: Tensor | None = None
+        self._bend: Tensor | None = None
         self._square: Tensor | None = None
 
     def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Reward and slope relative to the running loss."""
-        if evidence.promised is None or evidence.elsewhere is None:
+        before, after, promised, elsewhere = evidence
+        if promised is None or elsewhere is None:
             raise InvalidArgument("evidence", "complete with promised and elsewhere", None)
-        size = evidence.before.abs()
-        self._loss = self._mean(self._loss, size)
-        decrement = evidence.elsewhere + self.own_batch * evidence.promised
-        reward = decrement / self._loss.clamp_min(torch.finfo(size.dtype).tiny)
-        self._square = self._mean(self._square, reward.square())
+        tiny = torch.finfo(before.dtype).tiny
+        self._loss = self._mean(self._loss, before.abs(), self.decay)
+        if after is not None:
+            bend = (2 * losses.reward(before, after) - promised) / promised.abs().clamp_min(tiny)
+            self._bend = self._mean(self._bend, bend.clamp(-1, 1), self.decay**self.looks_every)
+        own = promised if self._bend is None else self._bend * promised
+        reward = (elsewhere + self.own_batch * own) / self._loss.clamp_min(tiny)
+        self._square = self._mean(self._square, reward.square(), self.decay)
         return reward, reward
 
     def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -125,13 +134,13 @@ class TransferredDecrement:
         size = self._square.sqrt().clamp_min(torch.finfo(rewards.dtype).tiny)
         return (rewards / size).clamp(-self.bound, self.bound)
 
-    def _mean(self, mean: Tensor | None, value: Tensor) -> Tensor:
-        return value if mean is None else torch.lerp(value, mean, self.decay)
+    def _mean(self, mean: Tensor | None, value: Tensor, decay: float) -> Tensor:
+        return value if mean is None else torch.lerp(value, mean, decay)
 
     def state_dict(self) -> dict[str, object]:
-        """The two running means."""
-        return {"loss": self._loss, "square": self._square}
+        """The running means."""
+        return {"loss": self._loss, "bend": self._bend, "square": self._square}
 
     def load_state_dict(self, state: dict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._loss, self._square = state["loss"], state["square"]
+        self._loss, self._bend, self._square = state["loss"], state["bend"], state["square"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+bench = typer.Typer(help="What controllers cost, side by side.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 STOPPED = 130  # the exit code of a command that Ctrl-C ended
 
@@ -148,6 +154,36 @@ def demo(
         )
     console.print(table)
     _say(console, f"Curves of error and rate: {out}")
+
+
+@bench.command()
+def overhead(
+    data: Annotated[Path | None, typer.Option(help="Folder of the data sets; default LRPILOT_DATA.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
+) -> None:
+    """The cost of a step: plain SGD, the online controller, the literal transcription; on M0 and the MNIST CNN."""
+    from lrpilot.experiments import overhead as measurement
+    from lrpilot.experiments.tasks import load_task
+
+    console = Console()
+    costs = {}
+    for name in ("m0", "mnist-cnn"):
+        with console.status(f"measuring {name}"):
+            costs[name] = measurement.measure_task(load_task(name, folder=data))
+    with console.status("measuring the controllers' own arithmetic"):
+        costs["a network of one number"] = measurement.measure_arithmetic()
+    table = Table(title="Processor time of a training step, one thread")
+    for heading in ("network", "kind", "ms", "x plain SGD"):
+        table.add_column(heading, justify="left" if heading in ("network", "kind") else "right")
+    for name, rows in costs.items():
+        for row in rows:
+            table.add_row(name, row.kind, f"{row.milliseconds:.2f}", f"{row.ratio:.2f}")
+        table.add_section()
+    console.print(table)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        measured = {name: [asdict(row) for row in rows] for name, rows in costs.items()}
+        out.write_text(json.dumps({"torch": version("torch"), "costs": measured}, indent=2) + "\n")
 
 
 app.command()(reproduction.reproduce)

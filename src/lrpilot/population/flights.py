@@ -1,0 +1,137 @@
+"""Flights: batched trainings from start to end, each run under a scripted schedule or under a policy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from lrpilot.features import (
+    FORCED_CUT,
+    GUARD_WINDOW,
+    LINEAR_DECAY,
+    Memory,
+    decision_steps,
+    observe,
+    takes_back,
+)
+from lrpilot.policy import bounded_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from lrpilot.population.trainings import Evaluation, Trainings
+
+    Pilot = Callable[[Tensor], Tensor]
+    """Observations [run, feature] of one decision -> raw actions [run]; keeps its own memory."""
+
+WIDEST = 14.0
+"""No policy moves the log rate farther than this from its start."""
+
+
+@dataclass(frozen=True)
+class Flight:
+    """What happened, decision by decision.
+
+    Attributes:
+        observations: before each decision.
+        raw: the raw actions of the policy (scripted runs: what it would have done).
+        heights: log of the peak that the rate in force stood for: log rate minus the log of the linear decay.
+        log_losses: mean log loss of each interval relative to the first loss.
+        restored: the runs taken back at each decision.
+        scores: of the finished runs; lower is better.
+    """
+
+    observations: Float[Tensor, "decision run feature"]
+    raw: Float[Tensor, "decision run"]
+    heights: Float[Tensor, "decision run"]
+    log_losses: Float[Tensor, "interval run"]
+    restored: Bool[Tensor, "decision run"]
+    scores: Float[Tensor, " run"]
+
+
+@dataclass(frozen=True)
+class Script:
+    """Schedules for some runs: [run] log peaks (NaN: flown by the policy), and whether they stay constant."""
+
+    log_peak: Float[Tensor, " run"]
+    constant: Bool[Tensor, " run"]
+
+
+def remaining(begin: float, end: float) -> float:
+    """The mean of a linear decay from 1 to 0 over the part [begin, end] of the run."""
+    return max(1 - (begin + end) / 2, 1e-3)
+
+
+def fly(trainings: Trainings, pilot: Pilot, start: Float[Tensor, " run"], script: Script) -> Flight:
+    """Train all runs to their end. ``start``: log rates at which the policy's runs begin."""
+    first = trainings.evaluate()
+    ends = decision_steps(trainings.group.steps)
+    marks = [0.0, *(end / ends[-1] for end in ends)]
+    scripted = ~torch.isnan(script.log_peak)
+    hidden = trainings.tasks.anytime.repeat_interleave(trainings.replicas)
+
+    def scheduled(interval: int) -> Tensor:
+        decay = math.log(remaining(marks[interval], marks[interval + 1]))
+        return torch.where(script.constant, script.log_peak, script.log_peak + decay)
+
+    origin = torch.where(scripted, scheduled(0), start)
+    log_rate, last_step = origin.clone(), torch.zeros_like(origin)
+    memory = Memory.fresh(origin.shape)
+    records: list[list[Tensor]] = [[], [], [], [], []]
+    for index in range(len(ends)):
+        steps = ends[index] - (ends[index - 1] if index else 0)
+        interval = trainings.advance(steps, log_rate)
+        if index == len(ends) - 1:
+            _, after = observe(interval, memory)
+            records[3].append(after.last)
+            break
+        known = [torch.where(hidden, torch.nan, mark) for mark in marks[index : index + 3]]
+        interval = replace(
+            interval,
+            log_rate=log_rate - origin,
+            last_step=last_step,
+            boundaries=(known[0], known[1], known[2]),
+        )
+        back = trainings.broken()
+        if marks[index + 1] <= GUARD_WINDOW:
+            back = back | takes_back(interval, memory, closing=marks[index + 2] > GUARD_WINDOW)
+        back = back & ~scripted
+        observations, memory = observe(replace(interval, taken_back=back), memory)
+        raw = pilot(observations)
+        decay = math.log(remaining(marks[index], marks[index + 1]))
+        height = torch.where(hidden, log_rate, log_rate - decay)
+        for record, value in zip(records, (observations, raw, height, memory.last, back), strict=True):
+            record.append(value)
+        step = bounded_step(raw, observations[..., LINEAR_DECAY])
+        step = torch.where(back, step.clamp(max=FORCED_CUT), step)
+        step = torch.where(scripted, scheduled(index + 1) - log_rate, step)
+        lowest, highest = origin - WIDEST, origin + WIDEST
+        new_rate = torch.where(scripted, log_rate + step, (log_rate + step).clamp(lowest, highest))
+        log_rate, last_step = new_rate, new_rate - log_rate
+        trainings.take_back(back)
+    stacked = [torch.stack(record) for record in records]
+    return Flight(*stacked, scores=score(trainings.evaluate(), first))
+
+
+def score(final: Evaluation, first: Evaluation) -> Float[Tensor, " run"]:
+    """How a run ended, lower is better: mean of log losses and, for classification, the log error.
+
+    1/4 log training loss + 1/4 log held-out loss + 1/2 log held-out error, or 1/2 and 1/2 of the log losses
+    for regression. Losses are floored and capped relative to those of the untrained network.
+    """
+
+    def log_loss(loss: Tensor, reference: Tensor) -> Tensor:
+        loss = torch.where(torch.isfinite(loss), loss, torch.inf)
+        return (torch.minimum(loss, 1.5 * reference) / reference + 0.005).log()
+
+    losses = log_loss(final.training_loss, first.training_loss) / 2
+    losses = losses + log_loss(final.held_out_loss, first.held_out_loss) / 2
+    error = torch.where(torch.isfinite(final.held_out_loss), final.held_out_error, 0.9)
+    both = 0.5 * losses + 0.5 * ((error + 0.01) / 0.9).log()
+    return torch.where(torch.isnan(first.held_out_error), losses, both)

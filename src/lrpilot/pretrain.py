@@ -1,0 +1,359 @@
+"""Learning the pilot's policy over the population: first from schedules tried out, then by actor-critic.
+
+    draw a group -> fly it (schedules and policy side by side) -> distil        (stage 1, lrpilot.distill)
+    draw groups  -> fly them with exploration                  -> PPO with GAE  (stage 2, lrpilot.ppo)
+
+Resumable after every checkpoint; the curves are written as they grow; it ends in a policy file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lrpilot.curves import draw_curves
+from lrpilot.distill import PEAKS, Regrets, distillation_loss, peak_grid
+from lrpilot.errors import InvalidArgument
+from lrpilot.policy import Policy
+from lrpilot.population.data import load_sources
+from lrpilot.population.draw import draw_group, draw_tasks
+from lrpilot.population.evaluation import STARTS, Evaluation
+from lrpilot.population.flights import Flight, Script, fly
+from lrpilot.population.trainings import Pool, Trainings
+from lrpilot.ppo import actor_loss, advantages, centre_over_replicas, rewards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+COSTLY = 40_000.0
+"""Groups whose runs take more microseconds than this get half as many tasks."""
+LOWEST_START, HIGHEST_START = -3.7, 1.8
+"""Decades from the usual peak between which runs start."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """What decides the shipped policy. The defaults are the ones that made it.
+
+    Attributes:
+        seed: of everything drawn.
+        mnist: whether MNIST at 8x8 is among the data (needs LRPILOT_DATA).
+        width: units of actor and critic.
+        shortest, longest: lengths of the runs, steps.
+        anytime: share of the tasks whose length is hidden.
+        distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_flown: runs of the policy for
+            each task, beside the schedules'.
+        distil_updates: updates after each group, of four times ``distil_runs`` runs from the last
+            ``distil_memory`` groups.
+        distil_rate: Adam's rate at the start of stage 1.
+        ppo_iterations: of stage 2; ppo_groups, ppo_tasks, ppo_replicas: flown in each.
+        ppo_epochs: passes over them; ppo_rate: Adam's rate.
+        exploration: standard deviation of the raw action in stage 2.
+        clip: of the probability ratio.
+        gae: decay of the advantage estimate.
+        dense: share of the telescoping log-loss reward, beside the final score.
+        evaluate_every: seconds between evaluations.
+    """
+
+    seed: int = 0
+    mnist: bool = True
+    width: int = 64
+    shortest: int = 120
+    longest: int = 3500
+    anytime: float = 0.12
+    distil_groups: int = 110
+    distil_tasks: int = 12
+    distil_flown: int = 6
+    distil_updates: int = 16
+    distil_runs: int = 96
+    distil_memory: int = 100
+    distil_rate: float = 1.5e-3
+    ppo_iterations: int = 90
+    ppo_groups: int = 6
+    ppo_tasks: int = 10
+    ppo_replicas: int = 10
+    ppo_epochs: int = 3
+    ppo_rate: float = 3e-4
+    exploration: float = 0.08
+    clip: float = 0.2
+    gae: float = 0.97
+    dense: float = 0.3
+    evaluate_every: float = 480.0
+
+
+def pretrain(
+    config: PretrainConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    report: Callable[[dict[str, Any]], None] = lambda event: None,
+    commit: str = "",
+) -> Policy:
+    """Learn a policy and write it to ``out/policy.safetensors``; curves to ``out/curves.jsonl`` and ``.png``.
+
+    Args:
+        config: what to do.
+        out: a folder, made if need be.
+        resume: go on from ``out/checkpoint.pt`` if there is one (the memory of recent flights is not kept).
+        report: called with each line of the curves.
+        commit: of the source, for the policy's provenance.
+    """
+    run = Pretraining(config, Path(out), report=report, commit=commit)
+    if resume:
+        run.load()
+    return run.finish()
+
+
+class Explorer:
+    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action."""
+
+    def __init__(self, policy: Policy, noise: Tensor | float, generator: torch.Generator | None) -> None:
+        self._policy, self._noise, self._generator = policy, noise, generator
+        self._state: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, seen: Float[Tensor, "run feature"]) -> Float[Tensor, " run"]:
+        """The raw actions at one decision."""
+        raw, self._state = self._policy.actor(seen.unsqueeze(0), self._state)
+        if self._generator is None:
+            return raw[0]
+        return raw[0] + self._noise * torch.randn(raw[0].shape, generator=self._generator)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A group's flight with what its tasks' schedules taught."""
+
+    flight: Flight
+    regrets: Regrets
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A group's flight with what PPO learns from it, each [decision, run]."""
+
+    flight: Flight
+    old_means: Tensor
+    advantage: Tensor
+    returns: Tensor
+
+
+class Pretraining:
+    """The state of one pretraining: the policy, its optimizers, the random generator, the counts."""
+
+    def __init__(
+        self, config: PretrainConfig, out: Path, *, report: Callable[[dict[str, Any]], None], commit: str
+    ) -> None:
+        torch.set_flush_denormal(True)
+        self.config, self.out, self._report, self._commit = config, out, report, commit
+        out.mkdir(parents=True, exist_ok=True)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.policy = Policy(width=config.width)
+        self._actor = torch.optim.Adam(self.policy.actor.parameters(), lr=config.distil_rate)
+        self._critic = torch.optim.Adam(self.policy.critic.parameters(), lr=1e-3)
+        self._pool = Pool(load_sources(config.seed, mnist=config.mnist))
+        self._distilled = self._improved = 0
+        self._seconds = 0.0
+        self._lessons: list[Lesson] = []
+        self._evaluation: Evaluation | None = None
+
+    def finish(self) -> Policy:
+        """Do what is left to do."""
+        config, last = self.config, 0.0
+        while self._distilled < config.distil_groups or self._improved < config.ppo_iterations:
+            begin = time.monotonic()
+            event = self._distil() if self._distilled < config.distil_groups else self._improve()
+            self._seconds += time.monotonic() - begin
+            self._log(event)
+            if self._seconds - last > config.evaluate_every or not last:
+                last = self._seconds
+                self.evaluate()
+        self.evaluate()
+        return self.policy
+
+    def evaluate(self) -> None:
+        """Fly the evaluation population, write the checkpoint, the policy and the picture."""
+        if self._evaluation is None:
+            self._evaluation = Evaluation(self._pool, groups=20, tasks=6, shortest=150, longest=1000)
+        scores = self._evaluation.policy(lambda runs: Explorer(self.policy, 0.0, None))
+        regret = scores - self._evaluation.best.unsqueeze(1)
+        self._log(
+            {
+                "stage": "evaluation",
+                "score": scores.mean().item(),
+                "regret": regret.mean().item(),
+                "median_regret": regret.median().item(),
+                "by_start": dict(zip(map(str, STARTS), scores.mean(0).tolist(), strict=True)),
+                **asdict(self._evaluation.reference),
+            }
+        )
+        self.save()
+        draw_curves(self.out / "curves.jsonl", self.out / "curves.png")
+
+    def _fly(
+        self, tasks: int, replicas: int, noise: Tensor, *, schedules: bool
+    ) -> tuple[Flight, Float[Tensor, "task peak"]]:
+        """A new group's flight, and the grid of peaks that the schedules, if any, try."""
+        config, generator = self.config, self._generator
+        group = draw_group(generator, shortest=config.shortest, longest=config.longest)
+        if group.cost > COSTLY:
+            tasks = max(tasks // 2, 1)
+        drawn = draw_tasks(group, tasks, generator, training_rows=self._pool.training.tolist(), anytime=config.anytime)
+        trainings = Trainings(group, drawn, self._pool, replicas=replicas, generator=generator)
+        grid = peak_grid(drawn.usual, generator)
+        peaks = torch.full((tasks, replicas), torch.nan)
+        if schedules:
+            peaks[:, :PEAKS] = grid
+        share = torch.rand(tasks, replicas, generator=generator)
+        decades = LOWEST_START + (HIGHEST_START - LOWEST_START) * share
+        start = drawn.usual.unsqueeze(1) + math.log(10) * decades
+        script = Script(peaks.flatten(), drawn.anytime.repeat_interleave(replicas))
+        noise = noise.expand(tasks, replicas).flatten()
+        flight = fly(trainings, Explorer(self.policy, noise, generator), start.flatten(), script)
+        return flight, grid
+
+    def _distil(self) -> dict[str, Any]:
+        config, generator = self.config, self._generator
+        replicas = PEAKS + config.distil_flown
+        # Half of the replicas are pushed about, so that the policy learns to come back.
+        noise = torch.where(torch.rand(1, replicas, generator=generator) < 0.5, 0.0, 0.15)
+        flight, grid = self._fly(config.distil_tasks, replicas, noise, schedules=True)
+        scores = flight.scores.view(-1, replicas)
+        regrets = Regrets.from_scores(grid, scores[:, :PEAKS], replicas)
+        self._lessons = [*self._lessons, Lesson(flight, regrets)][-config.distil_memory :]
+        done = self._distilled / config.distil_groups
+        for settings in self._actor.param_groups:
+            settings["lr"] = config.distil_rate * (1 - done) + 0.03 * config.distil_rate
+        losses = [self._update_from_lessons(newest=i % 4 == 0) for i in range(config.distil_updates)]
+        self._distilled += 1
+        best = scores[:, :PEAKS].amin(1, keepdim=True)
+        return {
+            "stage": "distil",
+            "index": self._distilled,
+            "loss": sum(losses) / max(len(losses), 1),
+            "regret": (scores[:, PEAKS:] - best).mean().item(),
+        }
+
+    def _update_from_lessons(self, *, newest: bool) -> float:
+        generator, total = self._generator, 0.0
+        self._actor.zero_grad()
+        for _ in range(4):
+            pick = int(torch.randint(len(self._lessons), (), generator=generator))
+            lesson = self._lessons[-1 if newest else pick]
+            observations, heights = lesson.flight.observations, lesson.flight.heights
+            runs = torch.randperm(observations.shape[1], generator=generator)[: self.config.distil_runs]
+            raw, _ = self.policy.actor(observations[:, runs])
+            loss = distillation_loss(raw, heights[:, runs], lesson.regrets.of(runs)).mean() / 4
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(self.policy.actor.parameters(), 1.0)
+        self._actor.step()
+        return total
+
+    def _improve(self) -> dict[str, Any]:
+        config = self.config
+        noise = torch.full((1, config.ppo_replicas), config.exploration)
+        batch = []
+        for _ in range(config.ppo_groups):
+            flight, _ = self._fly(config.ppo_tasks, config.ppo_replicas, noise, schedules=False)
+            with torch.no_grad():
+                old_means, _ = self.policy.actor(flight.observations)
+                values, _ = self.policy.critic(flight.observations)
+            estimate = advantages(rewards(flight, dense=config.dense), values, decay=config.gae)
+            advantage = centre_over_replicas(estimate, config.ppo_replicas)
+            batch.append(Experience(flight, old_means, advantage, estimate + values))
+        rate = config.ppo_rate * (1 - self._improved / config.ppo_iterations)
+        for settings in self._actor.param_groups:
+            settings["lr"] = rate if self._improved >= 5 else 0.0  # the critic comes first
+        errors = []
+        for _ in range(config.ppo_epochs):
+            order = torch.randperm(len(batch), generator=self._generator).tolist()
+            halves = order[: len(batch) // 2], order[len(batch) // 2 :]
+            errors = [self._update([batch[i] for i in half]) for half in halves if half]
+        self._improved += 1
+        return {
+            "stage": "ppo",
+            "index": self._improved,
+            "score": torch.cat([part.flight.scores for part in batch]).mean().item(),
+            "value_error": sum(errors) / len(errors),
+        }
+
+    def _update(self, batch: list[Experience]) -> float:
+        """One step of actor and critic; the critic's squared error."""
+        config, total = self.config, 0.0
+        self._actor.zero_grad()
+        self._critic.zero_grad()
+        for part in batch:
+            means, _ = self.policy.actor(part.flight.observations)
+            loss = actor_loss(
+                means,
+                part.old_means,
+                part.flight.raw,
+                part.advantage,
+                exploration=config.exploration,
+                clip=config.clip,
+            )
+            values, _ = self.policy.critic(part.flight.observations)
+            error = (values - part.returns).square().mean()
+            ((loss + 0.5 * error) / len(batch)).backward()
+            total += error.item() / len(batch)
+        for network, optimizer in ((self.policy.actor, self._actor), (self.policy.critic, self._critic)):
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+            optimizer.step()
+        return total
+
+    def _log(self, event: dict[str, Any]) -> None:
+        event = {**event, "hours": round(self._seconds / 3600, 4)}
+        with (self.out / "curves.jsonl").open("a") as file:
+            file.write(json.dumps(event) + "\n")
+        self._report(event)
+
+    def save(self) -> None:
+        """Write checkpoint and policy, each so that a reader never sees half of it."""
+        self.policy.provenance = {
+            "made_by": "lrpilot pretrain",
+            "configuration": asdict(self.config),
+            "commit": self._commit,
+            "hours": round(self._seconds / 3600, 3),
+            "distilled": self._distilled,
+            "improved": self._improved,
+        }
+        self.policy.save(self.out / "policy.safetensors")
+        state = {
+            "configuration": asdict(self.config),
+            "policy": self.policy.state_dict(),
+            "actor": self._actor.state_dict(),
+            "critic": self._critic.state_dict(),
+            "generator": self._generator.get_state(),
+            "counts": [self._distilled, self._improved],
+            "seconds": self._seconds,
+        }
+        partial = self.out / "checkpoint.partial"
+        torch.save(state, partial)
+        partial.replace(self.out / "checkpoint.pt")
+
+    def load(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        path = self.out / "checkpoint.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        if state["configuration"] != asdict(self.config):
+            raise InvalidArgument("config", f"the one that {path.name} was made with", self.config)
+        self.policy.load_state_dict(state["policy"])
+        self._actor.load_state_dict(state["actor"])
+        self._critic.load_state_dict(state["critic"])
+        self._generator.set_state(state["generator"])
+        self._distilled, self._improved = state["counts"]
+        self._seconds = state["seconds"]

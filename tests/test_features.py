@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lrpilot.errors import InvalidArgument
+from lrpilot.features import FEATURES, Interval, Memory, decision_steps, observe, takes_back
+
+
+def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) -> Interval:
+    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
+        return low + (high - low) * torch.rand(runs, *shape, generator=generator)
+
+    return Interval(
+        losses=uniform(0.2, 3.0, steps),
+        gradient_cosine=uniform(-1, 1),
+        update_cosine=uniform(-1, 1),
+        decrease=uniform(-0.01, 0.1),
+        next_decrease=uniform(-0.1, 0.1),
+        gradient_norm=uniform(0.1, 2),
+        update_norm=uniform(0.01, 0.1),
+        weight_norm=uniform(1, 5),
+        log_rate=uniform(-3, 3),
+        last_step=uniform(-1, 1),
+        boundaries=(0.1, 0.2, 0.3),
+    )
+
+
+def scale_loss(interval: Interval, factor: float) -> Interval:
+    scaled = ("losses", "decrease", "next_decrease", "gradient_norm")
+    return replace(interval, **{name: factor * getattr(interval, name) for name in scaled})
+
+
+def scale_parameters(interval: Interval, factor: float) -> Interval:
+    """w -> factor w: gradients shrink by the factor, products with updates stay."""
+    return replace(
+        interval,
+        gradient_norm=interval.gradient_norm / factor,
+        update_norm=interval.update_norm * factor,
+        weight_norm=interval.weight_norm * factor,
+    )
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize("scale", [scale_loss, scale_parameters])
+def test_each_feature_is_invariant(feature, factor, scale):
+    generator = torch.Generator().manual_seed(0)
+    intervals = [draw_interval(generator) for _ in range(3)]
+    memory = other = Memory.fresh((7,))
+    index = FEATURES.index(feature)
+    for interval in intervals:
+        plain, memory = observe(interval, memory)
+        scaled, other = observe(scale(interval, factor), other)
+        torch.testing.assert_close(scaled[:, index], plain[:, index], rtol=1e-3, atol=2e-3)
+
+
+def test_an_unscaled_gradient_norm_would_break_the_invariance():
+    interval = draw_interval(torch.Generator().manual_seed(0))
+    wrong = replace(scale_loss(interval, 1e3), gradient_norm=interval.gradient_norm)
+    plain, _ = observe(interval, Memory.fresh((7,)))
+    broken, _ = observe(wrong, Memory.fresh((7,)))
+    assert not torch.allclose(plain, broken, atol=0.1)
+
+
+def test_values_by_hand():
+    losses = torch.tensor([[2.0, 2.0, 1.0, 1.0]])
+    first, memory = observe(
+        Interval.unmeasured(losses, log_rate=torch.tensor([1.0]), boundaries=(0.0, 0.2, 0.6)),
+        Memory.fresh((1,)),
+    )
+    value = dict(zip(FEATURES, first[0].tolist(), strict=True))
+    mean = -math.log(2) / 2
+    assert value["below_first"] == pytest.approx(mean / 2)
+    assert value["trend"] == pytest.approx(-4 * math.log(2))
+    assert value["change"] == value["above_best"] == value["gradient_cosine"] == 0
+    assert value["progress"] == pytest.approx(-0.6)
+    assert value["linear_decay"] == pytest.approx(math.log(0.6 / 0.9))
+    second, memory = observe(Interval.unmeasured(2 * losses, boundaries=(0.2, 0.6, 1.0)), memory)
+    value = dict(zip(FEATURES, second[0].tolist(), strict=True))
+    assert value["change"] == value["above_best"] == pytest.approx(2 * math.log(2))
+    assert value["below_highest"] == pytest.approx(-1 / 3)
+    assert memory.best.item() == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e38])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_any_loss_gives_finite_features_and_memory(bad, position):
+    memory = Memory.fresh((1,))
+    for interval in range(3):
+        losses = torch.ones(1, 3)
+        if interval == 1 or position == 0:
+            losses[0, position] = bad
+        features, memory = observe(Interval.unmeasured(losses), memory)
+        assert features.isfinite().all()
+        assert features.abs().max() <= 4
+    kept = memory._replace(gradient_norm=torch.zeros(1))  # which was never measured
+    assert all(value.isfinite().all() for value in kept)
+
+
+def test_one_step_and_no_leading_dimension():
+    features, memory = observe(Interval.unmeasured(torch.tensor([1.5])), Memory.fresh())
+    assert features.shape == (len(FEATURES),)
+    assert memory.first.item() == 1.5
+
+
+def test_runs_do_not_see_each_other():
+    interval = draw_interval(torch.Generator().manual_seed(1))
+    together, _ = observe(interval, Memory.fresh((7,)))
+    poisoned, _ = observe(
+        replace(interval, losses=interval.losses.index_fill(0, torch.tensor(3), math.nan)), Memory.fresh((7,))
+    )
+    others = [0, 1, 2, 4, 5, 6]
+    torch.testing.assert_close(together[others], poisoned[others])
+
+
+def test_known_and_unknown_lengths_mix():
+    interval = draw_interval(torch.Generator().manual_seed(1), runs=2)
+    now = torch.tensor([0.2, math.nan])
+    features, _ = observe(replace(interval, boundaries=(0.1, now, 0.3)), Memory.fresh((2,)))
+    assert features[:, FEATURES.index("anytime")].tolist() == [0, 1]
+    assert features[1, FEATURES.index("linear_decay")] == 0
+    alone, _ = observe(replace(interval, boundaries=None), Memory.fresh((2,)))
+    torch.testing.assert_close(features[1], alone[1])
+
+
+def test_takes_back_what_is_worse_than_untrained():
+    losses = torch.tensor([[2.0, 1.0, 1.0], [2.0, 4.0, 8.0], [2.0, math.nan, math.nan], [2.0, 2.0, 2.0]])
+    interval = Interval.unmeasured(losses)
+    memory = Memory.fresh((4,))._replace(highest=torch.full((4,), 2.0))
+    assert takes_back(interval, memory, closing=False).tolist() == [False, True, True, False]
+    assert takes_back(interval, memory, closing=True).tolist() == [False, True, True, True]
+    untried = memory._replace(highest=torch.zeros(4))
+    assert takes_back(interval, untried, closing=True).tolist() == [False, True, True, False]
+    features, after = observe(replace(interval, taken_back=takes_back(interval, memory, closing=False)), memory)
+    assert features[:, FEATURES.index("taken_back")].tolist() == [0, 1, 1, 0]
+    assert after.last[1] == 0
+
+
+def test_decision_steps():
+    steps = decision_steps(6000)
+    assert len(steps) == 50
+    assert steps[:3] == (8, 26, 51)
+    assert steps[-1] == 6000
+    short = decision_steps(20)
+    assert short[-1] == 20
+    assert list(short) == sorted(set(short))
+    assert decision_steps(1) == (1,)
+    with pytest.raises(InvalidArgument, match="total_steps"):
+        decision_steps(0)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from lrpilot.errors import InvalidArgument
+from lrpilot.measurement import LossBuffer, Measured, Measurement, StepHooks
+
+
+def flat(tensors):
+    return torch.cat([t.detach().double().reshape(-1) for t in tensors])
+
+
+def measure(optimizer, parameters, steps, *, train):
+    """What the hooks measure over some steps, and the same by hand from full copies."""
+    hooks = StepHooks(optimizer)
+    hooks.measurement = Measurement()
+    gradients, updates = [], []
+    for step in range(steps):
+        before = flat(parameters)
+        train(step)
+        updates.append(flat(parameters) - before)
+        gradients.append(flat([torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in parameters]))
+    measured = Measured(*hooks.measurement.finish(optimizer))
+    hooks.close()
+    cos = torch.nn.functional.cosine_similarity
+    pairs = range(steps - 1)
+    by_hand = Measured(
+        torch.stack([cos(gradients[t], gradients[t + 1], dim=0) for t in pairs]).mean(),
+        torch.stack([cos(-updates[t], gradients[t + 1], dim=0) for t in pairs]).mean(),
+        torch.stack([-gradients[t] @ updates[t] for t in range(steps)]).mean(),
+        torch.stack([-gradients[t + 1] @ updates[t] for t in pairs]).mean(),
+        torch.stack([g.norm() for g in gradients]).mean(),
+        torch.stack([u.norm() for u in updates]).mean(),
+        flat(parameters).norm(),
+    )
+    return measured, by_hand
+
+
+def network(dtype=torch.float32):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 2)).to(dtype)
+
+
+def batch(step, dtype=torch.float32):
+    return torch.randn(8, 5, generator=torch.Generator().manual_seed(step)).to(dtype)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6), (torch.bfloat16, 1e-3)])
+@pytest.mark.parametrize("foreach", [True, False])
+def test_it_measures_what_full_copies_show(dtype, tolerance, foreach):
+    model = network(dtype)
+    parameters = list(model.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, foreach=foreach)
+
+    def train(step):
+        optimizer.zero_grad()
+        model(batch(step, dtype)).square().mean().backward()
+        optimizer.step()
+
+    measured, by_hand = measure(optimizer, parameters, 4, train=train)
+    for mine, exact in zip(measured, by_hand, strict=True):
+        torch.testing.assert_close(mine.double(), exact, rtol=tolerance, atol=tolerance)
+        assert mine.dtype == torch.float32
+
+
+def test_half_precision_norms_are_summed_in_float32():
+    weights = nn.Parameter(torch.ones(70_000, dtype=torch.float16))  # its square sum is above float16's largest
+    optimizer = torch.optim.SGD([weights], lr=0.0)
+    norm = Measured(*Measurement().finish(optimizer)).weight_norm
+    assert norm.item() == pytest.approx(70_000**0.5)
+
+
+def test_sparse_missing_and_frozen_gradients():
+    torch.manual_seed(0)
+    table = nn.Embedding(10, 3, sparse=True)
+    head, unused, frozen = nn.Linear(3, 1), nn.Linear(2, 2), nn.Linear(4, 4).requires_grad_(False)
+    watched = [*table.parameters(), *head.parameters(), *unused.parameters()]
+    optimizer = torch.optim.SGD([{"params": watched}, {"params": list(frozen.parameters())}], lr=0.1)
+
+    def train(step):
+        optimizer.zero_grad()
+        head(table(torch.tensor([step, 2, 2]))).square().mean().backward()
+        optimizer.step()
+
+    measured, by_hand = measure(optimizer, watched, 4, train=train)
+    for mine, exact in zip(measured, by_hand, strict=True):
+        torch.testing.assert_close(mine.double(), exact, rtol=1e-5, atol=1e-6)
+
+
+def test_complex_parameters():
+    weights = nn.Parameter(torch.tensor([3.0 + 4.0j, 1.0j]))
+    optimizer = torch.optim.SGD([weights], lr=0.1)
+    hooks = StepHooks(optimizer)
+    hooks.measurement = Measurement()
+    weights.abs().square().sum().backward()  # gradient 2 w
+    optimizer.step()
+    measured = Measured(*hooks.measurement.finish(optimizer))
+    assert measured.gradient_norm.item() == pytest.approx(2 * 26**0.5)
+    assert measured.decrease.item() == pytest.approx(0.1 * 4 * 26)
+
+
+def test_a_closure_within_the_step():
+    model = network()
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=0.01)
+
+    def train(step):
+        def closure():
+            optimizer.zero_grad()
+            loss = model(batch(step)).square().mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    measured, by_hand = measure(optimizer, parameters, 4, train=train)
+    for mine, exact in zip(measured, by_hand, strict=True):
+        torch.testing.assert_close(mine.double(), exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_gradient_scaler_does_not_show(fused):
+    model = network()
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=0.01, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+
+    def train(step):
+        optimizer.zero_grad()
+        scaler.scale(model(batch(step)).square().mean()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    measured, by_hand = measure(optimizer, parameters, 4, train=train)
+    for mine, exact in zip(measured, by_hand, strict=True):
+        torch.testing.assert_close(mine.double(), exact, rtol=1e-4, atol=1e-5)
+    unscaled = network()
+    unscaled(batch(0)).square().mean().backward()
+    assert flat(p.grad for p in unscaled.parameters()).norm() < 100  # a scaled one would be a thousandfold
+
+
+def test_a_skipped_step_is_not_measured():
+    weights = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([weights], lr=0.1)
+    scaler = torch.amp.GradScaler("cpu")
+    hooks = StepHooks(optimizer)
+    hooks.measurement = Measurement()
+    for factor in (1.0, torch.inf, 1.0):
+        optimizer.zero_grad()
+        scaler.scale((factor * weights).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    measured = Measured(*hooks.measurement.finish(optimizer))
+    assert measured.gradient_norm.item() == pytest.approx(3**0.5)
+    assert measured.gradient_cosine.item() == pytest.approx(1.0)
+
+
+def test_nothing_measured_is_nan_but_the_weights():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.tensor([3.0, 4.0]))], lr=0.1)
+    measured = Measured(*Measurement().finish(optimizer))
+    assert measured.weight_norm.item() == 5
+    assert all(value.isnan() for value in measured[:-1])
+
+
+def test_hooks_keep_nothing_alive_and_go():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    hooks = StepHooks(optimizer)
+    hooks.measurement = Measurement()
+    model(batch(0)).sum().backward()
+    optimizer.step()
+    measurement = weakref.ref(hooks.measurement)
+    gc.disable()
+    try:
+        hooks.close()
+        assert measurement() is None
+        assert not optimizer._optimizer_step_pre_hooks
+        assert not optimizer._optimizer_step_post_hooks
+    finally:
+        gc.enable()
+
+
+def test_losses_of_every_form():
+    losses = LossBuffer()
+    losses.begin(5)
+    graph = torch.tensor(2.0, requires_grad=True) * 2
+    for loss in (graph, 1.5, 2, torch.tensor([0.5], dtype=torch.float64), torch.tensor(3.0, dtype=torch.bfloat16)):
+        losses.append(loss)
+    assert losses.values.tolist() == [4.0, 1.5, 2.0, 0.5, 3.0]
+    assert not losses.values.requires_grad
+
+
+def test_a_loss_that_is_overwritten_was_kept():
+    losses, loss = LossBuffer(), torch.tensor(1.0)
+    losses.begin(2)
+    losses.append(loss)
+    loss.fill_(7.0)
+    assert losses.values.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(3), torch.ones(0), "1.0", None])
+def test_what_is_no_scalar_is_refused(wrong):
+    losses = LossBuffer()
+    losses.begin(1)
+    with pytest.raises(InvalidArgument, match=r"^loss must be a scalar.*"):
+        losses.append(wrong)
+    assert len(losses.values) == 0

@@ -1,0 +1,20 @@
+"""The bench runs every kind on the same footing. (How fast each is, is for the bench to say, not for a test.)"""
+
+from __future__ import annotations
+
+from lrpilot.experiments.overhead import measure_arithmetic, measure_task
+from lrpilot.experiments.tasks import load_task
+
+KINDS = ["plain SGD", "a forward pass", "online (stable)", "online (paper)", "literal transcription"]
+
+
+def test_every_kind_is_measured_and_plain_sgd_is_the_unit() -> None:
+    costs = measure_task(load_task("digits"), rounds=2, steps=1, warm_up=1)
+    assert [cost.kind for cost in costs] == KINDS
+    assert costs[0].ratio == 1.0
+    assert all(cost.milliseconds > 0 for cost in costs)
+
+
+def test_arithmetic() -> None:
+    kinds = [cost.kind for cost in measure_arithmetic(rounds=2, steps=1, warm_up=1)]
+    assert kinds == [kind for kind in KINDS if kind != "a forward pass"]

@@ -1,0 +1,413 @@
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import math
+import weakref
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import nn
+
+from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.features import FEATURES, FORCED_CUT, anytime_decision_step, decision_steps
+from lrpilot.guard import WIDEST
+from lrpilot.pilot import Pilot
+from lrpilot.policy import Policy
+from scripted import Reactive, Scripted
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def batch(step):
+    inputs = torch.randn(16, 6, generator=torch.Generator().manual_seed(step))
+    return inputs, inputs[:, :2].sum(1, keepdim=True)
+
+
+def fly(pilot, model, steps, *, begin=0, scale=1.0):
+    rates = []
+    for step in range(begin, begin + steps):
+        inputs, targets = batch(step)
+        rates.append(pilot.optimizer.param_groups[0]["lr"])
+        loss = scale * (model(inputs) - targets).square().mean()
+        pilot.optimizer.zero_grad()
+        loss.backward()
+        pilot.optimizer.step()
+        pilot.step(loss)
+    return rates
+
+
+def copy_of(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def equal(state, model):
+    return all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_decisions_move_the_rate_when_they_are_due():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    pilot = Pilot(optimizer, 200, policy=Scripted(0.1, -0.05))
+    rates = fly(pilot, model, 200)
+    ends = decision_steps(200)
+    changes = [step for step in range(1, 200) if rates[step] != rates[step - 1]]
+    assert changes == list(ends[:-1])
+    assert rates[-1] == pytest.approx(0.01 * math.exp(0.1 - 0.05 * (len(ends) - 2)))
+    assert pilot.get_last_lr() == [rates[-1]]
+    assert pilot.history["rate"].tolist() == rates
+    assert [d.step for d in pilot.history.decisions] == list(ends[:-1])
+    assert all(d.reason == "policy" and len(d.features) == len(FEATURES) for d in pilot.history.decisions)
+
+
+def test_anytime():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), policy=Scripted(0.1))
+    fly(pilot, model, 200)
+    due = [anytime_decision_step(d) for d in range(1, 50)]
+    assert [d.step for d in pilot.history.decisions] == [step for step in due if step <= 200]
+    assert all(d.observation()["anytime"] == 1 for d in pilot.history.decisions)
+
+
+def test_beyond_the_run_the_last_rate_stays_and_nothing_is_left():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    pilot = Pilot(optimizer, 60, policy=Scripted(0.01))
+    fly(pilot, model, 60)
+    rate = pilot.get_last_lr()
+    fly(pilot, model, 20, begin=60)
+    assert pilot.get_last_lr() == rate
+    assert len(pilot.history["loss"]) == 60
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_very_short_runs(steps):
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), steps, policy=Scripted(0.1))
+    fly(pilot, model, steps)
+    assert len(pilot.history["loss"]) == steps
+    assert len(pilot.history.decisions) == steps - 1
+
+
+def test_the_log_rate_is_bounded():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    pilot = Pilot(optimizer, 50, policy=Scripted(-2.0))
+    fly(pilot, model, 50)
+    assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(-WIDEST))
+    assert pilot.history.decisions[-1].observation()["last_step"] == 0  # as applied, not as proposed
+
+
+@pytest.mark.parametrize("kind", ["sgd", "momentum", "adam", "adagrad"])
+def test_a_start_rate_that_destroys_costs_only_its_steps(kind):
+    kinds = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=1e4),
+        "momentum": lambda p: torch.optim.SGD(p, lr=1e4, momentum=0.9),
+        "adam": lambda p: torch.optim.Adam(p, lr=1e3),
+        "adagrad": lambda p: torch.optim.Adagrad(p, lr=1e3),
+    }
+    model = network()
+    optimizer = kinds[kind](model.parameters())
+    start = copy_of(model)
+    state = copy.deepcopy(optimizer.state_dict()["state"])
+    pilot = Pilot(optimizer, 1000, policy=Scripted(1.0))
+    fly(pilot, model, decision_steps(1000)[0])
+    (decision,) = pilot.history.decisions
+    assert decision.back_to == 0
+    assert decision.observation()["taken_back"] == 1
+    assert decision.rate == pytest.approx(decision.rate_before * math.exp(FORCED_CUT))
+    assert equal(start, model)  # BatchNorm's statistics too
+    now = optimizer.state_dict()["state"]
+    for index, values in now.items():
+        assert values.keys() == state.get(index, {}).keys()
+        assert all(torch.equal(torch.as_tensor(v), torch.as_tensor(state[index][k])) for k, v in values.items())
+
+
+def test_the_copy_is_freed_after_the_first_twentieth():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
+    fly(pilot, model, 1)
+    assert pilot.state_dict()["guard"]["snapshot"] is not None
+    fly(pilot, model, 60, begin=1)
+    assert pilot.state_dict()["guard"]["snapshot"] is None
+
+
+def spoil(model):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+
+
+def test_weights_that_are_not_finite_raise_where_nothing_is_kept():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
+    fly(pilot, model, 500)
+    spoil(model)
+    with pytest.raises(NonFiniteLoss, match="step 5") as raised:
+        fly(pilot, model, 100, begin=500)
+    assert "rollback=True" in raised.value.__notes__[0]
+    assert not pilot.optimizer._optimizer_step_pre_hooks
+
+
+def test_a_loss_that_is_not_finite_cuts_the_rate_at_any_time():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
+    fly(pilot, model, 500)
+    due = next(step for step in decision_steps(1000) if step > 500)
+    fly(pilot, model, due - 501, begin=500)
+    pilot.step(torch.inf)
+    decision = pilot.history.decisions[-1]
+    assert (decision.step, decision.reason, decision.back_to) == (due, "the loss was not finite", None)
+    assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(FORCED_CUT))
+
+
+def test_rollback_goes_to_the_last_good_network():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9), 1000, policy=Scripted(0.0), rollback=True)
+    kept = {}
+    for step in range(500):
+        fly(pilot, model, 1, begin=step)
+        kept[step + 1] = copy_of(model)
+    spoil(model)
+    rate = pilot.get_last_lr()[0]
+    before = len(pilot.history.decisions)
+    step = 500
+    while len(pilot.history.decisions) == before:
+        fly(pilot, model, 1, begin=step)
+        step += 1
+    decision = pilot.history.decisions[-1]
+    assert decision.reason == "the weights were not finite"
+    assert decision.back_to == pilot.history.decisions[-2].step
+    assert equal(kept[decision.back_to], model)
+    assert pilot.get_last_lr()[0] == pytest.approx(rate * math.exp(FORCED_CUT))
+    fly(pilot, model, 1000 - step, begin=step)
+    assert pilot.history["loss"][-1] < 0.5 * pilot.history["loss"][0]
+    following = next(d for d in pilot.history.decisions if d.step > step)
+    assert abs(following.observation()["above_best"]) < 1  # what was remembered is that of the good network
+
+
+def test_rollback_at_the_very_end():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.05), 300, policy=Scripted(0.0), rollback=True)
+    fly(pilot, model, 299)
+    good = pilot.state_dict()["guard"]["step"]
+    spoil(model)
+    fly(pilot, model, 1, begin=299)
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert pilot.history.decisions[-1].back_to == good
+
+
+@pytest.mark.parametrize(
+    ("pause", "lr", "rollback"),
+    [(1, 50.0, False), (3, 50.0, True), (13, 50.0, False), (79, 0.02, True), (81, 0.02, False), (299, 0.02, True)],
+)
+def test_resume_is_exact_at_any_step(pause, lr, rollback):
+    def build():
+        model = network()
+        optimizer = torch.optim.SGD(
+            [{"params": model[0].parameters()}, {"params": model[1:].parameters(), "lr": 0.1 * lr}], lr=lr, momentum=0.9
+        )
+        return model, optimizer, Pilot(optimizer, 300, policy=Reactive(), rollback=rollback)
+
+    model, _, straight = build()
+    fly(straight, model, 300)
+    first, optimizer, pilot = build()
+    fly(pilot, first, pause)
+    file = io.BytesIO()
+    torch.save({"model": first.state_dict(), "optimizer": optimizer.state_dict(), "pilot": pilot.state_dict()}, file)
+    file.seek(0)
+    state = torch.load(file)  # weights_only: plain containers
+    second, optimizer, pilot = build()
+    second.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    pilot.load_state_dict(state["pilot"])
+    fly(pilot, second, 300 - pause, begin=pause)
+    assert equal(model.state_dict(), second)
+    assert pilot.history["rate"].tolist() == straight.history["rate"].tolist()
+    assert pilot.history["loss"].tolist() == straight.history["loss"].tolist()
+    assert list(map(asdict, pilot.history.decisions)) == list(map(asdict, straight.history.decisions))
+
+
+def test_a_state_of_another_length_is_refused():
+    model = network()
+    state = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 100, policy=Scripted(0.0)).state_dict()
+    other = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 200, policy=Scripted(0.0))
+    with pytest.raises(InvalidArgument, match="total_steps must be 200 as here, got 100"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.parametrize("wrong", [0, -3, 2.5, "100"])
+def test_wrong_lengths_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="total_steps must be a whole number"):
+        Pilot(torch.optim.SGD(network().parameters(), lr=0.1), wrong, policy=Scripted(0.0))
+
+
+def test_a_wrong_loss_changes_nothing():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 100, policy=Scripted(0.0))
+    with pytest.raises(InvalidArgument, match="loss must be a scalar"):
+        pilot.step(torch.ones(2))
+    assert len(pilot.history["loss"]) == 0
+
+
+def test_any_order_of_the_three_lines():
+    traces = []
+    for order in ("zero first", "zero last", "closure", "accumulated"):
+        model = network().double()  # so that rounding does not grow
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+        pilot = Pilot(optimizer, 100, policy=Reactive())
+
+        def forward(step, model=model, rows=slice(None)):
+            inputs, targets = (part.double() for part in batch(step))
+            return (model(inputs) - targets)[rows].square().sum() / 16
+
+        for step in range(100):
+            if order == "zero first":
+                optimizer.zero_grad()
+            if order == "closure":
+
+                def closure(step=step, optimizer=optimizer, forward=forward):
+                    optimizer.zero_grad()
+                    loss = forward(step)
+                    loss.backward()
+                    return loss
+
+                loss = optimizer.step(closure)
+            elif order == "accumulated":
+                optimizer.zero_grad()
+                parts = [forward(step, rows=rows) for rows in (slice(0, 8), slice(8, 16))]
+                for part in parts:
+                    part.backward()
+                loss = parts[0] + parts[1]
+                optimizer.step()
+            else:
+                loss = forward(step)
+                loss.backward()
+                optimizer.step()
+            if order == "zero last":
+                optimizer.zero_grad()
+            pilot.step(loss)
+        traces.append(pilot.history["rate"])
+    for trace in traces[1:]:
+        torch.testing.assert_close(trace, traces[0], rtol=1e-3, atol=0)
+
+
+def test_the_pilot_frees_the_network_and_itself():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    pilot = Pilot(optimizer, 1000, policy=Scripted(0.0))
+    fly(pilot, model, 3)  # amid a measurement
+    references = [weakref.ref(pilot), weakref.ref(model), weakref.ref(optimizer)]
+    gc.collect()
+    gc.disable()
+    try:
+        del pilot
+        assert references[0]() is None
+        assert not optimizer._optimizer_step_pre_hooks
+        del optimizer, model
+        assert references[2]() is None
+        assert references[1]() is None
+    finally:
+        gc.enable()
+
+
+def test_the_exported_schedule_is_what_was_flown():
+    model = network()
+    optimizer = torch.optim.SGD(
+        [{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 0.002}], lr=0.02
+    )
+    pilot = Pilot(optimizer, 100, policy=Reactive())
+    rates = fly(pilot, model, 100)
+    fresh = torch.optim.SGD([{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 0.3}], lr=3.0)
+    schedule = pilot.export_schedule(fresh)
+    for rate in rates:
+        assert schedule.get_last_lr() == [pytest.approx(rate), pytest.approx(rate / 10)]
+        fresh.step()
+        schedule.step()
+    assert schedule.get_last_lr()[0] == pytest.approx(rates[-1])
+
+
+def test_the_exported_schedule_leaves_out_what_was_undone():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(-2.0))
+    rates = fly(pilot, model, 1000)
+    undone = [d for d in pilot.history.decisions if d.back_to is not None]
+    assert undone
+    flown = pilot.history.replayable()
+    last = undone[-1].step
+    assert flown[:last] == [rates[last]] * last
+    assert flown[last:] == rates[last:]
+    fresh = network()
+    optimizer = torch.optim.SGD(fresh.parameters(), lr=1.0)
+    schedule = pilot.export_schedule(optimizer)
+    for step in range(1000):
+        inputs, targets = batch(step)
+        loss = (fresh(inputs) - targets).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    assert all(p.isfinite().all() for p in fresh.parameters())
+
+
+def test_the_run_in_words_and_pictures():
+    pytest.importorskip("matplotlib")
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(-2.0, -0.3))
+    fly(pilot, model, 1000)
+    first, *rest = pilot.explain().splitlines()
+    assert first.startswith("step 2: loss ")
+    assert first.endswith("the loss was higher than the untrained network's, network taken back to step 0")
+    assert len(rest) == len(pilot.history.decisions) - 1
+    figure = pilot.plot()
+    undone = sum(d.back_to is not None for d in pilot.history.decisions)
+    assert [len(axes.lines) for axes in figure.axes] == [1 + undone] * 2
+
+
+def test_a_policy_from_a_file(tmp_path):
+    torch.manual_seed(3)
+    policy = Policy(width=8)
+    policy.save(tmp_path / "policy.safetensors")
+    traces = []
+    for given in (policy, tmp_path / "policy.safetensors", str(tmp_path / "policy.safetensors")):
+        model = network()
+        pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.001), 60, policy=given)
+        traces.append(fly(pilot, model, 60))
+    assert traces[0] == traces[1] == traces[2]
+    assert len(set(traces[0])) > 30
+
+
+def test_between_decisions_nothing_is_read():
+    """The loss may be on a device that must not be waited for: no value of it is asked for but at decisions."""
+
+    class Unreadable(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            name = getattr(function, "__name__", "")
+            if name in ("item", "__float__", "__bool__", "cpu", "tolist", "numpy", "__int__"):
+                raise AssertionError(f"{name} was called")
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 10_000, policy=Scripted(0.0))
+    due = decision_steps(10_000)
+    for step in range(1, due[5]):
+        loss = torch.tensor(1.0 / step).as_subclass(Unreadable)
+        pilot.step(loss)
+    assert [d.step for d in pilot.history.decisions] == list(due[:5])
+
+
+@pytest.mark.parametrize("lr", [1e-5, 1.0, 1e4])
+def test_the_shipped_policy_mends_any_start(lr):
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=lr), 600)
+    fly(pilot, model, 600)
+    losses = pilot.history["loss"]
+    assert losses[-20:].mean() < 0.15 * losses[0]

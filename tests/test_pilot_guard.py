@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lrpilot.features import Interval, Memory, observe
+from lrpilot.guard import Guard, buffers_beside, ended_well
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6, affine=False), nn.Linear(6, 1))
+
+
+def train(model, optimizer, steps=1):
+    for step in range(steps):
+        optimizer.zero_grad()
+        model(torch.randn(8, 4, generator=torch.Generator().manual_seed(step))).square().mean().backward()
+        optimizer.step()
+
+
+def copy_of(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def equal(state, model):
+    return all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+class Wrapper(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.inner = model
+        self.register_buffer("own", torch.zeros(2))
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, Wrapper, lambda m: torch.compile(m, backend="eager")])
+def test_buffers_are_found_wherever_the_network_is_wrapped(wrap):
+    model = network()
+    wrapped = wrap(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    found = {id(b) for b in buffers_beside(optimizer)}
+    assert found == {id(b) for b in wrapped.buffers()}
+
+
+def test_other_networks_are_left_alone():
+    model, other = network(), network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert not {id(b) for b in buffers_beside(optimizer)} & {id(b) for b in other.buffers()}
+
+
+def test_the_order_of_buffers_does_not_depend_on_the_process():
+    names = []
+    for wrap in (lambda m: m, Wrapper):
+        first, second = network(), network()
+        keep = [wrap(second), wrap(first)]  # built in another order than the optimizer's
+        optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
+        known = {id(b): f"{i} {name}" for i, m in enumerate((first, second)) for name, b in m.named_buffers()}
+        names.append([known[id(b)] for b in buffers_beside(optimizer) if id(b) in known])
+        assert keep
+    assert names[0] == names[1]
+    assert names[0][0].startswith("0")
+
+
+def test_a_module_under_construction_does_no_harm():
+    model, unfinished = network(), nn.Linear.__new__(nn.Linear)
+    assert len(buffers_beside(torch.optim.SGD(model.parameters(), lr=0.1))) == 3
+    assert type(unfinished) is nn.Linear
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.Adagrad, torch.optim.RMSprop])
+def test_the_start_is_that_before_the_first_forward_pass(kind):
+    model = network()
+    optimizer = kind(model.parameters(), lr=0.1)
+    guard, start = Guard(optimizer, rollback=False), copy_of(model)
+    fresh = [dict(optimizer.state[p]) for p in model.parameters()]
+    fresh = [{k: v.clone() for k, v in state.items()} for state in fresh]
+    handle = optimizer.register_step_pre_hook(lambda o, a, k: None if guard.started else guard.remember_start(o))
+    train(model, optimizer, 5)
+    handle.remove()
+    assert not equal(start, model)
+    guard.take_back()
+    assert equal(start, model)
+    for parameter, state in zip(model.parameters(), fresh, strict=True):
+        assert optimizer.state[parameter].keys() == state.keys()
+        assert all(torch.equal(optimizer.state[parameter][k], v) for k, v in state.items())
+
+
+def test_only_statistics_that_move_are_copied():
+    model = Wrapper(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    guard = Guard(optimizer, rollback=False)
+    model.inner(torch.randn(8, 4)).sum().backward()
+    guard.remember_start(optimizer)
+    assert len(guard.state_dict()["changing"]) == 3
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+def test_which_copy_is_held(rollback):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    guard = Guard(optimizer, rollback=rollback)
+    guard.remember_start(optimizer)
+    train(model, optimizer)
+    memory = remembered(interval(*FINE))
+    for bad in (HIGH, NAN):
+        guard.look_after(1, interval(*bad), memory)
+        assert guard.state_dict()["snapshot"] is not None  # still that of the start
+        assert guard.step == 0
+    guard.look_after(1, interval(*FINE), memory)
+    assert (guard.state_dict()["snapshot"] is not None) == rollback
+    assert guard.step == (1 if rollback else 0)
+
+
+def interval(*losses, weight_norm=1.0, log_rate=0.0):
+    return Interval.unmeasured(
+        torch.tensor(losses), weight_norm=torch.tensor(weight_norm), log_rate=torch.tensor(log_rate)
+    )
+
+
+def ready(*, rollback=False):
+    optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
+    guard = Guard(optimizer, rollback=rollback)
+    guard.remember_start(optimizer)
+    return guard
+
+
+def remembered(*intervals):
+    memory = Memory.fresh()
+    for past in intervals:
+        _, memory = observe(past, memory)
+    return memory
+
+
+FINE, HIGH, NAN = (1.0, 0.9, 0.8, 0.7), (1.0, 1.0, 3.0, 9.0), (1.0, 1.0, torch.nan, torch.nan)
+
+
+def test_verdicts_within_the_window():
+    guard = ready()
+
+    def verdict(now, *, memory=None, closes=False):
+        return guard.verdict(now, memory or Memory.fresh(), opens=True, closes=closes)
+
+    assert verdict(interval(*FINE)) is None
+    assert "untrained" in verdict(interval(*HIGH))
+    assert "untrained" in verdict(interval(*NAN))
+    assert "not finite" in verdict(interval(*FINE, weight_norm=torch.nan))
+    stalled = interval(1.0, 1.0, log_rate=-3.0)
+    assert verdict(stalled, memory=remembered(interval(1.0, 1.0)), closes=False) is None
+    assert "no progress" in verdict(stalled, memory=remembered(interval(1.0, 1.0)), closes=True)
+
+
+def test_verdicts_outside_the_window():
+    memory = remembered(interval(1.0, 0.5), interval(0.05, 0.05))
+    lost = interval(0.5, 0.5)
+    for rollback in (True, False):
+        guard = ready(rollback=rollback)
+
+        def verdict(now, guard=guard):
+            return guard.verdict(now, memory, opens=False, closes=False)
+
+        assert verdict(interval(0.06, 0.09)) is None
+        assert "not finite" in verdict(interval(*FINE, weight_norm=torch.inf))
+        assert (verdict(lost) is not None) == rollback
+        assert (verdict(interval(*HIGH)) is not None) == rollback
+
+
+def test_no_verdict_without_a_copy():
+    optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
+    guard = Guard(optimizer, rollback=True)
+    assert guard.verdict(interval(*NAN), Memory.fresh(), opens=True, closes=False) is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "well"),
+    [(FINE, True), (NAN, False), ((1.0,) * 20 + (5.0,) * 4, False), ((1.0,) * 20 + (1.5,) * 4, True)],
+)
+def test_how_an_interval_ends(losses, well):
+    assert ended_well(torch.tensor(losses)) == well

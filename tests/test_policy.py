@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lrpilot.errors import InvalidArgument
+from lrpilot.features import FEATURES, LINEAR_DECAY
+from lrpilot.policy import LARGEST_STEP, Policy, bounded_step
+
+
+@pytest.fixture
+def policy() -> Policy:
+    torch.manual_seed(0)
+    return Policy(width=8, provenance={"seed": 3})
+
+
+def test_round_trip_is_exact(policy, tmp_path):
+    policy.save(tmp_path / "policy.safetensors")
+    loaded = Policy.load(tmp_path / "policy.safetensors")
+    assert loaded.provenance == {"seed": 3}
+    for name, value in policy.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.safetensors"]
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 5)])
+def test_acting_step_by_step_equals_the_sequence(policy, shape):
+    features = torch.randn(4, *shape, len(FEATURES))
+    memory, steps = policy.initial_memory(shape), []
+    for seen in features:
+        step, memory = policy.act(seen, memory)
+        assert step.shape == shape
+        steps.append(step)
+    raw, _ = policy.actor(features.view(4, -1, len(FEATURES)))
+    expected = bounded_step(raw.detach().view(4, *shape), features[..., LINEAR_DECAY])
+    torch.testing.assert_close(torch.stack(steps), expected)
+    assert not torch.allclose(policy.act(features[1], policy.initial_memory(shape))[0], steps[1])
+
+
+def test_steps_are_bounded_beside_the_decay():
+    raw = torch.tensor([-1e9, 0.0, 1e9])
+    steps = bounded_step(raw, torch.tensor(-0.5))
+    assert steps.tolist() == pytest.approx([-0.5 - math.log(10), -0.5, -0.5 + math.log(10)])
+
+
+def header(policy: Policy) -> dict[str, object]:
+    return {
+        "format": 1,
+        "kind": "lrpilot pilot",
+        "width": policy.width,
+        "features": list(FEATURES),
+        "largest_step": LARGEST_STEP,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "of format 1"),
+        ({"kind": "something else"}, "of the kind"),
+        ({"features": ["progress"]}, "features"),
+        ({"largest_step": 1.0}, "action"),
+        ({"width": 16}, "all its weights"),
+        ({"width": "wide"}, "width"),
+        ({"width": 10**9}, "width"),
+        ({}, None),
+    ],
+)
+def test_wrong_headers_are_refused_by_name(policy, tmp_path, change, message):
+    path = tmp_path / "policy.safetensors"
+    save_file(policy.state_dict(), path, metadata={"lrpilot": json.dumps(header(policy) | change)})
+    if message is None:
+        Policy.load(path)
+        return
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        Policy.load(path)
+    assert "\n" not in str(caught.value)
+    assert "policy" in str(caught.value)
+
+
+def test_corrupt_foreign_and_missing_files_are_refused(policy, tmp_path):
+    path = tmp_path / "policy.safetensors"
+    policy.save(path)
+    whole = path.read_bytes()
+    for broken in (whole[: len(whole) // 2], b"", b"not a policy at all", bytes([255] * 64) + whole):
+        path.write_bytes(broken)
+        with pytest.raises(InvalidArgument, match="intact"):
+            Policy.load(path)
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(InvalidArgument, match="kind"):
+        Policy.load(path)
+    with pytest.raises(InvalidArgument, match="shipped"):
+        Policy.load(tmp_path / "nowhere")
+
+
+def test_an_untrained_policy_is_near_the_linear_decay(policy):
+    features = torch.zeros(len(FEATURES))
+    features[LINEAR_DECAY] = -0.3
+    step, _ = policy.act(features, policy.initial_memory())
+    assert step.item() == pytest.approx(-0.3, abs=0.3)

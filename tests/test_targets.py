@@ -1,0 +1,38 @@
+"""What the stable setting is held to, on the real MNIST. Minutes long: `make test-slow`, with LRPILOT_DATA set."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lrpilot.experiments.controllers import CONTROLLERS
+from lrpilot.experiments.optimizers import make_optimizer
+from lrpilot.experiments.tasks import load_task
+from lrpilot.experiments.training import Plan, Training
+
+STARTS = (1e-4, 1e-2, 0.5)
+SEEDS = range(5)
+
+
+@pytest.mark.slow
+def test_stable_trains_m1_from_any_start(data: Path) -> None:
+    """12,000 steps, batch 50, from three starts, five seeds: none diverges, the mean test error is at most 3.2 %."""
+    task = load_task("m1", folder=data)
+    errors = []
+    for start in STARTS:
+        for seed in SEEDS:
+            training = Training(
+                task,
+                Plan(steps=12_000, batch_size=50, evaluate_every=12_000, seed=seed),
+                make_optimizer=partial(make_optimizer, "sgd", learning_rate=start, momentum=None),
+                make_controller=partial(CONTROLLERS["online"], setting="stable"),
+            )
+            last = list(training.run())[-1]
+            assert not last.diverged
+            errors.append(last.test_error or 100.0)
+            print(f"start {start:g}, seed {seed}: {errors[-1]:.2f} %")
+    mean = sum(errors) / len(errors)
+    print(f"mean {mean:.2f} %, worst {max(errors):.2f} %")
+    assert mean <= 3.2
