@@ -41,6 +41,6 @@ def update_readme(readme: Path, profile: Profile, store: Store) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InvalidArgument("readme", f"a file with the lines {BEGIN} and {END}", str(readme))
-    tables = "\n\n".join(table.to_markdown() for table in summary(profile, store))
+    table = summary(profile, store).to_markdown()
     head = f"Profile `{profile.name}`; all settings and pictures are in `results/{profile.name}/report`."
-    readme.write_text(f"{before}{BEGIN}\n\n{head}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+    readme.write_text(f"{before}{BEGIN}\n\n{head}\n\n{table}\n\n{END}{after}", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from lrpilot.experiments.trial import Result, Trial
@@ -34,7 +35,8 @@ class Store:
             result = Result.from_json(json.loads((self.root / trial.path).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return result if result.trial == trial else None
+        # The trial as asked for: its setting keeps the order that names are made of.
+        return replace(result, trial=trial) if result.trial == trial else None
 
     def save(self, result: Result) -> Path:
         """Write a result, replacing an earlier one of the same trial. Returns its file.
