@@ -7,11 +7,9 @@ from pathlib import Path
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.page import write_html, write_markdown
 from lrpilot.experiments.profiles import Profile
+from lrpilot.experiments.readme import fill
 from lrpilot.experiments.sections import sections, summary
 from lrpilot.experiments.store import Store
-
-BEGIN = "<!-- results:begin (lrpilot report writes what stands between these lines) -->"
-END = "<!-- results:end -->"
 
 
 def write_report(profile: Profile, store: Store, folder: Path) -> tuple[Path, Path]:
@@ -36,11 +34,6 @@ def update_readme(readme: Path, profile: Profile, store: Store) -> None:
     Raises:
         InvalidArgument: the README lacks the marker lines.
     """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InvalidArgument("readme", f"a file with the lines {BEGIN} and {END}", str(readme))
     table = summary(profile, store).to_markdown()
-    head = f"Profile `{profile.name}`; all settings and pictures are in `results/{profile.name}/report`."
-    readme.write_text(f"{before}{BEGIN}\n\n{head}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+    head = f"Profile `{profile.name}`; `lrpilot report` writes every table, setting and picture as one page."
+    fill(readme, "results", f"{head}\n\n{table}")
