@@ -135,12 +135,16 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("runs/demo.png"),
     steps: Annotated[int, typer.Option(help="Updates in each run.", min=1)] = 2_000,
 ) -> None:
-    """Handwritten digits: a rate learned from a poor start, beside fixed ones. Takes seconds."""
+    """Handwritten digits: rates learned from a poor start, beside fixed ones. Takes seconds."""
     from lrpilot.experiments.demo import POOR_START, run_demo
 
     console = Console()
-    _say(console, f"Training one small network six times, {steps} steps each: once from a learning rate of")
-    _say(console, f"{POOR_START:g}, far too low, with the rate learned as it goes; then at five fixed rates.")
+    _say(console, f"Training one small network seven times, {steps} steps each. Twice from a learning rate of")
+    _say(
+        console,
+        f"{POOR_START:g}, far too low: with the pretrained pilot, and with the online actor-critic, which learns",
+    )
+    _say(console, "the rate in that very run. Then at five fixed rates.")
     with console.status("training"):
         rows = run_demo(out, steps=steps, show=lambda row: _say(console, f"  {row.label}: {row.error:.1f} %"))
     table = Table(title="Handwritten digits, held-out error")

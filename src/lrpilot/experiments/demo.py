@@ -1,4 +1,4 @@
-"""The demonstration: a learned rate from a poor start, beside every fixed rate, on handwritten digits."""
+"""The demonstration: learned rates from a poor start, beside every fixed rate, on handwritten digits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Row:
 
 
 def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: int = 0) -> list[Row]:
-    """Train the network of ``digits`` with the online actor-critic and with each fixed rate; draw the curves.
+    """Train the network of ``digits`` with the pilot, the online actor-critic and each fixed rate; draw the curves.
 
     Args:
         picture: where the PNG goes; its folder is made.
@@ -50,7 +50,8 @@ def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: in
     """
     task = load_task("digits")
     rows = []
-    for controller, rate in (("online", POOR_START), *(("none", rate) for rate in FIXED_RATES)):
+    learned = (("pilot", POOR_START), ("online", POOR_START))
+    for controller, rate in (*learned, *(("none", rate) for rate in FIXED_RATES)):
         choices = Choices(
             task="digits",
             controller=controller,
@@ -59,12 +60,12 @@ def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: in
             evaluate_every=max(1, steps // 100),
             seed=seed,
         )
-        label = "learned" if controller == "online" else f"fixed {rate:g}"
+        label = f"fixed {rate:g}" if controller == "none" else controller
         row = Row(label, rate, list(Configuration.complete(choices, task).training(task).run()))
         rows.append(row)
         show(row)
     picture.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
     title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
-    draw_comparison(curves, picture, title=title, bold="learned")
+    draw_comparison(curves, picture, title=title, bold=[controller for controller, _ in learned])
     return rows

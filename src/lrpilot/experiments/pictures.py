@@ -35,19 +35,23 @@ def draw_run(records: Sequence[Mapping[str, Any]], file: Path) -> None:
     _save(figure, file)
 
 
-def draw_comparison(runs: Mapping[str, Sequence[Mapping[str, Any]]], file: Path, *, title: str, bold: str) -> None:
+def draw_comparison(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], file: Path, *, title: str, bold: Sequence[str]
+) -> None:
     """Several runs of one task: test error and learning rate against the step.
 
     Args:
         runs: records by the label of the run.
         file: where the PNG goes.
         title: above the picture.
-        bold: the label of the run that stands out; the others are in shades of grey.
+        bold: the labels of the runs that stand out; the others are in shades of grey.
     """
     figure, (error, rate) = _stack(2)
     shades = iter([str(0.75 - 0.55 * index / max(1, len(runs) - 2)) for index in range(len(runs))])
     for label, records in runs.items():
-        style = {"color": "C3", "linewidth": 2.2, "zorder": 3} if label == bold else {"color": next(shades)}
+        style: dict[str, Any] = {"color": next(shades)}
+        if label in bold:
+            style = {"color": f"C{3 * (1 - bold.index(label))}", "linewidth": 2.2, "zorder": 3}
         _curve(error, records, "test_error", label=label, **style)
         _curve(rate, records, "learning_rate", label=label, **style)
     error.set_ylabel("test error, %")
