@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lrpilot.experiments import reproduction
+from lrpilot.experiments import comparing, pretraining, reproduction
 
 if TYPE_CHECKING:
     from lrpilot.experiments.single_run import Outcome
@@ -186,8 +186,10 @@ def overhead(
         out.write_text(json.dumps({"torch": version("torch"), "costs": measured}, indent=2) + "\n")
 
 
+app.command()(comparing.compare)
 app.command()(reproduction.reproduce)
 app.command()(reproduction.report)
+app.command()(pretraining.pretrain)
 
 
 def _say(console: Console, line: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 WAVE = 4  # runs for each of Ray's workers between two savings
 # What a step costs beside one of M0's, roughly: the time left is estimated from it.
-STEP_COSTS = {"m0": 1.0, "m1": 2.0, "m2": 8.0, "mnist-cnn": 130.0, "cifar10-cnn": 350.0}
+STEP_COSTS = {"m0": 1.0, "m1": 2.0, "m2": 8.0, "mnist-cnn": 130.0, "fashion-cnn": 130.0, "cifar10-cnn": 350.0}
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,39 @@ def reproduce(
         only: leaves out runs for which it is false; what depends on them is then not made either.
         console: where to show progress; the standard output by default.
     """
+    plans = {name: partial(EXPERIMENTS[name].plan, profile, store) for name in with_needs(names)}
+    return complete(plans, store, engine=engine, retry_failed=retry_failed, only=only, console=console)
+
+
+def complete(
+    plans: Mapping[str, Callable[[], list[Trial]]],
+    store: Store,
+    *,
+    engine: Engine | None = None,
+    retry_failed: bool = False,
+    only: Callable[[Trial], bool] = lambda trial: True,
+    console: Console | None = None,
+) -> Tally:
+    """Make whatever runs of the plans the store does not hold, plan by plan; as :func:`reproduce`.
+
+    Args:
+        plans: by name, what gives the runs that are known so far; asked again after these are made.
+        store: where results are, and go.
+        engine: as for :func:`reproduce`, like all that follow.
+        retry_failed: whether to make runs again that crashed.
+        only: leaves out runs for which it is false.
+        console: where to show progress.
+    """
     engine = engine or Engine()
     tally = Tally()
     attempted: set[str] = set()
     with _progress(console) as progress:
         bar = progress.add_task("", total=0.0, state="")
-        for name in with_needs(names):
+        for name, plan in plans.items():
             while True:
                 missing = [
                     trial
-                    for trial in store.missing(EXPERIMENTS[name].plan(profile, store), retry_failed=retry_failed)
+                    for trial in store.missing(plan(), retry_failed=retry_failed)
                     if only(trial) and str(trial.path) not in attempted
                 ]
                 if not missing:

@@ -17,8 +17,11 @@ from lrpilot.baselines.peers import PEERS, effective_rate
 from lrpilot.baselines.schedules import cosine, inverse_time
 from lrpilot.baselines.tensorflow import TFAdagrad, TFAdam, TFRMSprop
 from lrpilot.baselines.vsgd import VSGD, Granularity
-from lrpilot.experiments.controllers import Controller, FixedRate
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.controllers import Controller, FixedRate, Piloted
+from lrpilot.experiments.optimizers import make_optimizer
 from lrpilot.online import OnlineActorCritic
+from lrpilot.policy import fingerprint
 from lrpilot.settings import resolve
 
 if TYPE_CHECKING:
@@ -177,6 +180,20 @@ def _online(
     return OnlineActorCritic(optimizer, chosen, generator=generator)
 
 
+def _named(network: nn.Module, setting: Setting) -> Optimizer:
+    """Any optimizer by name, as in ``lrpilot train --optimizer``."""
+    name = str(setting.get("optimizer", "sgd"))
+    return make_optimizer(name, network.parameters(), learning_rate=float(setting["lr"]))
+
+
+def _pilot(optimizer: Optimizer, *, setting: Setting, steps: int, **_: Any) -> Controller:
+    """The pilot, if it still has the policy that the setting names by its fingerprint."""
+    policy = fingerprint()
+    if setting.get("policy", policy) != policy:
+        raise InvalidArgument("policy", f"the shipped one, {policy}", setting["policy"])
+    return Piloted(optimizer, steps=steps)
+
+
 _sgd = partial(_of_rate, torch.optim.SGD)
 
 METHODS: Mapping[str, Method] = {
@@ -211,12 +228,17 @@ METHODS: Mapping[str, Method] = {
     "mean-rate-stable": Method("SGD at the mean rate of stable", _sgd, _rates, _fixed),
     "mean-rate-offline-paper": Method("SGD at the mean rate of offline, paper", _sgd, _rates, _fixed),
     "mean-rate-offline-stable": Method("SGD at the mean rate of offline, stable", _sgd, _rates, _fixed),
+    # Of comparisons alone: any optimizer, named by the setting.
+    "pilot": Method("pilot", _named, _rates, _pilot),
+    "constant": Method("constant rate", _named, _rates, _fixed),
+    "cosine": Method("cosine", _named, _rates, _cosine),
 }
 
 LABELS: Mapping[str, str] = {name: method.label for name, method in METHODS.items()}
 GRID = ("sgd", "adam", "adagrad", "rmsprop", "sgd-cosine")
 SCHAUL = ("sgd-inverse-time", "vsgd-l", "vsgd-b", "vsgd-g")
 CONTROLLERS = ("online-paper", "online-stable", "frozen-paper", "frozen-stable")
+BY_START = ("pilot", "constant", "cosine")
 MEAN_RATE = {"mean-rate-paper": "online-paper", "mean-rate-stable": "online-stable"}
 MEAN_RATE_OFFLINE = {
     "mean-rate-offline-paper": "offline-paper",

@@ -193,7 +193,7 @@ def _surroundings() -> dict[str, str]:
     """Commit, versions and processor: the same for all trials of a process."""
     packages = ("torch", "prodigyopt", "dadaptation", "schedulefree")
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
         "processor": _processor(),
@@ -201,7 +201,7 @@ def _surroundings() -> dict[str, str]:
     }
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of the source tree, ``-dirty`` where that was changed since; ``unknown`` without one."""
     describe = partial(subprocess.run, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
     try:
