@@ -66,7 +66,9 @@ def compare(
     whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds)  # whatever other calls have made, too
     outcome = Outcome(whole.task, whole.optimizer, whole.steps, found(store, whole.trials()))
     show(console, by_rate(outcome))
-    show(console, standings([outcome]))
+    stands = standings([outcome])
+    for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
+        say(console, f"{heading}: {cell}")
     file = folder / f"{comparison.name}.png"
     file.write_bytes(picture([outcome], comparison.name).png)
     say(console, f"{tally.text()}. Picture in {file}; pages: lrpilot report")

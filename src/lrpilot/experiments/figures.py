@@ -153,7 +153,8 @@ def against_start(panels: Sequence[Panel], *, bold: str) -> Figure:
         axes.set(xscale="log", yscale="log", xlabel="starting rate", ylabel="test error, %")
         axes.set_title(panel.title, fontsize=9)
         axes.yaxis.set_major_formatter(PlainNumbers())
-        axes.yaxis.set_minor_formatter(PlainNumbers(minor_thresholds=(1.2, 0.5)))
+        axes.yaxis.set_minor_formatter(PlainNumbers(minor_thresholds=(3, 0.6)))
+        axes.xaxis.set_major_formatter(PlainNumbers())
         axes.grid(alpha=0.3)
     for axes in all_axes[len(panels) :]:
         axes.set_axis_off()

@@ -23,8 +23,8 @@ def say(console: Console, line: str) -> None:
 def show(console: Console, table: ResultTable) -> None:
     """Print a table."""
     shown = Table(title=escape(table.title), caption=escape(table.note))
-    for heading in table.header:
-        shown.add_column(escape(heading))
+    for column, heading in enumerate(table.header):
+        shown.add_column(escape(heading), no_wrap=column == 0, overflow="fold")  # narrow, numbers break, names do not
     for row in table.rows:
         shown.add_row(*map(escape, row))
     console.print(shown)
