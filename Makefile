@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo smoke test test-slow lint format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
+
+smoke: $(VENV)/.experiments         ## every table and figure of the paper at the smallest size, and their pages
+	$(BIN)/lrpilot reproduce all --profile smoke --workers 2 --results runs/results
+	$(BIN)/lrpilot report --profile smoke --results runs/results
 
 test: $(VENV)/.dev                  ## the default test suite, within three minutes on two cores
 	$(BIN)/python -m pytest -n 2

@@ -7,7 +7,7 @@ import pytest
 
 from lrpilot.experiments.catalogue import EXPERIMENTS, mean_rate, results_of, with_needs
 from lrpilot.experiments.methods import BY_START, METHODS
-from lrpilot.experiments.profiles import PAPER, PROFILES, QUICK, SMOKE
+from lrpilot.experiments.profiles import PAPER, PROFILES, QUICK
 from lrpilot.experiments.store import Store
 from made_up import result
 
@@ -86,14 +86,6 @@ def test_every_plan_ends_and_no_two_trials_share_a_file(profile, tmp_path):
         assert len(results_of(name, profile, store)) == sum(map(len, made))
     assert len(paths) == len(set(paths))
     assert {path.split("/")[2] for path in paths} == set(METHODS) - set(BY_START)
-
-
-def test_smaller_profiles_are_smaller(tmp_path):
-    counts = []
-    for profile in (SMOKE, QUICK, PAPER):
-        store = Store(tmp_path / profile.name)
-        counts.append(sum(len(r) for name in EXPERIMENTS for r in complete(name, profile, store)))
-    assert counts == sorted(counts)
 
 
 def test_needs_come_first_and_once():

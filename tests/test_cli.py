@@ -63,7 +63,7 @@ BAD = {
     "train digitz": ["task must be one of digits, m0", "(did you mean digits?)", "got 'digitz'"],
     "train image-folder:": ["task must be image-folder:PATH", "got 'image-folder:'"],
     "train image-folder:nowhere": ["no pictures at", "nowhere"],
-    "train --controller onlin": ["controller must be one of online, none (did you mean online?)", "got 'onlin'"],
+    "train --controller onlin": ["controller must be one of online, pilot, none (did you mean online?)", "got 'onlin'"],
     "train --setting papper": ["setting must be one of", "paper", "got 'papper'"],
     "train --setting paper --controller none": ["setting must be left out with --controller none"],
     "train --optimizer adamm": ["optimizer must be one of", "tf-rmsprop", "did you mean adam?", "got 'adamm'"],

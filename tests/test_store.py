@@ -24,6 +24,12 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["seed-3.json"]
 
 
+def test_a_loaded_setting_keeps_its_order(tmp_path):
+    store = Store(tmp_path)
+    store.save(result())
+    assert store.load(trial()).trial.setting_name == trial().setting_name == "lr=0.1,gamma=0.0001"
+
+
 def test_another_length_is_another_trial(tmp_path):
     store = Store(tmp_path)
     store.save(result())

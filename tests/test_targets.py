@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lrpilot.experiments.controllers import CONTROLLERS
+from lrpilot import OnlineActorCritic
 from lrpilot.experiments.optimizers import make_optimizer
 from lrpilot.experiments.tasks import load_task
 from lrpilot.experiments.training import Plan, Training
@@ -27,7 +27,7 @@ def test_stable_trains_m1_from_any_start(data: Path) -> None:
                 task,
                 Plan(steps=12_000, batch_size=50, evaluate_every=12_000, seed=seed),
                 make_optimizer=partial(make_optimizer, "sgd", learning_rate=start, momentum=None),
-                make_controller=partial(CONTROLLERS["online"], setting="stable"),
+                make_controller=lambda optimizer, generator: OnlineActorCritic(optimizer, generator=generator),
             )
             last = list(training.run())[-1]
             assert not last.diverged

@@ -11,11 +11,12 @@ from torch import nn
 
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.batches import Batches
-from lrpilot.experiments.controllers import CONTROLLERS
+from lrpilot.experiments.controllers import CONTROLLERS, Terms
 from lrpilot.experiments.optimizers import OPTIMIZERS, REFUSED, default_learning_rate, make_optimizer
 from lrpilot.experiments.tasks import Task, evaluate
 from lrpilot.experiments.tensors import Examples, TensorData
 from lrpilot.experiments.training import Plan, Training
+from lrpilot.settings import resolve
 
 
 def blobs(count=60):
@@ -36,11 +37,16 @@ def blobs(count=60):
 
 def training(controller="none", optimizer="sgd", *, lr=0.05, setting="stable", task=None, **plan):
     plan = {"steps": 30, "batch_size": 8, "evaluate_every": 10, "log_every": 3, **plan}
+
+    def controlled(driven, generator):
+        terms = Terms(generator=generator, steps=plan["steps"], setting=resolve(setting))
+        return CONTROLLERS[controller](driven, terms)
+
     return Training(
         task or blobs(),
         Plan(**plan),
         make_optimizer=partial(make_optimizer, optimizer, learning_rate=lr),
-        make_controller=partial(CONTROLLERS[controller], setting=setting),
+        make_controller=controlled,
     )
 
 
@@ -139,7 +145,7 @@ def test_runs_side_by_side_do_not_disturb_each_other():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "tf-rmsprop"])
-@pytest.mark.parametrize("controller", ["none", "online", "paper"])
+@pytest.mark.parametrize("controller", ["none", "online", "paper", "pilot"])
 @pytest.mark.parametrize("stop", [3, 10, 24])
 def test_a_run_resumed_from_any_record_goes_on_bit_for_bit(controller, optimizer, stop, tmp_path):
     make = partial(

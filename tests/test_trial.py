@@ -25,6 +25,12 @@ def test_result_survives_json():
     assert after.to_json() == before.to_json()
 
 
+def test_a_result_from_before_a_column_group_was_added_is_still_one():
+    stored = result().to_json()
+    del stored["earlier"]
+    assert Result.from_json(stored).earlier == {}
+
+
 def test_numbers_are_stored_to_six_digits():
     stored = result(errors=(1 / 3, 123456789.0, 2.0)).to_json()["evaluations"]["test_error"]
     assert stored == [0.333333, 123457000.0, 2.0]

@@ -44,11 +44,14 @@ def train(
         ),
     ] = "digits",
     controller: Annotated[
-        str | None, typer.Option(help="What drives the rate: online (default), or none for a fixed rate.")
+        str | None, typer.Option(help="What drives the rate: online (default), pilot, or none for a fixed rate.")
     ] = None,
     setting: Annotated[
         str | None,
         typer.Option(help="Of the online actor-critic: stable (default), or paper, the literal one."),
+    ] = None,
+    discount: Annotated[
+        float | None, typer.Option(help="Gamma of the online actor-critic; default the setting's.")
     ] = None,
     optimizer: Annotated[
         str | None,
@@ -85,6 +88,7 @@ def train(
         task=task,
         controller=controller and controller.lower(),
         setting=setting,
+        discount=discount,
         optimizer=optimizer and optimizer.lower(),
         lr=lr,
         momentum=momentum,

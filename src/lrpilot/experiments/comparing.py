@@ -69,8 +69,7 @@ def compare(
     stands = standings([outcome])
     for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
         say(console, f"{heading}: {cell}")
-    file = folder / f"{comparison.name}.png"
-    file.write_bytes(picture([outcome], comparison.name).png)
+    file = picture([outcome], comparison.name).write(folder)
     say(console, f"{tally.text()}. Picture in {file}; pages: lrpilot report")
     if tally.failed:
         say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")

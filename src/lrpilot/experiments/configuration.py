@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,15 @@ import torch
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
-from lrpilot.experiments.controllers import CONTROLLERS
+from lrpilot.experiments.controllers import CONTROLLERS, Controller, Terms
 from lrpilot.experiments.optimizers import default_learning_rate, make_optimizer
 from lrpilot.experiments.tasks import check_task
 from lrpilot.experiments.training import Plan, Training
-from lrpilot.settings import resolve
+from lrpilot.settings import Setting, resolve
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from lrpilot.experiments.tasks import Task
 
 
@@ -28,6 +30,7 @@ class Choices:
         task: a name of :func:`~lrpilot.experiments.tasks.load_task`.
         controller: a name of :data:`~lrpilot.experiments.controllers.CONTROLLERS`; default ``online``.
         setting: of the actor-critic; default ``stable``.
+        discount: of the actor-critic, gamma; default the setting's.
         optimizer: a name of :data:`~lrpilot.experiments.optimizers.OPTIMIZERS`; default ``sgd``.
         lr: the rate to start from; default 0.1 for ``sgd``, any other's own.
         momentum: for optimizers that have one; default the optimizer's own.
@@ -40,6 +43,7 @@ class Choices:
     task: str
     controller: str | None = None
     setting: str | None = None
+    discount: float | None = None
     optimizer: str | None = None
     lr: float | None = None
     momentum: float | None = None
@@ -57,6 +61,7 @@ class Configuration:
     data: str
     controller: str
     setting: str | None
+    discount: float | None
     optimizer: str
     lr: float
     momentum: float | None
@@ -76,6 +81,7 @@ class Configuration:
             data=task.data.label,
             controller=controller,
             setting=(choices.setting or "stable") if controller == "online" else None,
+            discount=choices.discount,
             optimizer=optimizer,
             lr=default_learning_rate(optimizer) if choices.lr is None else choices.lr,
             momentum=choices.momentum,
@@ -114,12 +120,24 @@ class Configuration:
             evaluate_every=self.evaluate_every,
             seed=self.seed,
         )
+        setting = _setting(self.setting, self.discount)
+
+        def controller(optimizer: Optimizer, generator: torch.Generator) -> Controller:
+            return CONTROLLERS[self.controller](
+                optimizer, Terms(generator=generator, steps=self.steps, setting=setting)
+            )
+
         return Training(
             task,
             plan,
             make_optimizer=partial(make_optimizer, self.optimizer, learning_rate=self.lr, momentum=self.momentum),
-            make_controller=partial(CONTROLLERS[self.controller], setting=self.setting),
+            make_controller=controller,
         )
+
+
+def _setting(name: str | None, discount: float | None) -> Setting:
+    setting = resolve(name or "stable")
+    return setting if discount is None else replace(setting, discount=discount)
 
 
 def check(choices: Choices) -> None:
@@ -131,10 +149,10 @@ def check(choices: Choices) -> None:
     check_task(choices.task)
     controller = choices.controller or "online"
     choose("controller", controller, CONTROLLERS)
-    if choices.setting is not None:
-        if controller != "online":
-            raise InvalidArgument("setting", f"left out with --controller {controller}", choices.setting)
-        resolve(choices.setting)
+    for name in ("setting", "discount"):
+        if getattr(choices, name) is not None and controller != "online":
+            raise InvalidArgument(name, f"left out with --controller {controller}", getattr(choices, name))
+    _setting(choices.setting, choices.discount)
     probe = [torch.nn.Parameter(torch.zeros(1))]
     make_optimizer(choices.optimizer or "sgd", probe, learning_rate=choices.lr, momentum=choices.momentum)
     for name in ("steps", "batch_size", "evaluate_every"):

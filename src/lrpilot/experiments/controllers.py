@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+from torch.optim import Optimizer
+
 from lrpilot.online import OnlineActorCritic
+from lrpilot.pilot import Pilot
+from lrpilot.settings import Setting
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-    from torch.optim import Optimizer
 
 
 class Controller(Protocol):
@@ -59,13 +63,51 @@ class FixedRate:
         """Nothing to take up."""
 
 
-def _none(optimizer: Optimizer, generator: torch.Generator, *, setting: str) -> Controller:
-    return FixedRate(optimizer)
+class Piloted(FixedRate):
+    """Plain training, with a pilot that is told of each step.
+
+    Args:
+        optimizer: what trains.
+        steps: length of the run.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, steps: int) -> None:
+        super().__init__(optimizer)
+        self.pilot = Pilot(optimizer, total_steps=steps)
+
+    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
+        """Forward, backward, update; then the pilot."""
+        loss = super().step(loss_fn, batch)
+        self.pilot.step(loss)
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The pilot's."""
+        return self.pilot.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """To the pilot."""
+        self.pilot.load_state_dict(state)
 
 
-def _online(optimizer: Optimizer, generator: torch.Generator, *, setting: str) -> Controller:
-    return OnlineActorCritic(optimizer, setting, generator=generator)
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a controller is made under, beside its optimizer; each takes what concerns it.
+
+    Attributes:
+        generator: to draw from.
+        steps: length of the run.
+        setting: of an actor-critic.
+    """
+
+    generator: torch.Generator
+    steps: int
+    setting: Setting
 
 
-CONTROLLERS: dict[str, Callable[..., Controller]] = {"online": _online, "none": _none}
-"""Each takes the optimizer, the generator to draw from, and the ``setting`` of an actor-critic."""
+CONTROLLERS: dict[str, Callable[[Optimizer, Terms], Controller]] = {
+    "online": lambda optimizer, terms: OnlineActorCritic(optimizer, terms.setting, generator=terms.generator),
+    "pilot": lambda optimizer, terms: Piloted(optimizer, steps=terms.steps),
+    "none": lambda optimizer, _: FixedRate(optimizer),
+}
+"""By the names of ``lrpilot train --controller``."""

@@ -43,6 +43,13 @@ class Picture:
         self.figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
         return buffer.getvalue()
 
+    def write(self, folder: Path) -> Path:
+        """Write the PNG into ``folder``; returns the file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{self.name}.png"
+        file.write_bytes(self.png)
+        return file
+
 
 Block = str | Table | Picture
 
@@ -63,7 +70,7 @@ def write_markdown(title: str, sections: Sequence[Section], path: Path) -> None:
         lines.append(f"## {section.title}")
         for block in section.blocks:
             if isinstance(block, Picture):
-                path.with_name(f"{block.name}.png").write_bytes(block.png)
+                block.write(path.parent)
                 lines.append(f"![{block.caption}]({block.name}.png)")
             else:
                 lines.append(block.to_markdown() if isinstance(block, Table) else block)

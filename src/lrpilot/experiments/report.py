@@ -59,10 +59,10 @@ def update_readme(readme: Path, profile: Profile, store: Store, *, compared: Sto
     if not begin or not end:
         raise InvalidArgument("readme", f"a file with the lines {BEGIN} and {END}", str(readme))
     parts = _headline(compared, readme.parent) if compared else []
-    tables = summary(profile, store)
-    if tables or not parts:
-        parts.append(f"Profile `{profile.name}`; all settings and pictures are in `results/{profile.name}/report`.")
-    parts += [table.to_markdown() for table in tables]
+    table = summary(profile, store)
+    if table.rows or not parts:
+        head = f"Profile `{profile.name}`; all settings and pictures are in `results/{profile.name}/report`."
+        parts += [head, table.to_markdown()]
     readme.write_text("\n\n".join([f"{before}{BEGIN}", *parts, f"{END}{after}"]), encoding="utf-8")
 
 
@@ -72,7 +72,5 @@ def _headline(compared: Store, folder: Path) -> list[str]:
     if shown is None:
         return []
     picture, table = shown
-    file = compared.root / ROOT / f"{picture.name}.png"
-    file.write_bytes(picture.png)
-    link = Path(os.path.relpath(file, folder)).as_posix()
+    link = Path(os.path.relpath(picture.write(compared.root / ROOT), folder)).as_posix()
     return [f"![{README_CAPTION}]({link})", table.to_markdown()]

@@ -40,10 +40,11 @@ def reproduce(
         typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache."),
     ] = None,
 ) -> None:
-    """Make the runs of the paper's tables and figures that are still missing, and print the tables."""
+    """Make the runs of the paper's tables and figures that are still missing; print the tables, draw the figures."""
     from lrpilot.experiments import execute
     from lrpilot.experiments.catalogue import EXPERIMENTS
     from lrpilot.experiments.choices import choose
+    from lrpilot.experiments.page import Picture
     from lrpilot.experiments.profiles import PROFILES
     from lrpilot.experiments.sections import WRITERS
     from lrpilot.experiments.store import Store
@@ -71,6 +72,8 @@ def reproduce(
         for block in WRITERS[name](size, store):
             if isinstance(block, Table):
                 show(console, block)
+            elif isinstance(block, Picture):
+                say(console, str(block.write(store.root / "report")))
     say(console, f"{tally.text()}. Results in {store.root}; pages: lrpilot report --profile {size.name}")
     if tally.failed:
         say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")

@@ -11,11 +11,12 @@ from lrpilot.experiments.page import Block, Picture, Section
 from lrpilot.experiments.profiles import MNIST_NETWORKS, Profile
 from lrpilot.experiments.published import PAPER_FORM, TABLE1, TABLE2, TABLE3
 from lrpilot.experiments.store import Store
-from lrpilot.experiments.tables import Choice, Table, by_method, choose_setting, comparison, paper_form
+from lrpilot.experiments.tables import Choice, Table, by_method, choose_setting, comparison, overview, paper_form
 from lrpilot.experiments.trial import Result
 
 CONTROLLED = ("online-paper", "online-stable")
 TARGETS = {"mnist-cnn": 1.5, "cifar10-cnn": 40.0, "m0": 8.5, "m1": 4.0, "m2": 4.0}  # test error, percent
+HEADINGS = {"m0": "M0", "m1": "M1", "m2": "M2", "mnist-cnn": "MNIST CNN", "cifar10-cnn": "CIFAR-10 CNN"}
 FROZEN = ("frozen-paper", "frozen-stable")
 
 Writer = Callable[[Profile, Store], list[Block]]
@@ -32,20 +33,15 @@ def sections(profile: Profile, store: Store) -> list[Section]:
     return written
 
 
-def summary(profile: Profile, store: Store) -> list[Table]:
-    """The three tables in the paper's form: what the README shows."""
-    tables: list[Table] = []
-    for name, title, paper, accuracy in (
-        ("table1", "MNIST CNN, test error %", TABLE1, False),
-        ("table2", "CIFAR-10 CNN, test accuracy %", TABLE2, True),
-    ):
-        results = results_of(name, profile, store)
-        if results:
-            tables.append(comparison(title, results, LABELS, paper=paper, accuracy=accuracy))
-    results = results_of("table3", profile, store)
-    if results:
-        tables.append(paper_form("Test error % (the paper's in brackets)", _by_task(results), LABELS, TABLE3))
-    return tables
+def summary(profile: Profile, store: Store) -> Table:
+    """All methods on all tasks in one table: what the README shows."""
+    results = [result for name in ("table1", "table2", "table3") for result in results_of(name, profile, store)]
+    paper = {
+        **TABLE3,
+        "mnist-cnn": TABLE1,
+        "cifar10-cnn": {name: 100 - accuracy for name, accuracy in TABLE2.items()},
+    }
+    return overview("Test error, %; the paper's in brackets", _by_task(results), LABELS, paper, HEADINGS)
 
 
 def _runs(profile: Profile, store: Store, everything: Mapping[str, Sequence[Result]]) -> list[Block]:

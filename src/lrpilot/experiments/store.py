@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from lrpilot.experiments.trial import Result, Trial
@@ -31,7 +32,8 @@ class Store:
         made again and the file replaced.
         """
         result = _read(self.root / trial.path)
-        return result if result is not None and result.trial == trial else None
+        # The trial as asked for: its setting keeps the order that names are made of.
+        return replace(result, trial=trial) if result is not None and result.trial == trial else None
 
     def saved(self, experiment: str) -> list[Result]:
         """Every result of one experiment (a folder below the root), in the order of their paths.

@@ -217,5 +217,38 @@ def paper_form(
     return Table(title, ["network", *labels.values()], rows)
 
 
+def overview(
+    title: str,
+    tasks: Mapping[str, Iterable[Result]],
+    labels: Mapping[str, str],
+    paper: Mapping[str, Mapping[str, float]],
+    headings: Mapping[str, str],
+) -> Table:
+    """One row a method, one column a task: final test error in percent, the paper's in brackets.
+
+    Args:
+        title: above the table.
+        tasks: the results by task.
+        labels: what to call each method; methods without results are left out.
+        paper: the paper's errors, by task and method.
+        headings: what to call each task.
+    """
+    grouped = {task: by_method(results) for task, results in tasks.items()}
+    rows = []
+    for name in labels:
+        if not any(name in methods for methods in grouped.values()):
+            continue
+        row = [labels[name]]
+        for task, methods in grouped.items():
+            ours = "-"
+            if name in methods:
+                ours = Summary.of(choose_setting(methods[name], "test_error").errors()).text()
+            theirs = paper.get(task, {}).get(name)
+            row.append(ours + (f" ({theirs:.2f})" if theirs is not None else ""))
+        rows.append(row)
+    note = "Mean ± standard deviation over seeds, at the setting with the least test error (the paper's way)."
+    return Table(title, ["method", *(headings[task] for task in grouped)], rows, note)
+
+
 def _pipe(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -132,7 +132,8 @@ class Result:
         plain = {**stored, "trial": Trial.from_json(stored["trial"])}
         for name in COLUMNS:
             plain[name] = {
-                key: [math.nan if value is None else value for value in column] for key, column in plain[name].items()
+                key: [math.nan if value is None else value for value in column]
+                for key, column in plain.get(name, {}).items()
             }
         return cls(**plain)
 
