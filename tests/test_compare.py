@@ -97,6 +97,27 @@ def test_a_run_refuses_a_policy_that_is_not_there():
     assert fingerprint() in gone.reason
 
 
+def test_another_policy_flies_under_its_own_name(tmp_path, capsys):
+    Policy(width=4).save(tmp_path / "other")
+    arguments = ("compare", "digits", "--steps", "30", "--seeds", "1", "--results", str(tmp_path), "--methods", "pilot")
+    assert command(*arguments, "--policy", str(tmp_path / "other")) == 0
+    assert command(*arguments) == 0
+    assert capsys.readouterr().out.count("5 done, 0 diverged, 0 failed. Picture") == 2
+    other, shipped = (
+        {result.trial.setting["lr"]: result for result in Store(tmp_path).saved("compare") if of in str(result.trial)}
+        for of in (fingerprint(tmp_path / "other"), fingerprint())
+    )
+    assert other[0.01].curve["rate"] != shipped[0.01].curve["rate"]
+    assert command(*arguments, "--policy", str(tmp_path / "none")) == 2
+
+
+def test_the_pilots_rates_are_means_over_steps():
+    pilot = next(t for t in Comparison.of("digits", steps=60).trials() if t.setting == {**t.setting, "lr": 1e-4})
+    whole = perform(replace(pilot, evaluations=1, steps=12)).curve["rate"]
+    assert len(whole) == 6
+    assert 1e-4 < whole[0] < 1e-3  # of two steps
+
+
 def test_tables(tmp_path):
     (outcome,) = made(Store(tmp_path), Comparison.of("m1", seeds=2))
     table = by_rate(outcome)

@@ -28,6 +28,9 @@ def compare(
         list[str] | None,
         typer.Option(help="Only these: pilot, constant, cosine, or a peer such as prodigy; with commas, or repeated."),
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="The pilot's policy file, such as pretrain makes; default the shipped one.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Runs side by side, each with one thread.")] = 1,
     ray: Annotated[
         str | None, typer.Option(help="Make the runs on the Ray cluster at this address (auto, local, HOST:PORT).")
@@ -52,8 +55,11 @@ def compare(
     from lrpilot.experiments.store import Store
 
     given = [name.strip() for each in methods or [] for name in each.split(",")]
-    comparison = Comparison.of(task, optimizer, steps=steps, seeds=seeds, methods=given or CONTENDERS)
-    engine = Engine(workers=workers, ray=ray, data=data)
+    whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped")
+    comparison = Comparison.of(
+        task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=given or CONTENDERS
+    )
+    engine = Engine(workers=workers, ray=ray, data=data, policy=policy and policy.resolve())
     store, console = Store(results), Console()
     folder = store.root / comparison.experiment
     try:
@@ -63,13 +69,13 @@ def compare(
     except KeyboardInterrupt:
         say(console, f"Stopped. What was made is in {folder}; the same command goes on from there.")
         raise typer.Exit(STOPPED) from None
-    whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds)  # whatever other calls have made, too
+    # Of all methods, whichever this call made.
     outcome = Outcome(whole.task, whole.optimizer, whole.steps, found(store, whole.trials()))
-    show(console, by_rate(outcome))
-    stands = standings([outcome])
+    show(console, by_rate(outcome, policy=whole.policy))
+    stands = standings([outcome], policy=whole.policy)
     for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
         say(console, f"{heading}: {cell}")
-    file = picture([outcome], comparison.name).write(folder)
+    file = picture([outcome], comparison.name, policy=whole.policy).write(folder)
     say(console, f"{tally.text()}. Picture in {file}; pages: lrpilot report")
     if tally.failed:
         say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")

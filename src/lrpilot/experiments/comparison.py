@@ -7,7 +7,7 @@ training set is used: what a grid's best rate is, the test error itself decides,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lrpilot.baselines.peers import PEERS
@@ -55,9 +55,9 @@ class Comparison:
     task: str
     optimizer: str
     steps: int
-    seeds: int = 3
-    methods: Sequence[str] = CONTENDERS
-    policy: str = field(default_factory=fingerprint)
+    seeds: int
+    methods: Sequence[str]
+    policy: str
 
     @classmethod
     def of(
@@ -68,8 +68,9 @@ class Comparison:
         steps: int | None = None,
         seeds: int = 3,
         methods: Sequence[str] = CONTENDERS,
+        policy: str | Path = "shipped",
     ) -> Comparison:
-        """Names in lower case, the task's own number of steps where none is given.
+        """Names in lower case, the task's own number of steps where none is given, ``policy`` as a file.
 
         Raises:
             InvalidArgument: an unknown name, or a number out of range.
@@ -89,6 +90,7 @@ class Comparison:
             steps=STEPS[kind.lower()] if steps is None else steps,
             seeds=seeds,
             methods=tuple(method for method in CONTENDERS if method in {name.lower() for name in methods}),
+            policy=fingerprint(policy),
         )
 
     @property

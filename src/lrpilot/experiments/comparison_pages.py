@@ -22,8 +22,13 @@ GRIDS = ("constant", "cosine")
 README_CAPTION = "Final test error against starting rate: the pilot, constant and cosine grids, rate-free peers"
 
 
-def by_rate(outcome: Outcome) -> Table:
-    """One row a method and one column a starting rate: mean test error ± standard deviation over the seeds."""
+def by_rate(outcome: Outcome, *, policy: str | None = None) -> Table:
+    """One row a method and one column a starting rate: mean test error ± standard deviation over the seeds.
+
+    Args:
+        outcome: what is shown.
+        policy: the pilot's, by its fingerprint; None for the shipped one. Lines of others are named by theirs.
+    """
     lines = outcome.by_start()
     rates = sorted({rate for line in lines.values() for rate in line})
     rows = []
@@ -31,7 +36,7 @@ def by_rate(outcome: Outcome) -> Table:
         means = _means(line)
         cells = [Summary.of(_errors(line[rate])).text() if rate in line else "-" for rate in rates]
         ratio = f"{max(means.values()) / min(means.values()):.2f}" if min(means.values()) else "-"
-        rows.append([_label(*key), *cells, "-", ratio, _counts(line.values())])
+        rows.append([_label(*key, policy), *cells, "-", ratio, _counts(line.values())])
     for peer, results in outcome.peers().items():
         rows.append([LABELS[peer], *["-"] * len(rates), Summary.of(_errors(results)).text(), "-", _counts([results])])
     header = ["method", *(f"from {rate:g}" for rate in rates), "no rate", "worst / best", "runs"]
@@ -39,15 +44,16 @@ def by_rate(outcome: Outcome) -> Table:
     return Table(f"{outcome.title}: final test error %", header, rows, note)
 
 
-def standings(outcomes: Iterable[Outcome]) -> Table:
-    """One row a comparison: the shipped pilot's worst and best start, and the best of the grids and of the peers.
+def standings(outcomes: Iterable[Outcome], *, policy: str | None = None) -> Table:
+    """One row a comparison: the pilot's worst and best start, and the best of the grids and of the peers.
 
-    The best rate of a grid and the best peer are chosen by the very test error that is shown.
+    The best rate of a grid and the best peer are chosen by the very test error that is shown. ``policy`` as for
+    :func:`by_rate`.
     """
     rows = []
     for outcome in outcomes:
         lines = outcome.by_start()
-        pilot = _means(lines.get(("pilot", fingerprint()), {}))
+        pilot = _means(lines.get(("pilot", policy or fingerprint()), {}))
         best, worst = (pick(pilot.values(), default=None) for pick in (min, max))
         peers = {LABELS[peer]: statistics.fmean(_errors(results)) for peer, results in outcome.peers().items()}
         grids = [{f"{rate:g}": mean for rate, mean in _means(lines.get((name, ""), {})).items()} for name in GRIDS]
@@ -64,12 +70,12 @@ def standings(outcomes: Iterable[Outcome]) -> Table:
     return Table("Final test error %", [*header, "best constant rate", "best cosine", "best rate-free peer"], rows)
 
 
-def picture(outcomes: Sequence[Outcome], name: str) -> Picture:
-    """The headline picture, a panel for each comparison."""
+def picture(outcomes: Sequence[Outcome], name: str, *, policy: str | None = None) -> Picture:
+    """The headline picture, a panel for each comparison; ``policy`` as for :func:`by_rate`."""
     panels = []
     for outcome in outcomes:
         lines = {
-            _label(*key): {rate: _errors(results) for rate, results in line.items()}
+            _label(*key, policy): {rate: _errors(results) for rate, results in line.items()}
             for key, line in outcome.by_start().items()
         }
         levels = {LABELS[peer]: _errors(results) for peer, results in outcome.peers().items()}
@@ -98,9 +104,9 @@ def sections(store: Store) -> list[Section]:
     return [Section("The pilot from any starting rate", [*blocks, *map(by_rate, found)])]
 
 
-def _label(method: str, policy: str) -> str:
-    """What a line is called; a pilot of another policy than the shipped one by its fingerprint."""
-    return LABELS[method] if policy in ("", fingerprint()) else f"{LABELS[method]}, policy {policy}"
+def _label(method: str, policy: str, expected: str | None) -> str:
+    """What a line is called; a pilot of another policy than the one expected by its fingerprint."""
+    return LABELS[method] if policy in ("", expected or fingerprint()) else f"{LABELS[method]}, policy {policy}"
 
 
 def _errors(results: Iterable[Result]) -> list[float]:

@@ -33,11 +33,13 @@ class Engine:
         ray: address of a Ray cluster (``auto`` for the one at hand, ``local`` to start one here); None
             without Ray. ``workers`` is then the number of runs at a time.
         data: where data sets lie, on every machine.
+        policy: the file of the pilot's policy, on every machine; None for the shipped one.
     """
 
     workers: int = 1
     ray: str | None = None
     data: Path | None = None
+    policy: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the number of workers."""
@@ -136,9 +138,13 @@ def run(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
     """The trials' results, each as soon as it is there."""
     if engine.workers == 1 and engine.ray is None:
         for trial in trials:
-            yield perform(trial, engine.data)
+            yield _maker(engine)(trial, engine.data)
         return
     yield from _on_ray(trials, engine) if engine.ray else _side_by_side(trials, engine)
+
+
+def _maker(engine: Engine) -> Callable[[Trial, Path | None], Result]:
+    return perform if engine.policy is None else partial(perform, policy=engine.policy)
 
 
 def _side_by_side(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
@@ -146,7 +152,7 @@ def _side_by_side(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=engine.workers, return_as="generator_unordered", pre_dispatch="1.5*n_jobs")
-        results = parallel(delayed(perform)(trial, engine.data) for trial in trials)
+        results = parallel(delayed(_maker(engine))(trial, engine.data) for trial in trials)
         yield from cast("Iterator[Result]", results)
 
 
@@ -166,7 +172,7 @@ def _on_ray(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
     with parallel_config(backend="ray"), Parallel(n_jobs=engine.workers) as parallel:
         for start in range(0, len(trials), size):
             wave = trials[start : start + size]
-            yield from cast("list[Result]", parallel(delayed(perform)(trial, engine.data) for trial in wave))
+            yield from cast("list[Result]", parallel(delayed(_maker(engine))(trial, engine.data) for trial in wave))
 
 
 def _countdown(results: Iterator[Result], count: int) -> Iterator[tuple[int, Result]]:

@@ -25,6 +25,8 @@ from lrpilot.policy import fingerprint
 from lrpilot.settings import resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
@@ -45,7 +47,7 @@ class Method:
         label: what tables and legends call it.
         optimizer: ``optimizer(network, setting)``.
         settings: from the grid of rates, the settings to try; those of a method without a rate ignore it.
-        controller: ``controller(optimizer, setting=..., steps=..., generator=...)`` drives the optimizer.
+        controller: ``controller(optimizer, setting=..., steps=..., generator=..., policy=...)`` drives the optimizer.
         offline: the actor-critic's setting of the appendix' version, whose controller comes from a study of
             several runs; None for every other method.
     """
@@ -186,12 +188,12 @@ def _named(network: nn.Module, setting: Setting) -> Optimizer:
     return make_optimizer(name, network.parameters(), learning_rate=float(setting["lr"]))
 
 
-def _pilot(optimizer: Optimizer, *, setting: Setting, steps: int, **_: Any) -> Controller:
-    """The pilot, if it still has the policy that the setting names by its fingerprint."""
-    policy = fingerprint()
-    if setting.get("policy", policy) != policy:
-        raise InvalidArgument("policy", f"the shipped one, {policy}", setting["policy"])
-    return Piloted(optimizer, steps=steps)
+def _pilot(optimizer: Optimizer, *, setting: Setting, steps: int, policy: str | Path, **_: Any) -> Controller:
+    """The pilot, if the policy's file is the one that the setting names by its fingerprint."""
+    given = fingerprint(policy)
+    if setting.get("policy", given) != given:
+        raise InvalidArgument("policy", f"{given}, the one in the file", setting["policy"])
+    return Piloted(optimizer, steps=steps, policy=policy)
 
 
 _sgd = partial(_of_rate, torch.optim.SGD)
