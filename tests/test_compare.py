@@ -129,16 +129,16 @@ def test_tables(tmp_path):
     assert row(table, "constant rate")[-1] == "2 (2 diverged)"
     assert row(table, "Schedule-Free SGD")[1:] == ["-"] * 5 + ["1.75 ± 0.71", "-", "2"]
     (stands,) = standings([outcome]).rows
-    assert stands[1:] == ["3.00", "2.50", "1.20", "3.50 (0.1)", "2.25 (1)", "1.75 (Schedule-Free SGD)"]
+    assert stands[1:] == ["3.00", "2.50", "1.20", "5 x 2", "3.50 (0.1)", "2.25 (1)", "1.75 (Schedule-Free SGD)"]
 
 
 def test_a_part_makes_tables_and_a_picture_too(tmp_path):
     store = Store(tmp_path)
     (outcome,) = made(store, Comparison.of("m1", seeds=1, methods=["constant"]))
     (stands,) = standings([outcome]).rows
-    assert stands[1:] == ["-", "-", "-", "3.00 (0.1)", "-", "-"]
+    assert stands[1:] == ["-", "-", "-", "-", "3.00 (0.1)", "-", "-"]
     assert picture([outcome], "x").png.startswith(b"\x89PNG")
-    assert standings([Outcome("m1", "sgd", 10, [])]).rows[0][1:] == ["-"] * 6
+    assert standings([Outcome("m1", "sgd", 10, [])]).rows[0][1:] == ["-"] * 7
 
 
 def test_the_picture_has_a_line_a_method_and_a_level_a_peer(tmp_path):

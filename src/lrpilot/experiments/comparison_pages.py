@@ -53,7 +53,8 @@ def standings(outcomes: Iterable[Outcome], *, policy: str | None = None) -> Tabl
     rows = []
     for outcome in outcomes:
         lines = outcome.by_start()
-        pilot = _means(lines.get(("pilot", policy or fingerprint()), {}))
+        flown = lines.get(("pilot", policy or fingerprint()), {})
+        pilot = _means(flown)
         best, worst = (pick(pilot.values(), default=None) for pick in (min, max))
         peers = {LABELS[peer]: statistics.fmean(_errors(results)) for peer, results in outcome.peers().items()}
         grids = [{f"{rate:g}": mean for rate, mean in _means(lines.get((name, ""), {})).items()} for name in GRIDS]
@@ -63,10 +64,11 @@ def standings(outcomes: Iterable[Outcome], *, policy: str | None = None) -> Tabl
                 f"{worst:.2f}" if worst is not None else "-",
                 f"{best:.2f}" if best is not None else "-",
                 f"{worst / best:.2f}" if worst is not None and best else "-",
+                f"{len(flown)} x {_counts(flown.values())}" if flown else "-",
                 *(_least(means) for means in (*grids, peers)),
             ]
         )
-    header = ["task, optimizer, length", "pilot, worst start", "pilot, best start", "worst / best"]
+    header = ["task, optimizer, length", "pilot, worst start", "pilot, best start", "worst / best", "starts x runs"]
     return Table("Final test error %", [*header, "best constant rate", "best cosine", "best rate-free peer"], rows)
 
 
