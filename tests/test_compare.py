@@ -14,7 +14,7 @@ from lrpilot.experiments.comparison import CONTENDERS, HIGH_STARTS, LOW_STARTS, 
 from lrpilot.experiments.comparison_pages import by_rate, headline, picture, standings
 from lrpilot.experiments.perform import perform
 from lrpilot.experiments.profiles import SMOKE
-from lrpilot.experiments.report import BEGIN, END, update_readme
+from lrpilot.experiments.report import update_readme
 from lrpilot.experiments.store import Store
 from lrpilot.policy import Policy, fingerprint
 from made_up import result
@@ -167,9 +167,10 @@ def test_report_and_readme_begin_with_the_comparisons(tmp_path):
     assert (tmp_path / "pages/compare-sgd.png").exists()
     assert text.index("m0, sgd, 6,000 steps: final") < text.index("m1, sgd, 12,000 steps: final")
     readme = tmp_path / "README.md"
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    readme.write_text("<!-- comparison:begin -->\n<!-- comparison:end -->\nAfter\n")
     update_readme(readme, SMOKE, Store(store.root / "smoke"), compared=store)
     (link,) = re.findall(r"!\[.*\]\((.*)\)", readme.read_text())
+    assert readme.read_text().endswith("<!-- comparison:end -->\nAfter\n")
     assert link == "results/compare/headline.png"
     assert (tmp_path / link).read_bytes().startswith(b"\x89PNG")
     assert headline(Store(tmp_path / "nothing")) is None

@@ -12,7 +12,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments import execute
 from lrpilot.experiments.catalogue import EXPERIMENTS, with_needs
 from lrpilot.experiments.profiles import SMOKE
-from lrpilot.experiments.report import BEGIN, END, update_readme, write_report
+from lrpilot.experiments.report import update_readme, write_report
 from lrpilot.experiments.sections import WRITERS
 from lrpilot.experiments.store import Store
 from made_up import result
@@ -123,6 +123,9 @@ def test_partial_results_make_a_page_too(tmp_path):
 def test_no_results_is_an_error(tmp_path):
     with pytest.raises(InvalidArgument, match="results must be a folder with results of profile smoke"):
         write_report(SMOKE, Store(tmp_path), tmp_path / "report")
+
+
+BEGIN, END = "<!-- results:begin (by a command) -->", "<!-- results:end -->"
 
 
 def test_readme_gets_the_tables_between_its_markers(store, tmp_path):

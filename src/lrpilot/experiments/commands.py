@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lrpilot.experiments import comparing, pretraining, reproduction
+from lrpilot.experiments.readme import fill
 
 if TYPE_CHECKING:
     from lrpilot.experiments.single_run import Outcome
@@ -164,6 +165,9 @@ def demo(
 def overhead(
     data: Annotated[Path | None, typer.Option(help="Folder of the data sets; default LRPILOT_DATA.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
+    readme: Annotated[
+        Path | None, typer.Option(help="Write the table between this file's overhead markers as well.")
+    ] = None,
 ) -> None:
     """The cost of a step: plain SGD, the online controller, the literal transcription; on M0 and the MNIST CNN."""
     from lrpilot.experiments import overhead as measurement
@@ -188,6 +192,8 @@ def overhead(
         out.parent.mkdir(parents=True, exist_ok=True)
         measured = {name: [asdict(row) for row in rows] for name, rows in costs.items()}
         out.write_text(json.dumps({"torch": version("torch"), "costs": measured}, indent=2) + "\n")
+    if readme is not None:
+        fill(readme, "overhead", measurement.markdown(costs))
 
 
 app.command()(comparing.compare)

@@ -81,6 +81,16 @@ def measure_arithmetic(*, rounds: int = 40, steps: int = 20, warm_up: int = WARM
     return _side_by_side(kinds, torch.ones(()), rounds=rounds, steps=steps, warm_up=warm_up)
 
 
+def markdown(costs: dict[str, list[Cost]]) -> str:
+    """The measured costs by network, as a table."""
+    rows = [
+        f"| {name} | {cost.kind} | {cost.milliseconds:.2f} | {cost.ratio:.2f} |"
+        for name, kinds in costs.items()
+        for cost in kinds
+    ]
+    return "\n".join(["| network | a step of | ms | x plain SGD |", "|---|---|---|---|", *rows])
+
+
 def _sgd(network: torch.nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
 

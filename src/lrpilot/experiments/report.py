@@ -11,11 +11,9 @@ from lrpilot.experiments.comparison import ROOT
 from lrpilot.experiments.comparison_pages import README_CAPTION, headline
 from lrpilot.experiments.page import Section, write_html, write_markdown
 from lrpilot.experiments.profiles import Profile
+from lrpilot.experiments.readme import fill
 from lrpilot.experiments.sections import sections, summary
 from lrpilot.experiments.store import Store
-
-BEGIN = "<!-- results:begin (lrpilot report writes what stands between these lines) -->"
-END = "<!-- results:end -->"
 
 
 def write_report(profile: Profile, store: Store, folder: Path, *, before: Sequence[Section] = ()) -> tuple[Path, Path]:
@@ -42,35 +40,24 @@ def write_report(profile: Profile, store: Store, folder: Path, *, before: Sequen
 
 
 def update_readme(readme: Path, profile: Profile, store: Store, *, compared: Store | None = None) -> None:
-    """Replace what stands between the README's two marker lines by the tables of the results.
+    """Replace what stands between the README's marker lines: the comparisons' picture and table, the results' table.
 
     Args:
         readme: the file.
         profile: whose results are shown.
         store: where they are.
-        compared: where comparisons are; their picture is written there too, as ``compare/headline.png``.
+        compared: where comparisons are; their picture is written there too, as ``compare/headline.png``. Without any,
+            their part stays as it is.
 
     Raises:
         InvalidArgument: the README lacks the marker lines.
     """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InvalidArgument("readme", f"a file with the lines {BEGIN} and {END}", str(readme))
-    parts = _headline(compared, readme.parent) if compared else []
+    shown = headline(compared) if compared else None
+    if compared and shown:
+        picture, standings = shown
+        link = Path(os.path.relpath(picture.write(compared.root / ROOT), readme.parent)).as_posix()
+        fill(readme, "comparison", f"![{README_CAPTION}]({link})\n\n{standings.to_markdown()}")
     table = summary(profile, store)
-    if table.rows or not parts:
-        head = f"Profile `{profile.name}`; all settings and pictures are in `results/{profile.name}/report`."
-        parts += [head, table.to_markdown()]
-    readme.write_text("\n\n".join([f"{before}{BEGIN}", *parts, f"{END}{after}"]), encoding="utf-8")
-
-
-def _headline(compared: Store, folder: Path) -> list[str]:
-    """The headline picture, linked as seen from ``folder``, and its table, as Markdown."""
-    shown = headline(compared)
-    if shown is None:
-        return []
-    picture, table = shown
-    link = Path(os.path.relpath(picture.write(compared.root / ROOT), folder)).as_posix()
-    return [f"![{README_CAPTION}]({link})", table.to_markdown()]
+    if table.rows or not shown:
+        head = f"Profile `{profile.name}`; `lrpilot report` writes every table, setting and picture as one page."
+        fill(readme, "results", f"{head}\n\n{table.to_markdown()}")
