@@ -5,6 +5,7 @@ Never a pickle: a policy file holds numbers and a JSON header, so that loading o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from importlib.resources import files
@@ -120,11 +121,7 @@ class Policy(nn.Module):
             InvalidArgument: if there is no such file, or it is corrupt, of another kind, of a newer format or
                 made for other features.
         """
-        if str(path) == "shipped":
-            path = Path(str(files("lrpilot") / "policies" / "pilot.safetensors"))
-        path = Path(path)
-        if not path.is_file():
-            raise InvalidArgument("policy", "'shipped' or the path of a policy file", str(path))
+        path = _file(path)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -139,6 +136,24 @@ class Policy(nn.Module):
         except RuntimeError as error:
             raise InvalidArgument("policy", "a policy file with all its weights", str(path)) from error
         return policy.eval()
+
+
+def fingerprint(path: str | Path = "shipped") -> str:
+    """The first twelve digits of the SHA-256 of a policy file: what tells one policy's results from another's.
+
+    Raises:
+        InvalidArgument: if there is no such file.
+    """
+    return hashlib.sha256(_file(path).read_bytes()).hexdigest()[:12]
+
+
+def _file(path: str | Path) -> Path:
+    if str(path) == "shipped":
+        path = Path(str(files("lrpilot") / "policies" / "pilot.safetensors"))
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidArgument("policy", "'shipped' or the path of a policy file", str(path))
+    return path
 
 
 def _check_header(header: Any, path: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lrpilot.experiments import reproduction
+from lrpilot.experiments import comparing, pretraining, reproduction
 from lrpilot.experiments.readme import fill
 
 if TYPE_CHECKING:
@@ -200,8 +200,10 @@ def overhead(
         fill(readme, "overhead", measurement.markdown(costs))
 
 
+app.command()(comparing.compare)
 app.command()(reproduction.reproduce)
 app.command()(reproduction.report)
+app.command()(pretraining.pretrain)
 
 
 def _say(console: Console, line: str) -> None:

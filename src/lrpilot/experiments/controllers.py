@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -69,11 +70,12 @@ class Piloted(FixedRate):
     Args:
         optimizer: what trains.
         steps: length of the run.
+        policy: the pilot's: the shipped one, or the path of another's file.
     """
 
-    def __init__(self, optimizer: Optimizer, *, steps: int) -> None:
+    def __init__(self, optimizer: Optimizer, *, steps: int, policy: str | Path = "shipped") -> None:
         super().__init__(optimizer)
-        self.pilot = Pilot(optimizer, total_steps=steps)
+        self.pilot = Pilot(optimizer, total_steps=steps, policy=policy)
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
         """Forward, backward, update; then the pilot."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 WAVE = 4  # runs for each of Ray's workers between two savings
 # What a step costs beside one of M0's, roughly: the time left is estimated from it.
-STEP_COSTS = {"m0": 1.0, "m1": 2.0, "m2": 8.0, "mnist-cnn": 130.0, "cifar10-cnn": 350.0}
+STEP_COSTS = {"m0": 1.0, "m1": 2.0, "m2": 8.0, "mnist-cnn": 130.0, "fashion-cnn": 130.0, "cifar10-cnn": 350.0}
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class Engine:
         ray: address of a Ray cluster (``auto`` for the one at hand, ``local`` to start one here); None
             without Ray. ``workers`` is then the number of runs at a time.
         data: where data sets lie, on every machine.
+        policy: the file of the pilot's policy, on every machine; None for the shipped one.
     """
 
     workers: int = 1
     ray: str | None = None
     data: Path | None = None
+    policy: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the number of workers."""
@@ -84,16 +87,39 @@ def reproduce(
         only: leaves out runs for which it is false; what depends on them is then not made either.
         console: where to show progress; the standard output by default.
     """
+    plans = {name: partial(EXPERIMENTS[name].plan, profile, store) for name in with_needs(names)}
+    return complete(plans, store, engine=engine, retry_failed=retry_failed, only=only, console=console)
+
+
+def complete(
+    plans: Mapping[str, Callable[[], list[Trial]]],
+    store: Store,
+    *,
+    engine: Engine | None = None,
+    retry_failed: bool = False,
+    only: Callable[[Trial], bool] = lambda trial: True,
+    console: Console | None = None,
+) -> Tally:
+    """Make whatever runs of the plans the store does not hold, plan by plan; as :func:`reproduce`.
+
+    Args:
+        plans: by name, what gives the runs that are known so far; asked again after these are made.
+        store: where results are, and go.
+        engine: as for :func:`reproduce`, like all that follow.
+        retry_failed: whether to make runs again that crashed.
+        only: leaves out runs for which it is false.
+        console: where to show progress.
+    """
     engine = engine or Engine()
     tally = Tally()
     attempted: set[str] = set()
     with _progress(console) as progress:
         bar = progress.add_task("", total=0.0, state="")
-        for name in with_needs(names):
+        for name, plan in plans.items():
             while True:
                 missing = [
                     trial
-                    for trial in store.missing(EXPERIMENTS[name].plan(profile, store), retry_failed=retry_failed)
+                    for trial in store.missing(plan(), retry_failed=retry_failed)
                     if only(trial) and str(trial.path) not in attempted
                 ]
                 if not missing:
@@ -112,9 +138,13 @@ def run(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
     """The trials' results, each as soon as it is there."""
     if engine.workers == 1 and engine.ray is None:
         for trial in trials:
-            yield perform(trial, engine.data)
+            yield _maker(engine)(trial, engine.data)
         return
     yield from _on_ray(trials, engine) if engine.ray else _side_by_side(trials, engine)
+
+
+def _maker(engine: Engine) -> Callable[[Trial, Path | None], Result]:
+    return perform if engine.policy is None else partial(perform, policy=engine.policy)
 
 
 def _side_by_side(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
@@ -122,7 +152,7 @@ def _side_by_side(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=engine.workers, return_as="generator_unordered", pre_dispatch="1.5*n_jobs")
-        results = parallel(delayed(perform)(trial, engine.data) for trial in trials)
+        results = parallel(delayed(_maker(engine))(trial, engine.data) for trial in trials)
         yield from cast("Iterator[Result]", results)
 
 
@@ -142,7 +172,7 @@ def _on_ray(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
     with parallel_config(backend="ray"), Parallel(n_jobs=engine.workers) as parallel:
         for start in range(0, len(trials), size):
             wave = trials[start : start + size]
-            yield from cast("list[Result]", parallel(delayed(perform)(trial, engine.data) for trial in wave))
+            yield from cast("list[Result]", parallel(delayed(_maker(engine))(trial, engine.data) for trial in wave))
 
 
 def _countdown(results: Iterator[Result], count: int) -> Iterator[tuple[int, Result]]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrpilot.experiments.pictures import PlainNumbers
 from lrpilot.experiments.tables import Choice
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Series = tuple["np.ndarray", "np.ndarray"]  # steps; (run, step) values
 PANEL = (4.2, 3.6)  # inches
 LEGEND = 1.8
+BOLD = (0.84, 0.15, 0.16)  # a red that no other line has
 
 
 def learning_curves(title: str, choices: Mapping[str, Choice], *, accuracy: bool = True) -> Figure:
@@ -102,6 +106,59 @@ def sensitivity(title: str, lines: Mapping[str, Mapping[float, Sequence[float]]]
     axes.set(xscale="log", yscale="log", xlabel=setting, ylabel="test error, %")
     axes.grid(alpha=0.3, which="both")
     _legend(figure, axes)
+    return figure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One task in :func:`against_start`.
+
+    Attributes:
+        title: above the panel.
+        lines: by label and by starting rate, the final test errors in percent.
+        levels: by label, those of methods that are given no rate.
+    """
+
+    title: str
+    lines: Mapping[str, Mapping[float, Sequence[float]]]
+    levels: Mapping[str, Sequence[float]]
+
+
+def against_start(panels: Sequence[Panel], *, bold: str) -> Figure:
+    """Final test error against starting rate: every run a point, lines through the means, levels dashed.
+
+    Args:
+        panels: at least one; three in a row.
+        bold: the label of the line that stands out. A label has the same colour in all panels.
+    """
+    from matplotlib.figure import Figure
+
+    columns, rows = min(3, len(panels)), -(-len(panels) // 3)
+    size = (PANEL[0] * columns + LEGEND + (1.5 if columns == 1 else 0), PANEL[1] * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    all_axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    labels = dict.fromkeys(label for panel in panels for label in (*panel.lines, *panel.levels) if label != bold)
+    others = [colour for colour in _colours(len(labels) + 1) if not np.allclose(colour, BOLD, atol=0.01)]
+    colours = dict(zip(labels, others, strict=False))
+    drawn: dict[str, Artist] = {}
+    for axes, panel in zip(all_axes, panels, strict=False):
+        for label, line in panel.lines.items():
+            style = {"color": BOLD, "linewidth": 2.6, "zorder": 3} if label == bold else {"color": colours[label]}
+            rates = sorted(line)
+            (drawn[label],) = axes.plot(rates, [np.mean(line[rate]) for rate in rates], label=label, **style)
+            for rate in rates:
+                axes.plot([rate] * len(line[rate]), line[rate], ".", markersize=4, color=style["color"])
+        for label, errors in panel.levels.items():
+            drawn[label] = axes.axhline(np.mean(errors), linestyle="--", linewidth=1, color=colours[label], label=label)
+        axes.set(xscale="log", yscale="log", xlabel="starting rate", ylabel="test error, %")
+        axes.set_title(panel.title, fontsize=9)
+        axes.yaxis.set_major_formatter(PlainNumbers())
+        axes.yaxis.set_minor_formatter(PlainNumbers(minor_thresholds=(3, 0.6)))
+        axes.xaxis.set_major_formatter(PlainNumbers())
+        axes.grid(alpha=0.3)
+    for axes in all_axes[len(panels) :]:
+        axes.set_axis_off()
+    figure.legend(list(drawn.values()), list(drawn), loc="outside right upper", fontsize=7)
     return figure
 
 

@@ -17,11 +17,16 @@ from lrpilot.baselines.peers import PEERS, effective_rate
 from lrpilot.baselines.schedules import cosine, inverse_time
 from lrpilot.baselines.tensorflow import TFAdagrad, TFAdam, TFRMSprop
 from lrpilot.baselines.vsgd import VSGD, Granularity
-from lrpilot.experiments.controllers import Controller, FixedRate
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.controllers import Controller, FixedRate, Piloted
+from lrpilot.experiments.optimizers import make_optimizer
 from lrpilot.online import OnlineActorCritic
+from lrpilot.policy import fingerprint
 from lrpilot.settings import resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
@@ -42,7 +47,7 @@ class Method:
         label: what tables and legends call it.
         optimizer: ``optimizer(network, setting)``.
         settings: from the grid of rates, the settings to try; those of a method without a rate ignore it.
-        controller: ``controller(optimizer, setting=..., steps=..., generator=...)`` drives the optimizer.
+        controller: ``controller(optimizer, setting=..., steps=..., generator=..., policy=...)`` drives the optimizer.
         offline: the actor-critic's setting of the appendix' version, whose controller comes from a study of
             several runs; None for every other method.
     """
@@ -177,6 +182,20 @@ def _online(
     return OnlineActorCritic(optimizer, chosen, generator=generator)
 
 
+def _named(network: nn.Module, setting: Setting) -> Optimizer:
+    """Any optimizer by name, as in ``lrpilot train --optimizer``."""
+    name = str(setting.get("optimizer", "sgd"))
+    return make_optimizer(name, network.parameters(), learning_rate=float(setting["lr"]))
+
+
+def _pilot(optimizer: Optimizer, *, setting: Setting, steps: int, policy: str | Path, **_: Any) -> Controller:
+    """The pilot, if the policy's file is the one that the setting names by its fingerprint."""
+    given = fingerprint(policy)
+    if setting.get("policy", given) != given:
+        raise InvalidArgument("policy", f"{given}, the one in the file", setting["policy"])
+    return Piloted(optimizer, steps=steps, policy=policy)
+
+
 _sgd = partial(_of_rate, torch.optim.SGD)
 
 METHODS: Mapping[str, Method] = {
@@ -211,12 +230,17 @@ METHODS: Mapping[str, Method] = {
     "mean-rate-stable": Method("SGD at the mean rate of stable", _sgd, _rates, _fixed),
     "mean-rate-offline-paper": Method("SGD at the mean rate of offline, paper", _sgd, _rates, _fixed),
     "mean-rate-offline-stable": Method("SGD at the mean rate of offline, stable", _sgd, _rates, _fixed),
+    # Of comparisons alone: any optimizer, named by the setting.
+    "pilot": Method("pilot", _named, _rates, _pilot),
+    "constant": Method("constant rate", _named, _rates, _fixed),
+    "cosine": Method("cosine", _named, _rates, _cosine),
 }
 
 LABELS: Mapping[str, str] = {name: method.label for name, method in METHODS.items()}
 GRID = ("sgd", "adam", "adagrad", "rmsprop", "sgd-cosine")
 SCHAUL = ("sgd-inverse-time", "vsgd-l", "vsgd-b", "vsgd-g")
 CONTROLLERS = ("online-paper", "online-stable", "frozen-paper", "frozen-stable")
+BY_START = ("pilot", "constant", "cosine")
 MEAN_RATE = {"mean-rate-paper": "online-paper", "mean-rate-stable": "online-stable"}
 MEAN_RATE_OFFLINE = {
     "mean-rate-offline-paper": "offline-paper",

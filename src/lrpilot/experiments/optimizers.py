@@ -1,9 +1,10 @@
-"""Optimizers by name: those of ``torch.optim`` that a plain loop can drive, and TensorFlow's flavours."""
+"""Optimizers by name: those of ``torch.optim`` that a plain loop can drive, momentum, TensorFlow's flavours."""
 
 from __future__ import annotations
 
 import inspect
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 # torch's own default for SGD, 1e-3, is of use to few networks; TensorFlow's two have none: torch's are taken.
-LEARNING_RATES = {"sgd": 0.1, "tf-adagrad": 0.01, "tf-rmsprop": 0.01}
+LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "tf-adagrad": 0.01, "tf-rmsprop": 0.01}
 
 # What a plain loop cannot drive, and why.
 REFUSED = {
@@ -39,6 +40,7 @@ def _torch_optimizers() -> dict[str, type[Optimizer]]:
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     **_torch_optimizers(),
+    "momentum": partial(torch.optim.SGD, momentum=0.9),
     "tf-adam": TFAdam,
     "tf-adagrad": TFAdagrad,
     "tf-rmsprop": TFRMSprop,

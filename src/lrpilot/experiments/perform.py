@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 
 from lrpilot.errors import NonFiniteLoss
-from lrpilot.experiments.controllers import Controller
+from lrpilot.experiments.controllers import Controller, Piloted
 from lrpilot.experiments.methods import METHODS
 from lrpilot.experiments.tasks import Task, load_task
 from lrpilot.experiments.training import Plan, Record, Training
@@ -32,7 +32,7 @@ CLOCK = time.process_time  # of one thread: the wall-clock of a core that the ru
 MEASURES = ("test_loss", "test_error", "validation_loss", "validation_error")
 
 
-def perform(trial: Trial, folder: str | Path | None = None) -> Result:
+def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Path = "shipped") -> Result:
     """Train as ``trial`` says, with one thread, and report.
 
     A run whose loss is not finite, or in which anything is raised, gives a result that says so. Only what
@@ -41,6 +41,7 @@ def perform(trial: Trial, folder: str | Path | None = None) -> Result:
     Args:
         trial: what to do.
         folder: where data sets lie; None: the variable LRPILOT_DATA, or the user's cache.
+        policy: of the pilot: the shipped one, or the path of another's file.
     """
     torch.set_num_threads(1)
     started = CLOCK()
@@ -55,7 +56,7 @@ def perform(trial: Trial, folder: str | Path | None = None) -> Result:
                 study = OfflineActorCritic(offline, generator=torch.Generator().manual_seed(trial.seed))
                 earlier = _rehearse(study, trial, task)
                 make_controller = _in_study(study, stack)
-            training = _training(trial, task, make_controller)
+            training = _training(trial, task, make_controller, policy=policy)
             records.extend(training.run())
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -105,7 +106,13 @@ def _task(name: str, folder: str | Path | None, validation: int, fraction: float
     return load_task(name, folder=folder, validation=validation, fraction=fraction)
 
 
-def _training(trial: Trial, task: Task, make_controller: Callable[..., Any] | None = None) -> Training:
+def _training(
+    trial: Trial,
+    task: Task,
+    make_controller: Callable[..., Any] | None = None,
+    *,
+    policy: str | Path = "shipped",
+) -> Training:
     method = METHODS[trial.method]
     evaluate_every = max(1, trial.steps // trial.evaluations)
     plan = Plan(
@@ -122,7 +129,9 @@ def _training(trial: Trial, task: Task, make_controller: Callable[..., Any] | No
         return made[0]
 
     def own_controller(optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Controller:
-        return method.controller(optimizer, setting=trial.setting, steps=trial.steps, generator=generator)
+        return method.controller(
+            optimizer, setting=trial.setting, steps=trial.steps, generator=generator, policy=policy
+        )
 
     return Training(
         replace(task, make_network=make_network),
@@ -134,15 +143,19 @@ def _training(trial: Trial, task: Task, make_controller: Callable[..., Any] | No
 
 
 def _history(controller: Any, steps: int, ends: Sequence[int]) -> dict[str, list[float]]:
-    """What an actor-critic logged at every step, as means over the intervals that end at ``ends``.
+    """What a pilot or an actor-critic logged at every step, as means over the intervals that end at ``ends``.
 
     A column that began later than the first step has nan until then.
     """
-    if not isinstance(controller, OnlineActorCritic):
+    if isinstance(controller, Piloted):
+        history, names = controller.pilot.history, ("rate",)
+    elif isinstance(controller, OnlineActorCritic):
+        history, names = controller.history, ("rate", "dq_da", "td_error")
+    else:
         return {}
     means: dict[str, list[float]] = {}
-    for name in ("rate", "dq_da", "td_error"):
-        column = controller.history[name].double().cpu()
+    for name in names:
+        column = history[name].double().cpu()
         column = torch.cat([torch.full((max(0, steps - len(column)),), math.nan, dtype=column.dtype), column])
         starts = [0, *ends[:-1]]
         means[name] = [column[start:end].nanmean().item() for start, end in zip(starts, ends, strict=True)]
@@ -193,7 +206,7 @@ def _surroundings() -> dict[str, str]:
     """Commit, versions and processor: the same for all trials of a process."""
     packages = ("torch", "prodigyopt", "dadaptation", "schedulefree")
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
         "processor": _processor(),
@@ -201,7 +214,7 @@ def _surroundings() -> dict[str, str]:
     }
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of the source tree, ``-dirty`` where that was changed since; ``unknown`` without one."""
     describe = partial(subprocess.run, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
     try:

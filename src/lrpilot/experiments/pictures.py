@@ -62,10 +62,11 @@ def draw_comparison(
     _save(figure, file)
 
 
-class _PlainNumbers(LogFormatter):
+class PlainNumbers(LogFormatter):
     """0.01 rather than a power of ten, at the ticks that matplotlib would label."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick, empty where matplotlib would give none."""
         return f"{x:g}" if super().__call__(x, pos) else ""
 
 
@@ -74,8 +75,8 @@ def _stack(rows: int) -> tuple[Figure, list[Axes]]:
     axes = list(figure.subplots(rows, sharex=True))
     for panel in axes:
         panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(_PlainNumbers())
-        panel.yaxis.set_minor_formatter(_PlainNumbers(minor_thresholds=(1.2, 0.5)))
+        panel.yaxis.set_major_formatter(PlainNumbers())
+        panel.yaxis.set_minor_formatter(PlainNumbers(minor_thresholds=(1.2, 0.5)))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-if TYPE_CHECKING:
-    from lrpilot.experiments.tables import Table as ResultTable
+from lrpilot.experiments.terminal import STOPPED, say, show
 
-STOPPED = 130  # the exit code of a command that Ctrl-C ended
 ALL = "all"
 
 ProfileName = Annotated[str, typer.Option("--profile", help="smoke (minutes), quick (hours) or paper (days).")]
@@ -52,7 +48,7 @@ def reproduce(
     from lrpilot.experiments.profiles import PROFILES
     from lrpilot.experiments.sections import WRITERS
     from lrpilot.experiments.store import Store
-    from lrpilot.experiments.tables import Table as Tabulated
+    from lrpilot.experiments.tables import Table
 
     size = choose("profile", profile, PROFILES)
     for name in names:
@@ -70,17 +66,17 @@ def reproduce(
             console=console,
         )
     except KeyboardInterrupt:
-        _say(console, f"Stopped. What was made is in {store.root}; the same command goes on from there.")
+        say(console, f"Stopped. What was made is in {store.root}; the same command goes on from there.")
         raise typer.Exit(STOPPED) from None
     for name in chosen:
         for block in WRITERS[name](size, store):
-            if isinstance(block, Tabulated):
-                console.print(_shown(block))
+            if isinstance(block, Table):
+                show(console, block)
             elif isinstance(block, Picture):
-                _say(console, str(block.write(store.root / "report")))
-    _say(console, f"{tally.text()}. Results in {store.root}; pages: lrpilot report --profile {size.name}")
+                say(console, str(block.write(store.root / "report")))
+    say(console, f"{tally.text()}. Results in {store.root}; pages: lrpilot report --profile {size.name}")
     if tally.failed:
-        _say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
+        say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
         raise typer.Exit(1)
 
 
@@ -92,30 +88,18 @@ def report(
         Path | None, typer.Option(help="Write the tables between this file's result markers as well.")
     ] = None,
 ) -> None:
-    """Write all results of a profile as one Markdown page and one self-contained HTML page."""
+    """Write all results of a profile, and all comparisons, as one Markdown page and one self-contained HTML page."""
+    from lrpilot.experiments import comparison_pages
     from lrpilot.experiments.choices import choose
     from lrpilot.experiments.profiles import PROFILES
     from lrpilot.experiments.report import update_readme, write_report
     from lrpilot.experiments.store import Store
 
     size = choose("profile", profile, PROFILES)
-    store, console = Store(results / size.name), Console()
-    for page in write_report(size, store, out or store.root / "report"):
-        _say(console, str(page))
+    store, compared, console = Store(results / size.name), Store(results), Console()
+    comparisons = comparison_pages.sections(compared)
+    for page in write_report(size, store, out or store.root / "report", before=comparisons):
+        say(console, str(page))
     if readme:
-        update_readme(readme, size, store)
-        _say(console, str(readme))
-
-
-def _shown(table: ResultTable) -> Table:
-    """The table for a terminal, its cells taken as they are."""
-    shown = Table(title=escape(table.title), caption=escape(table.note))
-    for heading in table.header:
-        shown.add_column(escape(heading))
-    for row in table.rows:
-        shown.add_row(*map(escape, row))
-    return shown
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+        update_readme(readme, size, store, compared=compared)
+        say(console, str(readme))

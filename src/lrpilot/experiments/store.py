@@ -31,12 +31,17 @@ class Store:
             trial is
         made again and the file replaced.
         """
-        try:
-            result = Result.from_json(json.loads((self.root / trial.path).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+        result = _read(self.root / trial.path)
         # The trial as asked for: its setting keeps the order that names are made of.
-        return replace(result, trial=trial) if result.trial == trial else None
+        return replace(result, trial=trial) if result is not None and result.trial == trial else None
+
+    def saved(self, experiment: str) -> list[Result]:
+        """Every result of one experiment (a folder below the root), in the order of their paths.
+
+        Files that cannot be read are left out.
+        """
+        files = sorted((self.root / experiment).rglob("seed-*.json"))
+        return [result for file in files if (result := _read(file)) is not None]
 
     def save(self, result: Result) -> Path:
         """Write a result, replacing an earlier one of the same trial. Returns its file.
@@ -67,3 +72,10 @@ class Store:
     def _is_missing(self, trial: Trial, *, retry_failed: bool) -> bool:
         result = self.load(trial)
         return result is None or (retry_failed and result.status == "failed")
+
+
+def _read(file: Path) -> Result | None:
+    try:
+        return Result.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

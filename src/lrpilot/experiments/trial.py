@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
@@ -22,15 +23,15 @@ class Trial:
     """One run: a task, a method with its setting, a seed, a length.
 
     Attributes:
-        experiment: the table or figure that the run is made for.
-        task: a name of ``tasks.TASKS``.
+        experiment: the table, figure or comparison that the run is made for.
+        task: a name that ``tasks.load_task`` takes.
         method: a name of ``methods.METHODS``.
         setting: the method's own settings by name, such as ``{"lr": 0.1}``.
         seed: of the initial weights, the order of the batches and the dropout masks.
         steps: mini-batches.
         batch_size: examples in each.
         fraction: share of the training set used, in (0, 1].
-        validation: training examples held out for choosing between settings.
+        validation: training examples held out for choosing between settings; 0 holds out none.
         evaluations: how often test and validation sets are looked at, evenly spaced; the last is at the end.
     """
 
@@ -52,7 +53,7 @@ class Trial:
             ("steps", 1),
             ("batch_size", 1),
             ("evaluations", 1),
-            ("validation", 1),
+            ("validation", 0),
         ):
             if getattr(self, name) < least:
                 raise InvalidArgument(name, f"an integer >= {least}", getattr(self, name))
@@ -60,7 +61,9 @@ class Trial:
     @property
     def path(self) -> PurePosixPath:
         """Where its result lies below the store's root: ``experiment/task/method/setting/seed-N.json``."""
-        return PurePosixPath(self.experiment, self.task, self.method, self.setting_name, f"seed-{self.seed}.json")
+        return PurePosixPath(
+            self.experiment, plain_name(self.task), self.method, self.setting_name, f"seed-{self.seed}.json"
+        )
 
     @property
     def setting_name(self) -> str:
@@ -140,6 +143,11 @@ class Result:
         for name in COLUMNS:
             plain[name] = {key: [_rounded(value) for value in column] for key, column in plain[name].items()}
         return plain
+
+
+def plain_name(task: str) -> str:
+    """The task's name for files: without the separators in the path of a user's own pictures."""
+    return re.sub(r"[^\w.-]+", "-", task)
 
 
 def _plain(value: Scalar) -> str:

@@ -1,0 +1,231 @@
+"""The pilot against grids and peers: which runs, which numbers stand where, and the command on digits."""
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from lrpilot.cli import main
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments import execute
+from lrpilot.experiments.comparison import CONTENDERS, HIGH_STARTS, LOW_STARTS, Comparison, Outcome, outcomes
+from lrpilot.experiments.comparison_pages import by_rate, headline, picture, standings
+from lrpilot.experiments.perform import perform
+from lrpilot.experiments.profiles import SMOKE
+from lrpilot.experiments.report import update_readme
+from lrpilot.experiments.store import Store
+from lrpilot.policy import Policy, fingerprint
+from made_up import result
+
+ERRORS = {  # by method and rate; seed s adds s
+    "pilot": dict(zip(HIGH_STARTS, (2.0, 2.1, 2.2, 2.3, 2.5), strict=True)),
+    "constant": dict(zip(HIGH_STARTS, (50.0, 20.0, 5.0, 3.0, 90.0), strict=True)),
+    "cosine": dict(zip(HIGH_STARTS, (60.0, 30.0, 6.0, 4.0, 1.75), strict=True)),
+}
+PEER_ERRORS = dict(zip(CONTENDERS[3:], (1.9, 9.0, 8.0, 1.25, 7.0), strict=True))
+
+
+def pretend(trial, data=None):
+    error = PEER_ERRORS.get(trial.method) or ERRORS[trial.method][trial.setting["lr"]]
+    status = "diverged" if error == 90.0 else "finished"
+    return result(status, trial=trial, errors=(90.0, 50.0, error + trial.seed))
+
+
+def made(store, comparison):
+    for trial in comparison.trials():
+        store.save(pretend(trial))
+    return outcomes(store)
+
+
+def row(table, start):
+    return next(cells for cells in table.rows if cells[0] == start)
+
+
+def command(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    return left.value.code
+
+
+def test_the_runs_are_every_start_of_pilot_and_grids_and_every_peer_once():
+    trials = Comparison.of("M1", seeds=2).trials()
+    assert len(trials) == 2 * (3 * 5 + 5)
+    assert len({str(trial.path) for trial in trials}) == len(trials)
+    assert {trial.task for trial in trials} == {"m1"}
+    for method in ("pilot", "constant", "cosine"):
+        assert [t.setting["lr"] for t in trials if t.method == method and t.seed == 1] == [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    assert {trial.steps for trial in trials} == {12_000}
+    assert {trial.batch_size for trial in trials} == {50}
+    assert {trial.validation for trial in trials} == {0}
+    assert [trial.seed for trial in trials] == sorted(trial.seed for trial in trials)  # a seed of all, then the next
+
+
+def test_each_optimizer_has_its_starts_and_the_peers_runs_serve_all():
+    momentum, adam = (Comparison.of("m0", name) for name in ("momentum", "Adam"))
+    assert momentum.starts == adam.starts == LOW_STARTS
+    shared = {str(trial.path) for trial in momentum.trials()} & {str(trial.path) for trial in adam.trials()}
+    assert {path.split("/")[3] for path in shared} == set(CONTENDERS[3:])
+
+
+def test_results_of_another_policy_are_other_runs(tmp_path):
+    store, comparison = Store(tmp_path), Comparison.of("m0", seeds=1)
+    made(store, comparison)
+    other = replace(comparison, policy="0123456789ab")
+    assert {trial.method for trial in store.missing(other.trials())} == {"pilot"}
+    made(store, other)
+    (outcome,) = outcomes(store)
+    assert [cells[0] for cells in by_rate(outcome).rows][:2] == ["pilot, policy 0123456789ab", "pilot"]
+
+
+def test_the_fingerprint_is_that_of_the_file(tmp_path):
+    a, b = (Policy(width=4) for _ in range(2))
+    a.save(tmp_path / "a")
+    b.save(tmp_path / "b")
+    a.save(tmp_path / "again")
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "again") != fingerprint(tmp_path / "b")
+    assert re.fullmatch("[0-9a-f]{12}", fingerprint())
+    with pytest.raises(InvalidArgument, match="policy"):
+        fingerprint(tmp_path / "none")
+
+
+def test_a_run_refuses_a_policy_that_is_not_there():
+    pilot = next(t for t in Comparison.of("digits", steps=5).trials() if t.method == "pilot")
+    gone = perform(replace(pilot, setting={**pilot.setting, "policy": "0123456789ab"}))
+    assert gone.status == "failed"
+    assert fingerprint() in gone.reason
+
+
+def test_another_policy_flies_under_its_own_name(tmp_path, capsys):
+    Policy(width=4).save(tmp_path / "other")
+    arguments = ("compare", "digits", "--steps", "30", "--seeds", "1", "--results", str(tmp_path), "--methods", "pilot")
+    assert command(*arguments, "--policy", str(tmp_path / "other")) == 0
+    assert command(*arguments) == 0
+    assert capsys.readouterr().out.count("5 done, 0 diverged, 0 failed. Picture") == 2
+    other, shipped = (
+        {result.trial.setting["lr"]: result for result in Store(tmp_path).saved("compare") if of in str(result.trial)}
+        for of in (fingerprint(tmp_path / "other"), fingerprint())
+    )
+    assert other[0.01].curve["rate"] != shipped[0.01].curve["rate"]
+    assert command(*arguments, "--policy", str(tmp_path / "none")) == 2
+
+
+def test_the_pilots_rates_are_means_over_steps():
+    pilot = next(t for t in Comparison.of("digits", steps=60).trials() if t.setting == {**t.setting, "lr": 1e-4})
+    whole = perform(replace(pilot, evaluations=1, steps=12)).curve["rate"]
+    assert len(whole) == 6
+    assert 1e-4 < whole[0] < 1e-3  # of two steps
+
+
+def test_tables(tmp_path):
+    (outcome,) = made(Store(tmp_path), Comparison.of("m1", seeds=2))
+    table = by_rate(outcome)
+    assert table.header[1:6] == ["from 0.0001", "from 0.001", "from 0.01", "from 0.1", "from 1"]
+    pilot = row(table, "pilot")
+    assert pilot[1] == "2.50 ± 0.71"  # 2.0 and 3.0
+    assert pilot[7:] == ["1.20", "2"]  # (2.5 + 0.5) / (2.0 + 0.5)
+    assert row(table, "constant rate")[5] == "90.00 ± 0.00"
+    assert row(table, "constant rate")[-1] == "2 (2 diverged)"
+    assert row(table, "Schedule-Free SGD")[1:] == ["-"] * 5 + ["1.75 ± 0.71", "-", "2"]
+    (stands,) = standings([outcome]).rows
+    assert stands[1:] == ["3.00", "2.50", "1.20", "5 x 2", "3.50 (0.1)", "2.25 (1)", "1.75 (Schedule-Free SGD)"]
+
+
+def test_a_part_makes_tables_and_a_picture_too(tmp_path):
+    store = Store(tmp_path)
+    (outcome,) = made(store, Comparison.of("m1", seeds=1, methods=["constant"]))
+    (stands,) = standings([outcome]).rows
+    assert stands[1:] == ["-", "-", "-", "-", "3.00 (0.1)", "-", "-"]
+    assert picture([outcome], "x").png.startswith(b"\x89PNG")
+    assert standings([Outcome("m1", "sgd", 10, [])]).rows[0][1:] == ["-"] * 7
+
+
+def test_the_picture_has_a_line_a_method_and_a_level_a_peer(tmp_path):
+    store = Store(tmp_path)
+    made(store, Comparison.of("m1", seeds=2))
+    drawn = picture(made(store, Comparison.of("m0", seeds=2)), "x").figure
+    panels = [axes for axes in drawn.axes if axes.axison]
+    assert [axes.get_title() for axes in panels] == ["m0, sgd, 6,000 steps", "m1, sgd, 12,000 steps"]
+    lines = {line.get_label(): line for line in panels[0].lines}
+    assert list(lines["pilot"].get_xdata()) == list(HIGH_STARTS)
+    assert list(lines["pilot"].get_ydata()) == pytest.approx([2.5, 2.6, 2.7, 2.8, 3.0])
+    assert set(lines["Prodigy"].get_ydata()) == {1.9 + 0.5}
+    colours = {label: str(line.get_color()) for label, line in lines.items() if not label.startswith("_")}
+    assert len(set(colours.values())) == len(colours) == len(CONTENDERS)
+    assert {text.get_text() for text in drawn.legends[0].get_texts()} == set(colours)
+
+
+def test_report_and_readme_begin_with_the_comparisons(tmp_path):
+    store = Store(tmp_path / "results")
+    for task, optimizer in (("m1", "sgd"), ("m0", "sgd")):
+        made(store, Comparison.of(task, optimizer, seeds=1))
+    assert command("report", "--results", str(store.root), "--out", str(tmp_path / "pages")) == 0
+    text = (tmp_path / "pages/report.md").read_text()
+    assert "## The pilot from any starting rate" in text
+    assert "![Final test error" in text
+    assert (tmp_path / "pages/compare-sgd.png").exists()
+    assert text.index("m0, sgd, 6,000 steps: final") < text.index("m1, sgd, 12,000 steps: final")
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- comparison:begin -->\n<!-- comparison:end -->\nAfter\n")
+    update_readme(readme, SMOKE, Store(store.root / "smoke"), compared=store)
+    (link,) = re.findall(r"!\[.*\]\((.*)\)", readme.read_text())
+    assert readme.read_text().endswith("<!-- comparison:end -->\nAfter\n")
+    assert link == "results/compare/headline.png"
+    assert (tmp_path / link).read_bytes().startswith(b"\x89PNG")
+    assert headline(Store(tmp_path / "nothing")) is None
+
+
+def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    arguments = ["compare", "digits", "--steps", "60", "--seeds", "1", "--results", str(tmp_path)]
+    assert command(*arguments, "--methods", "pilot,constant", "--methods", "prodigy") == 0
+    out = capsys.readouterr().out
+    assert "11 done, 0 diverged, 0 failed" in out
+    folder = tmp_path / "compare/60-steps"
+    assert (folder / "digits-sgd.png").read_bytes().startswith(b"\x89PNG")
+    files = list(folder.rglob("seed-0.json"))
+    pilots = [json.loads(file.read_text()) for file in files if "/pilot/" in str(file)]
+    assert len(pilots) == 5
+    assert {each["trial"]["setting"]["policy"] for each in pilots} == {fingerprint()}
+    assert all(math.isfinite(each["evaluations"]["test_error"][-1]) for each in pilots)
+    lowest = next(each for each in pilots if each["trial"]["setting"]["lr"] == 1e-4)
+    assert lowest["curve"]["rate"][-1] != 1e-4  # it flew
+
+    again = []
+    monkeypatch.setattr(execute, "perform", lambda trial, data: again.append(trial) or perform(trial, data))
+    files[0].unlink()
+    assert command(*arguments, "--methods", "pilot,constant,prodigy") == 0
+    assert len(again) == 1
+    assert "1 done" in capsys.readouterr().out
+
+
+def test_a_start_whose_loss_is_not_finite_is_mended_not_counted_as_diverged():
+    pilot = next(t for t in Comparison.of("digits", steps=300).trials() if t.method == "pilot")
+    high = perform(replace(pilot, setting={**pilot.setting, "lr": 1e30}))
+    assert (high.status, high.steps) == ("finished", 300)
+    assert perform(replace(pilot, method="constant", setting={"lr": 1e30})).status == "diverged"
+
+
+def test_a_pictures_folder_needs_no_folders_in_the_results(tmp_path):
+    trial = Comparison.of(f"image-folder:{tmp_path}", steps=5).trials()[0]
+    assert len(trial.path.parts) == 6
+    assert trial.task == f"image-folder:{tmp_path.resolve()}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("compare", "m7"), "task"),
+        (("compare", "m1", "--optimizer", "sdg"), "did you mean sgd"),
+        (("compare", "m1", "--optimizer", "lbfgs"), "any training loop"),
+        (("compare", "m1", "--methods", "pilot,prodgy"), "did you mean prodigy"),
+        (("compare", "m1", "--seeds", "0"), "seeds"),
+        (("compare", "m1", "--steps", "0"), "steps"),
+        (("compare", "m1", "--workers", "0"), "workers"),
+    ],
+)
+def test_wrong_arguments_get_one_line(arguments, named, capsys):
+    assert command(*arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert named in error
+    assert "\n" not in error

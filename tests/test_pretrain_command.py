@@ -1,0 +1,83 @@
+"""The command that learns a policy: what it hands on, what it shows, how it ends."""
+
+import inspect
+
+import pytest
+
+from lrpilot import pretrain as module
+from lrpilot.cli import main
+from lrpilot.policy import Policy
+from lrpilot.population.evaluation import Evaluation
+from lrpilot.pretrain import PretrainConfig
+
+TINY = {
+    "width": 8,
+    "shortest": 20,
+    "longest": 30,
+    "distil_tasks": 2,
+    "distil_flown": 2,
+    "distil_updates": 2,
+    "ppo_groups": 2,
+    "ppo_tasks": 2,
+    "ppo_replicas": 3,
+    "ppo_epochs": 1,
+}
+
+
+def command(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    return left.value.code
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the command calls `pretrain` with; nothing is learned."""
+    calls, signature = [], inspect.signature(module.pretrain)
+
+    def remember(*arguments, **options):
+        signature.bind(*arguments, **options)  # as the real one would
+        calls.append((arguments, options))
+
+    monkeypatch.setattr(module, "pretrain", remember)
+    return calls
+
+
+def test_what_is_not_given_is_as_for_the_shipped_policy(calls, tmp_path):
+    assert command("pretrain", "--out", str(tmp_path)) == 0
+    (((config, out), options),) = calls
+    assert (config, out, options["resume"]) == (PretrainConfig(), tmp_path, False)
+    assert options["commit"]
+
+
+def test_budget_and_seed_reach_the_configuration(calls, tmp_path):
+    given = ("--groups", "7", "--iterations", "0", "--seed", "5", "--no-mnist", "--resume")
+    assert command("pretrain", "--out", str(tmp_path), *given) == 0
+    (((config, _), options),) = calls
+    assert (config.distil_groups, config.ppo_iterations, config.seed, config.mnist) == (7, 0, 5, False)
+    assert options["resume"]
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "pretrain", interrupt)
+    assert command("pretrain", "--out", str(tmp_path)) == 130
+    assert "--resume" in capsys.readouterr().out
+
+
+def test_it_learns_a_little_and_says_where_the_policy_is(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(
+        module, "Evaluation", lambda pool, **_: Evaluation(pool, groups=1, tasks=2, shortest=20, longest=25)
+    )
+    monkeypatch.setattr(module, "PretrainConfig", lambda: PretrainConfig(**TINY))
+    budget = ("--groups", "2", "--iterations", "1", "--no-mnist")
+    assert command("pretrain", "--out", str(tmp_path), *budget) == 0
+    shown = capsys.readouterr().out
+    assert "mean final log loss" in shown
+    assert str(tmp_path / "policy.safetensors") in shown.replace("\n", "")
+    policy = Policy.load(tmp_path / "policy.safetensors")
+    assert policy.provenance["distilled"] == 2
+    assert policy.provenance["improved"] == 1
+    assert (tmp_path / "curves.png").exists()
