@@ -156,6 +156,8 @@ def test_take_back_forgets_the_optimizer(pool):
     trainings.advance(5, torch.full((6,), -3.0))
     trainings.take_back(torch.tensor([True, False, False, False, False, False]))
     optimizer = trainings._optimizer
+    assert optimizer._first is not None
+    assert optimizer._second is not None
     assert optimizer._first[0].abs().sum() == optimizer._second[0].sum() == optimizer._steps[0] == 0
     assert optimizer._first[1].abs().sum() > 0
 

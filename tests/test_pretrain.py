@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -132,7 +133,7 @@ def small_evaluation(monkeypatch):
 
 @pytest.mark.usefixtures("small_evaluation")
 def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
-    events: list[dict[str, object]] = []
+    events: list[dict[str, Any]] = []
     policy = pretrain(TINY, tmp_path / "run", report=events.append, commit="abc")
     loaded = Policy.load(tmp_path / "run" / "policy.safetensors")
     for name, value in policy.state_dict().items():
@@ -145,7 +146,7 @@ def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
     assert all(math.isfinite(event["score"]) for event in events if event["stage"] == "evaluation")
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
 
-    again: list[dict[str, object]] = []
+    again: list[dict[str, Any]] = []
     pretrain(TINY, tmp_path / "run", resume=True, report=again.append)
     assert [event["stage"] for event in again] == ["evaluation"]
     assert again[0]["score"] == events[-1]["score"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
+    from lrpilot.policy import Policy
     from lrpilot.population.trainings import Evaluation, Trainings
 
     Pilot = Callable[[Tensor], Tensor]
@@ -135,3 +136,19 @@ def score(final: Evaluation, first: Evaluation) -> Float[Tensor, " run"]:
     error = torch.where(torch.isfinite(final.held_out_loss), final.held_out_error, 0.9)
     both = 0.5 * losses + 0.5 * ((error + 0.01) / 0.9).log()
     return torch.where(torch.isnan(first.held_out_error), losses, both)
+
+
+class Explorer:
+    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action."""
+
+    def __init__(self, policy: Policy, noise: Tensor | float, generator: torch.Generator | None) -> None:
+        self._policy, self._noise, self._generator = policy, noise, generator
+        self._state: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, seen: Float[Tensor, "run feature"]) -> Float[Tensor, " run"]:
+        """The raw actions at one decision."""
+        raw, self._state = self._policy.actor(seen.unsqueeze(0), self._state)
+        if self._generator is None:
+            return raw[0]
+        return raw[0] + self._noise * torch.randn(raw[0].shape, generator=self._generator)
