@@ -42,7 +42,7 @@ class PretrainConfig:
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
-    ppo_iterations: int = 90
+    ppo_iterations: int = 150
     ppo_groups: int = 6
     ppo_tasks: int = 10
     ppo_replicas: int = 10
