@@ -12,8 +12,10 @@ from lrpilot import pretrain as module
 from lrpilot.distill import PEAKS, SPACING, Regrets, distillation_loss, peak_grid
 from lrpilot.errors import InvalidArgument
 from lrpilot.policy import LARGEST_STEP, Policy
+from lrpilot.population.data import load_sources
 from lrpilot.population.evaluation import Evaluation
-from lrpilot.population.flights import Flight
+from lrpilot.population.flights import Explorer, Flight
+from lrpilot.population.trainings import Pool
 from lrpilot.ppo import actor_loss, advantages, centre_over_replicas, rewards
 from lrpilot.pretrain import PretrainConfig, pretrain
 
@@ -162,3 +164,15 @@ def test_pretraining_is_a_function_of_its_configuration(tmp_path):
     for name, value in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], value)
     assert not torch.equal(other.actor.head.weight, first.actor.head.weight)
+
+
+@pytest.mark.slow
+def test_the_shipped_policy_beats_the_best_single_schedule_on_unseen_tasks():
+    """On tasks of its population's kind, from starts over four decades, with no data to download."""
+    pool = Pool(load_sources(1, mnist=False))
+    evaluation = Evaluation(pool, groups=10, tasks=4, shortest=150, longest=800)
+    policy = Policy.load("shipped")
+    scores = evaluation.policy(lambda runs: Explorer(policy, 0.0, None))
+    single = min(evaluation.reference.single_decay, evaluation.reference.single_constant)
+    assert (scores.mean(0) < single).all()
+    assert scores.mean() < evaluation.reference.best_constant + 0.1
