@@ -148,10 +148,14 @@ def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
     assert all(math.isfinite(event["score"]) for event in events if event["stage"] == "evaluation")
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
 
+    with (tmp_path / "run" / "curves.jsonl").open("a") as file:
+        file.write("written after the checkpoint, before the power failed\n")
     again: list[dict[str, Any]] = []
     pretrain(TINY, tmp_path / "run", resume=True, report=again.append)
     assert [event["stage"] for event in again] == ["evaluation"]
     assert again[0]["score"] == events[-1]["score"]
+    lines = (tmp_path / "run" / "curves.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == events + again
     with pytest.raises(InvalidArgument, match="config"):
         pretrain(replace(TINY, seed=1), tmp_path / "run", resume=True)
 

@@ -59,8 +59,11 @@ def pretrain(
         commit: of the source, for the policy's provenance.
     """
     run = Pretraining(config, Path(out), report=report, commit=commit)
-    if resume:
-        run.load()
+    checkpoint = run.out / "checkpoint.pt"
+    if resume and checkpoint.is_file():
+        run.load(checkpoint)
+    else:
+        (run.out / "curves.jsonl").write_text("")
     return run.finish()
 
 
@@ -180,11 +183,8 @@ class Pretraining:
         batch = []
         for _ in range(config.ppo_groups):
             flight, _ = self._fly(config.ppo_tasks, config.ppo_replicas, noise, schedules=False)
-            batch.append(
-                Experience.of(
-                    flight, self.policy, replicas=config.ppo_replicas, dense=config.dense, decay=config.gae
-                )
-            )
+            settings = {"replicas": config.ppo_replicas, "dense": config.dense, "decay": config.gae}
+            batch.append(Experience.of(flight, self.policy, **settings))
         rate = config.ppo_rate * (1 - self._improved / config.ppo_iterations)
         for settings in self._actor.param_groups:
             settings["lr"] = rate if self._improved >= 5 else 0.0  # the critic comes first
@@ -237,16 +237,14 @@ class Pretraining:
             "generator": self._generator.get_state(),
             "counts": [self._distilled, self._improved],
             "seconds": self._seconds,
+            "lines": len((self.out / "curves.jsonl").read_text().splitlines()),
         }
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
         partial.replace(self.out / "checkpoint.pt")
 
-    def load(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        path = self.out / "checkpoint.pt"
-        if not path.is_file():
-            return
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; what the curves say of later than it is taken away."""
         state = torch.load(path, weights_only=True)
         if state["configuration"] != asdict(self.config):
             raise InvalidArgument("config", f"the one that {path.name} was made with", self.config)
@@ -256,3 +254,6 @@ class Pretraining:
         self._generator.set_state(state["generator"])
         self._distilled, self._improved = state["counts"]
         self._seconds = state["seconds"]
+        curves = self.out / "curves.jsonl"
+        lines = curves.read_text().splitlines(keepends=True)
+        curves.write_text("".join(lines[: state["lines"]]))
