@@ -24,7 +24,7 @@ from lrpilot.policy import Policy
 from lrpilot.population.data import load_sources
 from lrpilot.population.draw import draw_group, draw_tasks
 from lrpilot.population.evaluation import STARTS, Evaluation
-from lrpilot.population.flights import Explorer, Flight, Script, fly
+from lrpilot.population.flights import Explorer, Flight, Script, blur, fly
 from lrpilot.population.trainings import Pool, Trainings
 from lrpilot.ppo import Experience, update
 from lrpilot.pretrain_config import PretrainConfig
@@ -90,13 +90,13 @@ class Pretraining:
 
     def finish(self) -> Policy:
         """Do what is left to do."""
-        config, last = self.config, 0.0
+        config, last = self.config, self._seconds
         while self._distilled < config.distil_groups or self._improved < config.ppo_iterations:
             begin = time.monotonic()
             event = self._distil() if self._distilled < config.distil_groups else self._improve()
             self._seconds += time.monotonic() - begin
             self._log(event)
-            if self._seconds - last > config.evaluate_every or not last:
+            if self._seconds - last > config.evaluate_every:
                 last = self._seconds
                 self.evaluate()
         self.evaluate()
@@ -142,7 +142,9 @@ class Pretraining:
         start = drawn.usual.unsqueeze(1) + math.log(10) * decades
         script = Script(peaks.flatten(), drawn.anytime.repeat_interleave(replicas))
         noise = noise.expand(tasks, replicas).flatten()
-        flight = fly(trainings, Explorer(self.policy, noise, generator), start.flatten(), script)
+        shift = config.blur * blur(trainings.runs, generator)
+        explorer = Explorer(self.policy, noise, generator)
+        flight = fly(trainings, explorer, start.flatten(), script, shift=shift)
         return flight, grid
 
     def _distil(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ class PretrainConfig:
         mnist: whether MNIST at 8x8 is among the data (needs LRPILOT_DATA).
         width: units of actor and critic.
         shortest, longest: lengths of the runs, steps.
+        blur: size of the random shifts of the features that depend on size (`flights.BLURRED`), as a factor.
         anytime: share of the tasks whose length is hidden.
         distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_flown: runs of the policy for
             each task, beside the schedules'.
@@ -34,15 +35,16 @@ class PretrainConfig:
     width: int = 64
     shortest: int = 120
     longest: int = 3500
+    blur: float = 1.0
     anytime: float = 0.12
-    distil_groups: int = 110
+    distil_groups: int = 80
     distil_tasks: int = 12
     distil_flown: int = 6
     distil_updates: int = 16
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
-    ppo_iterations: int = 150
+    ppo_iterations: int = 70
     ppo_groups: int = 6
     ppo_tasks: int = 10
     ppo_replicas: int = 10
