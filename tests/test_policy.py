@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
+from importlib.resources import files
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from safetensors.torch import save_file
 from lrpilot.errors import InvalidArgument
 from lrpilot.features import FEATURES, LINEAR_DECAY
 from lrpilot.policy import LARGEST_STEP, Policy, bounded_step
+from lrpilot.pretrain_config import PretrainConfig
 
 
 @pytest.fixture
@@ -102,3 +105,12 @@ def test_an_untrained_policy_is_near_the_linear_decay(policy):
     features[LINEAR_DECAY] = -0.3
     step, _ = policy.act(features, policy.initial_memory())
     assert step.item() == pytest.approx(-0.3, abs=0.3)
+
+
+def test_the_shipped_policy_is_small_and_says_what_made_it():
+    path = files("lrpilot") / "policies" / "pilot.safetensors"
+    assert len(path.read_bytes()) < 1_000_000
+    provenance = Policy.load("shipped").provenance
+    assert provenance["configuration"] == asdict(PretrainConfig())
+    assert provenance["distilled"] == PretrainConfig().distil_groups
+    assert provenance["improved"] == PretrainConfig().ppo_iterations

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from lrpilot.population.bench import plain_optimizer
+from lrpilot.features import FEATURES
+from lrpilot.population.bench import measure, plain_optimizer
 from lrpilot.population.data import INPUTS, TARGETS, Source, load_sources
 from lrpilot.population.draw import Group, draw_group, draw_tasks
-from lrpilot.population.flights import Script, fly, remaining
+from lrpilot.population.flights import BLURRED, Script, blur, fly, remaining
 from lrpilot.population.networks import Network, attention, cnn, mlp, recurrent
 from lrpilot.population.optimizers import Optimizer, Rule
 from lrpilot.population.quadratic import best_schedule, expected_losses, quadratic
@@ -154,6 +155,8 @@ def test_take_back_forgets_the_optimizer(pool):
     trainings.advance(5, torch.full((6,), -3.0))
     trainings.take_back(torch.tensor([True, False, False, False, False, False]))
     optimizer = trainings._optimizer
+    assert optimizer._first is not None
+    assert optimizer._second is not None
     assert optimizer._first[0].abs().sum() == optimizer._second[0].sum() == optimizer._steps[0] == 0
     assert optimizer._first[1].abs().sum() > 0
 
@@ -224,3 +227,30 @@ def test_best_schedule_of_the_quadratic_beats_every_constant_and_follows_its_mom
     for rate in torch.logspace(-3, 0.2, 25):
         assert reached < expected_losses(rate.expand(30), curvature, moments, 0.3)[-1]
     assert best[-1] < 0.5 * best[:15].max()  # it decays in the end
+
+
+def test_blur_shifts_what_the_policy_sees_and_nothing_else(pool):
+    group = Group(mlp((6,), "tanh", 10), "classify", Rule("sgd"), 60, 8)
+    script = Script(torch.full((6,), math.nan), torch.zeros(6).bool())
+    start = torch.full((6,), -3.0)
+    shift = blur(6, torch.Generator().manual_seed(0))
+    flights = [
+        fly(train(pool, group), lambda seen: torch.zeros(len(seen)), start, script, shift=s)
+        for s in (None, shift)
+    ]
+    torch.testing.assert_close(flights[0].scores, flights[1].scores)
+    moved = flights[1].observations - flights[0].observations
+    torch.testing.assert_close(moved, shift.expand_as(moved), atol=1e-4, rtol=0)
+    names = {FEATURES[i] for i in shift.abs().amax(0).nonzero().flatten().tolist()}
+    assert names == set(BLURRED)
+
+
+@pytest.mark.slow
+def test_batching_is_worth_its_while():
+    """Six times the steps a second over the mix, twenty for the smallest, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    speeds = measure(load_sources(0, mnist=False), groups=16)
+    torch.set_num_threads(threads)
+    assert sum(1 / s.single for s in speeds) / sum(1 / s.batched for s in speeds) >= 6
+    assert max(s.factor for s in speeds) >= 20

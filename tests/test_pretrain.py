@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from lrpilot import pretrain as module
 from lrpilot.distill import PEAKS, SPACING, Regrets, distillation_loss, peak_grid
 from lrpilot.errors import InvalidArgument
 from lrpilot.policy import LARGEST_STEP, Policy
+from lrpilot.population.data import load_sources
 from lrpilot.population.evaluation import Evaluation
-from lrpilot.population.flights import Flight
+from lrpilot.population.flights import Explorer, Flight
+from lrpilot.population.trainings import Pool
 from lrpilot.ppo import actor_loss, advantages, centre_over_replicas, rewards
 from lrpilot.pretrain import PretrainConfig, pretrain
 
@@ -130,7 +133,7 @@ def small_evaluation(monkeypatch):
 
 @pytest.mark.usefixtures("small_evaluation")
 def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
-    events: list[dict[str, object]] = []
+    events: list[dict[str, Any]] = []
     policy = pretrain(TINY, tmp_path / "run", report=events.append, commit="abc")
     loaded = Policy.load(tmp_path / "run" / "policy.safetensors")
     for name, value in policy.state_dict().items():
@@ -143,10 +146,14 @@ def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
     assert all(math.isfinite(event["score"]) for event in events if event["stage"] == "evaluation")
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
 
-    again: list[dict[str, object]] = []
+    with (tmp_path / "run" / "curves.jsonl").open("a") as file:
+        file.write("written after the checkpoint, before the power failed\n")
+    again: list[dict[str, Any]] = []
     pretrain(TINY, tmp_path / "run", resume=True, report=again.append)
     assert [event["stage"] for event in again] == ["evaluation"]
     assert again[0]["score"] == events[-1]["score"]
+    lines = (tmp_path / "run" / "curves.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == events + again
     with pytest.raises(InvalidArgument, match="config"):
         pretrain(replace(TINY, seed=1), tmp_path / "run", resume=True)
 
@@ -159,3 +166,14 @@ def test_pretraining_is_a_function_of_its_configuration(tmp_path):
     for name, value in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], value)
     assert not torch.equal(other.actor.head.weight, first.actor.head.weight)
+
+
+@pytest.mark.slow
+def test_the_shipped_policy_beats_the_best_single_schedule_on_unseen_tasks():
+    """On tasks of its population's kind, from starts over four decades, with no data to download."""
+    pool = Pool(load_sources(1, mnist=False))
+    evaluation = Evaluation(pool, groups=10, tasks=4, shortest=150, longest=800)
+    policy = Policy.load("shipped")
+    scores = evaluation.policy(lambda runs: Explorer(policy, 0.0, None))
+    single = min(evaluation.reference.single_decay, evaluation.reference.single_constant)
+    assert (scores.mean(0) < single).all()

@@ -19,7 +19,9 @@ from lrpilot.policy import LARGEST_STEP
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from lrpilot.population.flights import Flight
 
 PEAKS = 12
 SPACING = 0.33 * math.log(10)
@@ -82,3 +84,37 @@ def distillation_loss(
 ) -> Float[Tensor, "decision run"]:
     """The cost of the peaks that the raw actions lead to, from the peaks in force (``heights``)."""
     return regrets.cost(heights + LARGEST_STEP * raw.tanh())
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A group's flight with what its tasks' schedules taught."""
+
+    flight: Flight
+    regrets: Regrets
+
+
+def learn_from(
+    lessons: list[Lesson],
+    actor: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    runs: int,
+    newest: bool,
+    generator: torch.Generator,
+) -> float:
+    """One update of the actor from ``runs`` runs of each of four lessons (or of the newest); the loss."""
+    total = 0.0
+    optimizer.zero_grad()
+    for _ in range(4):
+        pick = int(torch.randint(len(lessons), (), generator=generator))
+        lesson = lessons[-1 if newest else pick]
+        observations, heights = lesson.flight.observations, lesson.flight.heights
+        chosen = torch.randperm(observations.shape[1], generator=generator)[:runs]
+        raw, _ = actor(observations[:, chosen])
+        loss = distillation_loss(raw, heights[:, chosen], lesson.regrets.of(chosen)).mean() / 4
+        loss.backward()
+        total += loss.item()
+    torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)
+    optimizer.step()
+    return total

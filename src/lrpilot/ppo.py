@@ -8,6 +8,7 @@ decision: replicas share data, batches and initial weights, so that what is left
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from lrpilot.policy import Policy
     from lrpilot.population.flights import Flight
 
 
@@ -67,3 +69,49 @@ def actor_loss(
     log_ratio = ((actions - old_means).square() - (actions - means).square()) / (2 * exploration**2)
     ratio = log_ratio.clamp(max=math.log(100.0)).exp()
     return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage).mean()
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A group's flight with what PPO learns from it, each [decision, run]."""
+
+    flight: Flight
+    old_means: Tensor
+    advantage: Tensor
+    returns: Tensor
+
+    @classmethod
+    def of(cls, flight: Flight, policy: Policy, *, replicas: int, dense: float, decay: float) -> Experience:
+        """What a policy's own flight of ``replicas`` runs for each task teaches it."""
+        with torch.no_grad():
+            means, _ = policy.actor(flight.observations)
+            values, _ = policy.critic(flight.observations)
+        estimate = advantages(rewards(flight, dense=dense), values, decay=decay)
+        return cls(flight, means, centre_over_replicas(estimate, replicas), estimate + values)
+
+
+def update(
+    batch: list[Experience],
+    policy: Policy,
+    actor: torch.optim.Optimizer,
+    critic: torch.optim.Optimizer,
+    *,
+    exploration: float,
+    clip: float,
+) -> float:
+    """One step of actor and critic; the critic's squared error."""
+    total = 0.0
+    actor.zero_grad()
+    critic.zero_grad()
+    for part in batch:
+        means, _ = policy.actor(part.flight.observations)
+        settings = {"exploration": exploration, "clip": clip}
+        loss = actor_loss(means, part.old_means, part.flight.raw, part.advantage, **settings)
+        values, _ = policy.critic(part.flight.observations)
+        error = (values - part.returns).square().mean()
+        ((loss + 0.5 * error) / len(batch)).backward()
+        total += error.item() / len(batch)
+    for network, optimizer in ((policy.actor, actor), (policy.critic, critic)):
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        optimizer.step()
+    return total

@@ -11,22 +11,23 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lrpilot.curves import draw_curves
-from lrpilot.distill import PEAKS, Regrets, distillation_loss, peak_grid
+from lrpilot.distill import PEAKS, Lesson, Regrets, learn_from, peak_grid
 from lrpilot.errors import InvalidArgument
 from lrpilot.policy import Policy
 from lrpilot.population.data import load_sources
 from lrpilot.population.draw import draw_group, draw_tasks
 from lrpilot.population.evaluation import STARTS, Evaluation
-from lrpilot.population.flights import Flight, Script, fly
+from lrpilot.population.flights import Explorer, Flight, Script, blur, fly
 from lrpilot.population.trainings import Pool, Trainings
-from lrpilot.ppo import actor_loss, advantages, centre_over_replicas, rewards
+from lrpilot.ppo import Experience, update
+from lrpilot.pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,56 +39,6 @@ COSTLY = 40_000.0
 """Groups whose runs take more microseconds than this get half as many tasks."""
 LOWEST_START, HIGHEST_START = -3.7, 1.8
 """Decades from the usual peak between which runs start."""
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """What decides the shipped policy. The defaults are the ones that made it.
-
-    Attributes:
-        seed: of everything drawn.
-        mnist: whether MNIST at 8x8 is among the data (needs LRPILOT_DATA).
-        width: units of actor and critic.
-        shortest, longest: lengths of the runs, steps.
-        anytime: share of the tasks whose length is hidden.
-        distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_flown: runs of the policy for
-            each task, beside the schedules'.
-        distil_updates: updates after each group, of four times ``distil_runs`` runs from the last
-            ``distil_memory`` groups.
-        distil_rate: Adam's rate at the start of stage 1.
-        ppo_iterations: of stage 2; ppo_groups, ppo_tasks, ppo_replicas: flown in each.
-        ppo_epochs: passes over them; ppo_rate: Adam's rate.
-        exploration: standard deviation of the raw action in stage 2.
-        clip: of the probability ratio.
-        gae: decay of the advantage estimate.
-        dense: share of the telescoping log-loss reward, beside the final score.
-        evaluate_every: seconds between evaluations.
-    """
-
-    seed: int = 0
-    mnist: bool = True
-    width: int = 64
-    shortest: int = 120
-    longest: int = 3500
-    anytime: float = 0.12
-    distil_groups: int = 110
-    distil_tasks: int = 12
-    distil_flown: int = 6
-    distil_updates: int = 16
-    distil_runs: int = 96
-    distil_memory: int = 100
-    distil_rate: float = 1.5e-3
-    ppo_iterations: int = 90
-    ppo_groups: int = 6
-    ppo_tasks: int = 10
-    ppo_replicas: int = 10
-    ppo_epochs: int = 3
-    ppo_rate: float = 3e-4
-    exploration: float = 0.08
-    clip: float = 0.2
-    gae: float = 0.97
-    dense: float = 0.3
-    evaluate_every: float = 480.0
 
 
 def pretrain(
@@ -108,43 +59,12 @@ def pretrain(
         commit: of the source, for the policy's provenance.
     """
     run = Pretraining(config, Path(out), report=report, commit=commit)
-    if resume:
-        run.load()
+    checkpoint = run.out / "checkpoint.pt"
+    if resume and checkpoint.is_file():
+        run.load(checkpoint)
+    else:
+        (run.out / "curves.jsonl").write_text("")
     return run.finish()
-
-
-class Explorer:
-    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action."""
-
-    def __init__(self, policy: Policy, noise: Tensor | float, generator: torch.Generator | None) -> None:
-        self._policy, self._noise, self._generator = policy, noise, generator
-        self._state: Tensor | None = None
-
-    @torch.no_grad()
-    def __call__(self, seen: Float[Tensor, "run feature"]) -> Float[Tensor, " run"]:
-        """The raw actions at one decision."""
-        raw, self._state = self._policy.actor(seen.unsqueeze(0), self._state)
-        if self._generator is None:
-            return raw[0]
-        return raw[0] + self._noise * torch.randn(raw[0].shape, generator=self._generator)
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A group's flight with what its tasks' schedules taught."""
-
-    flight: Flight
-    regrets: Regrets
-
-
-@dataclass(frozen=True)
-class Experience:
-    """A group's flight with what PPO learns from it, each [decision, run]."""
-
-    flight: Flight
-    old_means: Tensor
-    advantage: Tensor
-    returns: Tensor
 
 
 class Pretraining:
@@ -170,13 +90,13 @@ class Pretraining:
 
     def finish(self) -> Policy:
         """Do what is left to do."""
-        config, last = self.config, 0.0
+        config, last = self.config, self._seconds
         while self._distilled < config.distil_groups or self._improved < config.ppo_iterations:
             begin = time.monotonic()
             event = self._distil() if self._distilled < config.distil_groups else self._improve()
             self._seconds += time.monotonic() - begin
             self._log(event)
-            if self._seconds - last > config.evaluate_every or not last:
+            if self._seconds - last > config.evaluate_every:
                 last = self._seconds
                 self.evaluate()
         self.evaluate()
@@ -220,7 +140,9 @@ class Pretraining:
         start = drawn.usual.unsqueeze(1) + math.log(10) * decades
         script = Script(peaks.flatten(), drawn.anytime.repeat_interleave(replicas))
         noise = noise.expand(tasks, replicas).flatten()
-        flight = fly(trainings, Explorer(self.policy, noise, generator), start.flatten(), script)
+        shift = config.blur * blur(trainings.runs, generator)
+        explorer = Explorer(self.policy, noise, generator)
+        flight = fly(trainings, explorer, start.flatten(), script, shift=shift)
         return flight, grid
 
     def _distil(self) -> dict[str, Any]:
@@ -235,7 +157,17 @@ class Pretraining:
         done = self._distilled / config.distil_groups
         for settings in self._actor.param_groups:
             settings["lr"] = config.distil_rate * (1 - done) + 0.03 * config.distil_rate
-        losses = [self._update_from_lessons(newest=i % 4 == 0) for i in range(config.distil_updates)]
+        losses = [
+            learn_from(
+                self._lessons,
+                self.policy.actor,
+                self._actor,
+                runs=config.distil_runs,
+                newest=i % 4 == 0,
+                generator=generator,
+            )
+            for i in range(config.distil_updates)
+        ]
         self._distilled += 1
         best = scores[:, :PEAKS].amin(1, keepdim=True)
         return {
@@ -245,34 +177,14 @@ class Pretraining:
             "regret": (scores[:, PEAKS:] - best).mean().item(),
         }
 
-    def _update_from_lessons(self, *, newest: bool) -> float:
-        generator, total = self._generator, 0.0
-        self._actor.zero_grad()
-        for _ in range(4):
-            pick = int(torch.randint(len(self._lessons), (), generator=generator))
-            lesson = self._lessons[-1 if newest else pick]
-            observations, heights = lesson.flight.observations, lesson.flight.heights
-            runs = torch.randperm(observations.shape[1], generator=generator)[: self.config.distil_runs]
-            raw, _ = self.policy.actor(observations[:, runs])
-            loss = distillation_loss(raw, heights[:, runs], lesson.regrets.of(runs)).mean() / 4
-            loss.backward()
-            total += loss.item()
-        torch.nn.utils.clip_grad_norm_(self.policy.actor.parameters(), 1.0)
-        self._actor.step()
-        return total
-
     def _improve(self) -> dict[str, Any]:
         config = self.config
         noise = torch.full((1, config.ppo_replicas), config.exploration)
         batch = []
         for _ in range(config.ppo_groups):
             flight, _ = self._fly(config.ppo_tasks, config.ppo_replicas, noise, schedules=False)
-            with torch.no_grad():
-                old_means, _ = self.policy.actor(flight.observations)
-                values, _ = self.policy.critic(flight.observations)
-            estimate = advantages(rewards(flight, dense=config.dense), values, decay=config.gae)
-            advantage = centre_over_replicas(estimate, config.ppo_replicas)
-            batch.append(Experience(flight, old_means, advantage, estimate + values))
+            settings = {"replicas": config.ppo_replicas, "dense": config.dense, "decay": config.gae}
+            batch.append(Experience.of(flight, self.policy, **settings))
         rate = config.ppo_rate * (1 - self._improved / config.ppo_iterations)
         for settings in self._actor.param_groups:
             settings["lr"] = rate if self._improved >= 5 else 0.0  # the critic comes first
@@ -280,7 +192,18 @@ class Pretraining:
         for _ in range(config.ppo_epochs):
             order = torch.randperm(len(batch), generator=self._generator).tolist()
             halves = order[: len(batch) // 2], order[len(batch) // 2 :]
-            errors = [self._update([batch[i] for i in half]) for half in halves if half]
+            errors = [
+                update(
+                    [batch[i] for i in half],
+                    self.policy,
+                    self._actor,
+                    self._critic,
+                    exploration=config.exploration,
+                    clip=config.clip,
+                )
+                for half in halves
+                if half
+            ]
         self._improved += 1
         return {
             "stage": "ppo",
@@ -288,30 +211,6 @@ class Pretraining:
             "score": torch.cat([part.flight.scores for part in batch]).mean().item(),
             "value_error": sum(errors) / len(errors),
         }
-
-    def _update(self, batch: list[Experience]) -> float:
-        """One step of actor and critic; the critic's squared error."""
-        config, total = self.config, 0.0
-        self._actor.zero_grad()
-        self._critic.zero_grad()
-        for part in batch:
-            means, _ = self.policy.actor(part.flight.observations)
-            loss = actor_loss(
-                means,
-                part.old_means,
-                part.flight.raw,
-                part.advantage,
-                exploration=config.exploration,
-                clip=config.clip,
-            )
-            values, _ = self.policy.critic(part.flight.observations)
-            error = (values - part.returns).square().mean()
-            ((loss + 0.5 * error) / len(batch)).backward()
-            total += error.item() / len(batch)
-        for network, optimizer in ((self.policy.actor, self._actor), (self.policy.critic, self._critic)):
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
-            optimizer.step()
-        return total
 
     def _log(self, event: dict[str, Any]) -> None:
         event = {**event, "hours": round(self._seconds / 3600, 4)}
@@ -338,16 +237,14 @@ class Pretraining:
             "generator": self._generator.get_state(),
             "counts": [self._distilled, self._improved],
             "seconds": self._seconds,
+            "lines": len((self.out / "curves.jsonl").read_text().splitlines()),
         }
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
         partial.replace(self.out / "checkpoint.pt")
 
-    def load(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        path = self.out / "checkpoint.pt"
-        if not path.is_file():
-            return
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; what the curves say of later than it is taken away."""
         state = torch.load(path, weights_only=True)
         if state["configuration"] != asdict(self.config):
             raise InvalidArgument("config", f"the one that {path.name} was made with", self.config)
@@ -357,3 +254,6 @@ class Pretraining:
         self._generator.set_state(state["generator"])
         self._distilled, self._improved = state["counts"]
         self._seconds = state["seconds"]
+        curves = self.out / "curves.jsonl"
+        lines = curves.read_text().splitlines(keepends=True)
+        curves.write_text("".join(lines[: state["lines"]]))

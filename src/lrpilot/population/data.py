@@ -92,7 +92,7 @@ def _small_mnist(generator: torch.Generator) -> Source:
 
 
 def _synthetic(name: str, generator: torch.Generator, rows: int = 5120) -> Source:
-    """Gaussian clusters, two to thirty, of a random spectrum and distance; from easy ones to overlapping ones.
+    """Gaussian clusters, two to thirty, of a random spectrum and distance; some overlap, some do not.
 
     Each cluster belongs to one of two to ten classes; a third of the sources take a teacher's labels instead.
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lrpilot.features import (
+    FEATURES,
     FORCED_CUT,
     GUARD_WINDOW,
     LINEAR_DECAY,
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
+    from lrpilot.policy import Policy
     from lrpilot.population.trainings import Evaluation, Trainings
 
     Pilot = Callable[[Tensor], Tensor]
     """Observations [run, feature] of one decision -> raw actions [run]; keeps its own memory."""
+
+BLURRED = {"update_ratio": 0.3, "sensitivity": 0.6, "steps": 0.4, "predicted_decrease": 0.15}
+"""Features whose level depends on a network's size or a run's length, and how far training shifts them."""
 
 WIDEST = 14.0
 """No policy moves the log rate farther than this from its start."""
@@ -68,8 +73,33 @@ def remaining(begin: float, end: float) -> float:
     return max(1 - (begin + end) / 2, 1e-3)
 
 
-def fly(trainings: Trainings, pilot: Pilot, start: Float[Tensor, " run"], script: Script) -> Flight:
-    """Train all runs to their end. ``start``: log rates at which the policy's runs begin."""
+def blur(runs: int, generator: torch.Generator) -> Float[Tensor, "run feature"]:
+    """A random shift of some features for each run, the same throughout the run.
+
+    Networks ten or a hundred times as large as the population's have other norms of gradients and updates. A
+    policy that has learned under shifts reads how these features move rather than where they stand.
+    """
+    sizes = torch.tensor([BLURRED.get(name, 0.0) for name in FEATURES])
+    return sizes * torch.randn(runs, len(FEATURES), generator=generator)
+
+
+def fly(
+    trainings: Trainings,
+    pilot: Pilot,
+    start: Float[Tensor, " run"],
+    script: Script,
+    *,
+    shift: Float[Tensor, "run feature"] | None = None,
+) -> Flight:
+    """Train all runs to their end.
+
+    Args:
+        trainings: fresh ones.
+        pilot: the policy.
+        start: log rates at which the policy's runs begin.
+        script: which runs follow schedules, and which.
+        shift: added to the observations of each run (see `blur`).
+    """
     first = trainings.evaluate()
     ends = decision_steps(trainings.group.steps)
     marks = [0.0, *(end / ends[-1] for end in ends)]
@@ -103,12 +133,15 @@ def fly(trainings: Trainings, pilot: Pilot, start: Float[Tensor, " run"], script
             back = back | takes_back(interval, memory, closing=marks[index + 2] > GUARD_WINDOW)
         back = back & ~scripted
         observations, memory = observe(replace(interval, taken_back=back), memory)
+        decays = observations[..., LINEAR_DECAY]
+        if shift is not None:
+            observations = observations + shift
         raw = pilot(observations)
         decay = math.log(remaining(marks[index], marks[index + 1]))
         height = torch.where(hidden, log_rate, log_rate - decay)
         for record, value in zip(records, (observations, raw, height, memory.last, back), strict=True):
             record.append(value)
-        step = bounded_step(raw, observations[..., LINEAR_DECAY])
+        step = bounded_step(raw, decays)
         step = torch.where(back, step.clamp(max=FORCED_CUT), step)
         step = torch.where(scripted, scheduled(index + 1) - log_rate, step)
         lowest, highest = origin - WIDEST, origin + WIDEST
@@ -135,3 +168,19 @@ def score(final: Evaluation, first: Evaluation) -> Float[Tensor, " run"]:
     error = torch.where(torch.isfinite(final.held_out_loss), final.held_out_error, 0.9)
     both = 0.5 * losses + 0.5 * ((error + 0.01) / 0.9).log()
     return torch.where(torch.isnan(first.held_out_error), losses, both)
+
+
+class Explorer:
+    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action."""
+
+    def __init__(self, policy: Policy, noise: Tensor | float, generator: torch.Generator | None) -> None:
+        self._policy, self._noise, self._generator = policy, noise, generator
+        self._state: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, seen: Float[Tensor, "run feature"]) -> Float[Tensor, " run"]:
+        """The raw actions at one decision."""
+        raw, self._state = self._policy.actor(seen.unsqueeze(0), self._state)
+        if self._generator is None:
+            return raw[0]
+        return raw[0] + self._noise * torch.randn(raw[0].shape, generator=self._generator)
