@@ -43,7 +43,7 @@ def test_train_without_a_task_trains_on_digits_and_says_how_it_went(lrpilot, tmp
     assert "test error" in lines[1]
     assert lines[2].startswith("digits: test error ")
     assert f"{directory.relative_to(tmp_path)}/curves.png" in lines[3]
-    assert directory.name.startswith("digits-online-")
+    assert directory.name.startswith("digits-pilot-")
     assert len(lines) == 4
 
 
@@ -191,7 +191,7 @@ def test_help_without_arguments(lrpilot):
 def test_demo_prints_a_table_and_says_where_the_picture_is(lrpilot):
     code, out, err = lrpilot("demo --steps 60 --out pictures/demo.png")
     assert (code, err) == (0, "")
-    for label in ("learned", "fixed 0.0001", "fixed 0.001", "fixed 0.01", "fixed 0.1", "fixed 1"):
+    for label in ("pilot", "online", "fixed 0.0001", "fixed 0.001", "fixed 0.01", "fixed 0.1", "fixed 1"):
         assert label in out
     assert out.splitlines()[-1].endswith("pictures/demo.png")
     assert Path("pictures/demo.png").read_bytes().startswith(b"\x89PNG")

@@ -235,8 +235,7 @@ def test_blur_shifts_what_the_policy_sees_and_nothing_else(pool):
     start = torch.full((6,), -3.0)
     shift = blur(6, torch.Generator().manual_seed(0))
     flights = [
-        fly(train(pool, group), lambda seen: torch.zeros(len(seen)), start, script, shift=s)
-        for s in (None, shift)
+        fly(train(pool, group), lambda seen: torch.zeros(len(seen)), start, script, shift=s) for s in (None, shift)
     ]
     torch.testing.assert_close(flights[0].scores, flights[1].scores)
     moved = flights[1].observations - flights[0].observations

@@ -45,7 +45,7 @@ def train(
         ),
     ] = "digits",
     controller: Annotated[
-        str | None, typer.Option(help="What drives the rate: online (default), pilot, or none for a fixed rate.")
+        str | None, typer.Option(help="What drives the rate: pilot (default), online, or none for a fixed rate.")
     ] = None,
     setting: Annotated[
         str | None,

@@ -28,7 +28,8 @@ class Choices:
 
     Attributes:
         task: a name of :func:`~lrpilot.experiments.tasks.load_task`.
-        controller: a name of :data:`~lrpilot.experiments.controllers.CONTROLLERS`; default ``online``.
+        controller: a name of :data:`~lrpilot.experiments.controllers.CONTROLLERS`; default ``pilot``, or ``online`` where
+            ``setting`` or ``discount`` is given, which only it has.
         setting: of the actor-critic; default ``stable``.
         discount: of the actor-critic, gamma; default the setting's.
         optimizer: a name of :data:`~lrpilot.experiments.optimizers.OPTIMIZERS`; default ``sgd``.
@@ -52,6 +53,12 @@ class Choices:
     evaluate_every: int | None = None
     seed: int | None = None
 
+    @property
+    def driver(self) -> str:
+        """The controller, its default filled in."""
+        online = self.setting is not None or self.discount is not None
+        return self.controller or ("online" if online else "pilot")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
@@ -73,7 +80,7 @@ class Configuration:
     @classmethod
     def complete(cls, choices: Choices, task: Task) -> Configuration:
         """Fill in the defaults, those of ``task`` among them."""
-        controller = choices.controller or "online"
+        controller = choices.driver
         optimizer = choices.optimizer or "sgd"
         steps = task.steps if choices.steps is None else choices.steps
         return cls(
@@ -147,7 +154,7 @@ def check(choices: Choices) -> None:
         InvalidArgument: an unknown name, or a number out of range.
     """
     check_task(choices.task)
-    controller = choices.controller or "online"
+    controller = choices.driver
     choose("controller", controller, CONTROLLERS)
     for name in ("setting", "discount"):
         if getattr(choices, name) is not None and controller != "online":

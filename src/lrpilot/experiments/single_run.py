@@ -148,7 +148,7 @@ def _record(training: Training, directory: RunDirectory, display: Display, check
 
 def _fresh_directory(choices: Choices) -> Path:
     task = re.sub(r"[^\w.-]+", "-", choices.task).strip("-")
-    name = f"{task}-{choices.controller or 'online'}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{task}-{choices.driver}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = (Path("runs") / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 100))))
     return next(path for path in candidates if not path.exists())
 
