@@ -28,8 +28,8 @@ class Choices:
 
     Attributes:
         task: a name of :func:`~lrpilot.experiments.tasks.load_task`.
-        controller: a name of :data:`~lrpilot.experiments.controllers.CONTROLLERS`; default ``pilot``, or ``online`` where
-            ``setting`` or ``discount`` is given, which only it has.
+        controller: a name of :data:`~lrpilot.experiments.controllers.CONTROLLERS`; default ``pilot``, or ``online``
+            where ``setting`` or ``discount`` is given, which only it has.
         setting: of the actor-critic; default ``stable``.
         discount: of the actor-critic, gamma; default the setting's.
         optimizer: a name of :data:`~lrpilot.experiments.optimizers.OPTIMIZERS`; default ``sgd``.
