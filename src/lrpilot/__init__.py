@@ -22,6 +22,8 @@ The pilot, whose policy was learned beforehand::
     policy.py       features -> a step in log rate          timetable.py  when
     guard.py        takes a destroyed network back          logbook.py    what was seen and done
     pilot.py        all of it, in the shape of a scheduler
+    population/     thousands of small trainings at once, on which pretrain.py learns the policy:
+    distill.py      first from swept schedules, then ppo.py as an actor and a critic
 """
 
 from .errors import InvalidArgument, NonFiniteLoss
