@@ -168,12 +168,24 @@ def test_pretraining_is_a_function_of_its_configuration(tmp_path):
     assert not torch.equal(other.actor.head.weight, first.actor.head.weight)
 
 
-@pytest.mark.slow
-def test_the_shipped_policy_beats_the_best_single_schedule_on_unseen_tasks():
-    """On tasks of its population's kind, from starts over four decades, with no data to download."""
+@pytest.fixture(scope="module")
+def shipped_on_unseen_tasks():
+    """Scores of the shipped policy, and of fixed schedules: tasks of its population's kind, no data to download."""
     pool = Pool(load_sources(1, mnist=False))
     evaluation = Evaluation(pool, groups=10, tasks=4, shortest=150, longest=800)
     policy = Policy.load("shipped")
-    scores = evaluation.policy(lambda runs: Explorer(policy, 0.0, None))
-    single = min(evaluation.reference.single_decay, evaluation.reference.single_constant)
-    assert (scores.mean(0) < single).all()
+    return evaluation.policy(lambda runs: Explorer(policy, 0.0, None)), evaluation.reference
+
+
+@pytest.mark.slow
+def test_the_shipped_policy_beats_the_best_single_schedule_on_unseen_tasks(shipped_on_unseen_tasks):
+    """From each of the starts, over four decades."""
+    scores, reference = shipped_on_unseen_tasks
+    assert (scores.mean(0) < min(reference.single_decay, reference.single_constant)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="the present policy misses the bound, narrowly: docs/pilot-trials.md")
+def test_the_shipped_policy_comes_near_the_best_constant_of_each_unseen_task(shipped_on_unseen_tasks):
+    scores, reference = shipped_on_unseen_tasks
+    assert scores.mean() < reference.best_constant + 0.1

@@ -90,8 +90,8 @@ class TransferredDecrement:
         reward r  =  slope a dr/da  =  (N + own_batch c P) / mean |f|        c = running mean of (2 D - P) / P
 
     Args:
-        own_batch: weight of equation 5. At rest N and P shrink alike with the batch size, so that the weight need not
-            follow it.
+        own_batch: weight of equation 5. At rest N and P are both proportional to the gradient's noise, so that the
+            weight should not have to follow the batch size.
         looks_every: steps from one look at f_{t+1} (a forward pass) to the next.
         decay: of the running means, each step.
         bound: scaled rewards are clipped to plus and minus this, so that one explosion does not drown the rest.
