@@ -11,13 +11,22 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lrpilot.baselines.peers import PEERS
-from lrpilot.experiments.methods import CONTROLLERS, GRID, MEAN_RATE, MEAN_RATE_OFFLINE, METHODS, SCHAUL, START_RATE
+from lrpilot.experiments.methods import (
+    CONTROLLERS,
+    GRID,
+    MEAN_RATE,
+    MEAN_RATE_OFFLINE,
+    METHODS,
+    RATE_FREE,
+    SCHAUL,
+    START_RATE,
+)
 from lrpilot.experiments.profiles import MNIST_NETWORKS, Profile
 from lrpilot.experiments.store import Store
 from lrpilot.experiments.tables import choose_setting
 from lrpilot.experiments.trial import Result, Scalar, Trial
 
+EVERYWHERE = (*GRID, *CONTROLLERS, *RATE_FREE, "pilot")
 PAPERS_BASELINES = ("sgd", "adam", "adagrad", "rmsprop")
 DISCOUNTS = (0.0, 0.9, 0.95, 0.99, 1.0)
 FIFTH = 0.2  # of the training data: Figures 4 and 6
@@ -123,15 +132,15 @@ def _mean_over_steps(result: Result) -> float:
 
 
 def _table1(profile: Profile, store: Store) -> list[Trial]:
-    return comparison("table1", "mnist-cnn", [*GRID, *CONTROLLERS, *PEERS], profile, store)
+    return comparison("table1", "mnist-cnn", EVERYWHERE, profile, store)
 
 
 def _table2(profile: Profile, store: Store) -> list[Trial]:
-    return comparison("table2", "cifar10-cnn", [*GRID, *CONTROLLERS, *PEERS], profile, store)
+    return comparison("table2", "cifar10-cnn", EVERYWHERE, profile, store)
 
 
 def _table3(profile: Profile, store: Store) -> list[Trial]:
-    methods = [*GRID, *SCHAUL, *CONTROLLERS, *PEERS]
+    methods = [*SCHAUL, *EVERYWHERE]
     return [trial for task in MNIST_NETWORKS for trial in comparison("table3", task, methods, profile, store)]
 
 
@@ -192,7 +201,7 @@ def _start(profile: Profile, store: Store) -> list[Trial]:
     return [
         _trial("start", task, "online-stable", {"lr": rate}, seed, profile)
         for task in MNIST_NETWORKS
-        for seed in profile.seeds(task)
+        for seed in range(profile.start_seeds)
         for rate in profile.rates
     ]
 

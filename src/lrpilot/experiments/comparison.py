@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrpilot.baselines.peers import PEERS
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
-from lrpilot.experiments.methods import BY_START
+from lrpilot.experiments.methods import BY_START, RATE_FREE
 from lrpilot.experiments.optimizers import default_learning_rate
 from lrpilot.experiments.store import Store
 from lrpilot.experiments.tasks import IMAGE_FOLDER, TASKS, check_task
@@ -21,7 +20,7 @@ from lrpilot.experiments.trial import Result, Scalar, Trial, plain_name
 from lrpilot.policy import fingerprint
 
 ROOT = "compare"
-CONTENDERS = (*BY_START, *PEERS)
+CONTENDERS = (*BY_START, *RATE_FREE)
 STEPS = {
     "digits": 2_000,
     "m0": 6_000,
@@ -167,7 +166,7 @@ class Outcome:
 
     def peers(self) -> dict[str, list[Result]]:
         """The runs of each rate-free peer."""
-        grouped = {peer: [result for result in self.results if result.trial.method == peer] for peer in PEERS}
+        grouped = {peer: [result for result in self.results if result.trial.method == peer] for peer in RATE_FREE}
         return {peer: results for peer, results in grouped.items() if results}
 
 
@@ -178,7 +177,7 @@ def outcomes(store: Store) -> list[Outcome]:
         groups.setdefault((result.trial.task, result.trial.steps), []).append(result)
     found = []
     for (task, steps), results in groups.items():
-        peers = [result for result in results if result.trial.method in PEERS]
+        peers = [result for result in results if result.trial.method in RATE_FREE]
         for optimizer in sorted({str(result.trial.setting.get("optimizer", "")) for result in results} - {""}):
             own = [result for result in results if result.trial.setting.get("optimizer") == optimizer]
             found.append(Outcome(task, optimizer, steps, [*own, *peers]))

@@ -59,18 +59,34 @@ class Method:
     offline: str | None = None
 
 
-class Scheduled(FixedRate):
-    """Plain training under a scheduler that is stepped after every batch."""
+class SelfTuning(FixedRate):
+    """Plain training with an optimizer that finds its own rate: the rate logged is what it found."""
 
-    def __init__(self, optimizer: Optimizer, schedule: LRScheduler) -> None:
-        super().__init__(optimizer)
+    def get_last_lr(self) -> list[float]:
+        """The rate in use: vSGD's median over parameters, or the peer's estimate."""
+        if isinstance(self.optimizer, VSGD):
+            return [self.optimizer.effective_rate()]
+        return [effective_rate(self.optimizer)]
+
+
+class Scheduled(FixedRate):
+    """Training under a scheduler that is stepped after every batch.
+
+    Args:
+        training: what trains at the rate that the schedule sets.
+        schedule: of the same optimizer.
+    """
+
+    def __init__(self, training: FixedRate, schedule: LRScheduler) -> None:
+        super().__init__(training.optimizer)
+        self.training = training
         self.schedule = schedule
-        self._last = super().get_last_lr()
+        self._last = training.get_last_lr()
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
         """Forward, backward, update, then the schedule."""
-        self._last = super().get_last_lr()
-        loss = super().step(loss_fn, batch)
+        loss = self.training.step(loss_fn, batch)
+        self._last = self.training.get_last_lr()
         self.schedule.step()
         return loss
 
@@ -85,16 +101,6 @@ class Scheduled(FixedRate):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken."""
         self.schedule.load_state_dict(state)
-
-
-class SelfTuning(FixedRate):
-    """Plain training with an optimizer that finds its own rate: the rate logged is what it found."""
-
-    def get_last_lr(self) -> list[float]:
-        """The rate in use: vSGD's median over parameters, or the peer's estimate."""
-        if isinstance(self.optimizer, VSGD):
-            return [self.optimizer.effective_rate()]
-        return [effective_rate(self.optimizer)]
 
 
 def _rates(rates: Sequence[float]) -> Sequence[Setting]:
@@ -131,6 +137,11 @@ def _start(rates: Sequence[float]) -> Sequence[Setting]:
     return [{"lr": START_RATE}]
 
 
+def _shipped(rates: Sequence[float]) -> Sequence[Setting]:
+    """With the shipped policy, named so that another one's results are other runs."""
+    return [{"optimizer": "sgd", "lr": START_RATE, "policy": fingerprint("shipped")}]
+
+
 def _of_rate(kind: Callable[..., Optimizer], network: nn.Module, setting: Setting) -> Optimizer:
     return kind(network.parameters(), lr=setting.get("lr", START_RATE))
 
@@ -158,11 +169,16 @@ def _self_tuning(optimizer: Optimizer, **_: Any) -> Controller:
 
 
 def _inverse_time(optimizer: Optimizer, *, setting: Setting, **_: Any) -> Controller:
-    return Scheduled(optimizer, inverse_time(optimizer, float(setting["gamma"])))
+    return Scheduled(FixedRate(optimizer), inverse_time(optimizer, float(setting["gamma"])))
 
 
 def _cosine(optimizer: Optimizer, *, steps: int, **_: Any) -> Controller:
-    return Scheduled(optimizer, cosine(optimizer, steps))
+    return Scheduled(FixedRate(optimizer), cosine(optimizer, steps))
+
+
+def _self_tuning_cosine(optimizer: Optimizer, *, steps: int, **_: Any) -> Controller:
+    """The factor that the authors of Prodigy advise above its own rate."""
+    return Scheduled(SelfTuning(optimizer), cosine(optimizer, steps))
 
 
 def _online(
@@ -209,6 +225,7 @@ METHODS: Mapping[str, Method] = {
     "vsgd-b": Method("vSGD-b", partial(_vsgd, "block"), _overestimates, _self_tuning),
     "vsgd-g": Method("vSGD-g", partial(_vsgd, "global"), _overestimates, _self_tuning),
     "prodigy": Method("Prodigy", partial(_peer, PEERS["prodigy"]), _nothing, _self_tuning),
+    "prodigy-cosine": Method("Prodigy, cosine", partial(_peer, PEERS["prodigy"]), _nothing, _self_tuning_cosine),
     "d-adaptation-sgd": Method("D-Adaptation SGD", partial(_peer, PEERS["d-adaptation-sgd"]), _nothing, _self_tuning),
     "d-adaptation-adam": Method(
         "D-Adaptation Adam", partial(_peer, PEERS["d-adaptation-adam"]), _nothing, _self_tuning
@@ -230,8 +247,8 @@ METHODS: Mapping[str, Method] = {
     "mean-rate-stable": Method("SGD at the mean rate of stable", _sgd, _rates, _fixed),
     "mean-rate-offline-paper": Method("SGD at the mean rate of offline, paper", _sgd, _rates, _fixed),
     "mean-rate-offline-stable": Method("SGD at the mean rate of offline, stable", _sgd, _rates, _fixed),
-    # Of comparisons alone: any optimizer, named by the setting.
-    "pilot": Method("pilot", _named, _rates, _pilot),
+    # Any optimizer, named by the setting; the last two in comparisons alone.
+    "pilot": Method("pilot", _named, _shipped, _pilot),
     "constant": Method("constant rate", _named, _rates, _fixed),
     "cosine": Method("cosine", _named, _rates, _cosine),
 }
@@ -240,6 +257,14 @@ LABELS: Mapping[str, str] = {name: method.label for name, method in METHODS.item
 GRID = ("sgd", "adam", "adagrad", "rmsprop", "sgd-cosine")
 SCHAUL = ("sgd-inverse-time", "vsgd-l", "vsgd-b", "vsgd-g")
 CONTROLLERS = ("online-paper", "online-stable", "frozen-paper", "frozen-stable")
+RATE_FREE = (
+    "prodigy",
+    "prodigy-cosine",
+    "d-adaptation-sgd",
+    "d-adaptation-adam",
+    "schedule-free-sgd",
+    "schedule-free-adamw",
+)
 BY_START = ("pilot", "constant", "cosine")
 MEAN_RATE = {"mean-rate-paper": "online-paper", "mean-rate-stable": "online-stable"}
 MEAN_RATE_OFFLINE = {

@@ -21,8 +21,9 @@ class Profile:
         vector_batch: their batch size; the paper's is 1 (after Schaul et al.), any other is a deviation.
         image_seeds: repeats with the convolutional networks.
         vector_seeds: repeats with M0, M1 and M2.
-        screening: with the convolutional networks, try the grid with the first seed alone, and give the other
-            seeds to the settings chosen by test and by validation error.
+        start_seeds: the same from each starting rate.
+        screened: the tasks that try the grid with the first seed alone, and give the other seeds to the settings
+            chosen by test and by validation error.
         image_evaluations: looks at test and validation set in a run of a convolutional network.
         vector_evaluations: the same for M0, M1 and M2.
         image_validation: examples held out of the training set, for the convolutional networks.
@@ -39,7 +40,8 @@ class Profile:
     vector_batch: int
     image_seeds: int
     vector_seeds: int
-    screening: bool
+    start_seeds: int
+    screened: tuple[str, ...]
     image_evaluations: int
     vector_evaluations: int
     image_validation: int = 5000
@@ -69,7 +71,7 @@ class Profile:
 
     def screens(self, task: str) -> bool:
         """Whether the first seed alone tries all settings."""
-        return self.screening and task not in MNIST_NETWORKS
+        return task in self.screened
 
 
 SMOKE = Profile(
@@ -81,7 +83,8 @@ SMOKE = Profile(
     vector_batch=50,
     image_seeds=1,
     vector_seeds=2,
-    screening=True,
+    start_seeds=1,
+    screened=("mnist-cnn", "cifar10-cnn"),
     image_evaluations=1,
     vector_evaluations=4,
     image_validation=500,
@@ -90,15 +93,17 @@ SMOKE = Profile(
 )
 QUICK = Profile(
     name="quick",
-    mnist_steps=6_000,
-    cifar10_steps=4_000,
+    mnist_steps=2_000,
+    cifar10_steps=1_600,
     vector_steps=7_200,
     vector_batch=50,
     image_seeds=3,
     vector_seeds=5,
-    screening=True,
-    image_evaluations=10,
+    start_seeds=10,
+    screened=("m2", "mnist-cnn", "cifar10-cnn"),
+    image_evaluations=8,
     vector_evaluations=24,
+    image_validation=2000,
     offline_share=0.25,
 )
 PAPER = Profile(
@@ -109,7 +114,8 @@ PAPER = Profile(
     vector_batch=1,
     image_seeds=5,
     vector_seeds=5,
-    screening=False,
+    start_seeds=10,
+    screened=(),
     image_evaluations=40,
     vector_evaluations=36,
 )

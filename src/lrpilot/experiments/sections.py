@@ -58,14 +58,15 @@ def _runs(profile: Profile, store: Store, everything: Mapping[str, Sequence[Resu
         f"Profile {profile.name}: {profile.mnist_steps:,} steps of the MNIST CNN, {profile.cifar10_steps:,} "
         f"of the CIFAR-10 CNN, {profile.vector_steps:,} of M0, M1 and M2 at batch {profile.vector_batch}; "
         f"{profile.image_seeds} and {profile.vector_seeds} seeds. A validation set of "
-        f"{profile.image_validation:,} examples is held out of every training set. A run that diverged or "
+        f"{profile.vector_validation:,} examples is held out of the training set of M0, M1 and M2, one of "
+        f"{profile.image_validation:,} for the convolutional networks. A run that diverged or "
         "failed counts with the error of guessing, 90%.",
         Table("Runs", header, rows),
     ]
-    if profile.screening:
+    if profile.screened:
         blocks.append(
-            "With the convolutional networks, the first seed tried the whole grid, and the others ran at the "
-            "settings that it chose by test error and by validation error."
+            f"With {', '.join(HEADINGS[task] for task in profile.screened)} the first seed tried the whole grid, and "
+            "the others ran at the settings that it chose by test error and by validation error."
         )
     for key in ("commit", "processor", "torch", "prodigyopt", "dadaptation", "schedulefree"):
         values = sorted({result.about.get(key, "unknown") for result in results})
