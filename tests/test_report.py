@@ -47,7 +47,7 @@ def pages(store, tmp_path_factory):
 def test_every_experiment_has_a_section_with_a_table_or_a_picture(pages):
     text = pages[0].read_text()
     sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
-    assert list(sections) == ["Runs", *(experiment.title for experiment in EXPERIMENTS.values())]
+    assert list(sections) == ["Runs", "The paper's claims", *(experiment.title for experiment in EXPERIMENTS.values())]
     for experiment in EXPERIMENTS.values():
         assert re.search(r"!\[|\| --- \|", sections[experiment.title]), experiment.title
     assert WRITERS.keys() == EXPERIMENTS.keys()
@@ -131,18 +131,18 @@ BEGIN, END = "<!-- results:begin (by a command) -->", "<!-- results:end -->"
 def test_readme_gets_the_tables_between_its_markers(store, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
-    update_readme(readme, SMOKE, store)
+    update_readme(readme, SMOKE, store, compared=Store(tmp_path))
     once = readme.read_text()
     assert once.startswith(f"# Before\n\n{BEGIN}\n")
     assert once.endswith(f"{END}\n\nAfter\n")
     assert "old" not in once
     assert "| method | M0 | M1 | M2 | MNIST CNN | CIFAR-10 CNN |" in once
     assert "| SGD | 2.34 ± 0.00 | 2.34 ± 0.00 | 2.34 ± 0.00 | 2.34 (0.75) | 2.34 (21.26) |" in once
-    update_readme(readme, SMOKE, store)
+    update_readme(readme, SMOKE, store, compared=Store(tmp_path))
     assert readme.read_text() == once
     readme.write_text("# No markers\n")
     with pytest.raises(InvalidArgument, match="readme"):
-        update_readme(readme, SMOKE, store)
+        update_readme(readme, SMOKE, store, compared=Store(tmp_path))
     assert readme.read_text() == "# No markers\n"
 
 

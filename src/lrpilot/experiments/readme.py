@@ -1,10 +1,16 @@
-"""The parts of the README that commands write: what stands between two marker lines comes from committed results."""
+"""The parts of README and docs that commands write, between two marker lines, from committed results."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lrpilot.errors import InvalidArgument
+
+
+def parts(readme: Path) -> list[str]:
+    """The names of the parts that commands write, in their order."""
+    return re.findall(r"<!-- ([\w-]+):begin", readme.read_text(encoding="utf-8"))
 
 
 def fill(readme: Path, name: str, content: str) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.claims import verdicts
 from lrpilot.experiments.comparison import ROOT
 from lrpilot.experiments.comparison_pages import README_CAPTION, headline
 from lrpilot.experiments.page import Section, write_html, write_markdown
 from lrpilot.experiments.profiles import Profile
-from lrpilot.experiments.readme import fill
-from lrpilot.experiments.sections import sections, summary
+from lrpilot.experiments.readme import fill, parts
+from lrpilot.experiments.sections import WRITERS, sections, summary
 from lrpilot.experiments.store import Store
+from lrpilot.experiments.tables import Table
 
 
 def write_report(profile: Profile, store: Store, folder: Path, *, before: Sequence[Section] = ()) -> tuple[Path, Path]:
@@ -39,25 +41,45 @@ def write_report(profile: Profile, store: Store, folder: Path, *, before: Sequen
     return markdown, page
 
 
-def update_readme(readme: Path, profile: Profile, store: Store, *, compared: Store | None = None) -> None:
-    """Replace what stands between the README's marker lines: the comparisons' picture and table, the results' table.
+def update_readme(readme: Path, profile: Profile, store: Store, *, compared: Store) -> None:
+    """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
+
+    ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
+    each other, ``claims`` the verdicts on the paper's claims; a part named after an experiment is its tables. A part
+    without any results stays as it is, and so does one that another command writes.
 
     Args:
         readme: the file.
         profile: whose results are shown.
         store: where they are.
-        compared: where comparisons are; their picture is written there too, as ``compare/headline.png``. Without any,
-            their part stays as it is.
+        compared: where comparisons are; their picture is written there too, as ``compare/headline.png``.
 
     Raises:
-        InvalidArgument: the README lacks the marker lines.
+        InvalidArgument: the file has no such part.
     """
-    shown = headline(compared) if compared else None
-    if compared and shown:
-        picture, standings = shown
-        link = Path(os.path.relpath(picture.write(compared.root / ROOT), readme.parent)).as_posix()
-        fill(readme, "comparison", f"![{README_CAPTION}]({link})\n\n{standings.to_markdown()}")
-    table = summary(profile, store)
-    if table.rows or not shown:
-        head = f"Profile `{profile.name}`; `lrpilot report` writes every table, setting and picture as one page."
-        fill(readme, "results", f"{head}\n\n{table.to_markdown()}")
+    named = [name for name in parts(readme) if name in ("comparison", "results", "claims", *WRITERS)]
+    if not named:
+        raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
+    for name in named:
+        content = _comparison(readme, compared) if name == "comparison" else _tables(name, profile, store)
+        if content:
+            fill(readme, name, content)
+
+
+def _comparison(readme: Path, compared: Store) -> str:
+    shown = headline(compared)
+    if shown is None:
+        return ""
+    picture, standings = shown
+    link = Path(os.path.relpath(picture.write(compared.root / ROOT), readme.parent)).as_posix()
+    return f"![{README_CAPTION}]({link})\n\n{standings.to_markdown()}"
+
+
+def _tables(name: str, profile: Profile, store: Store) -> str:
+    if name in WRITERS:
+        blocks = WRITERS[name](profile, store)
+    else:
+        blocks = [(summary if name == "results" else verdicts)(profile, store)]
+    tables = [block.to_markdown() for block in blocks if isinstance(block, Table) and block.rows]
+    head = f"Profile `{profile.name}`; `lrpilot report` writes every table, setting and picture as one page."
+    return "\n\n".join([head, *tables] if name == "results" and tables else tables)

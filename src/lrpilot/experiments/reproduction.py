@@ -85,7 +85,8 @@ def report(
     results: ResultsFolder = Path("results"),
     out: Annotated[Path | None, typer.Option(help="Folder of the pages; default RESULTS/PROFILE/report.")] = None,
     readme: Annotated[
-        Path | None, typer.Option(help="Write the tables between this file's result markers as well.")
+        list[Path] | None,
+        typer.Option(help="Write the tables between this file's marker lines as well; may be repeated."),
     ] = None,
 ) -> None:
     """Write all results of a profile, and all comparisons, as one Markdown page and one self-contained HTML page."""
@@ -100,6 +101,6 @@ def report(
     comparisons = comparison_pages.sections(compared)
     for page in write_report(size, store, out or store.root / "report", before=comparisons):
         say(console, str(page))
-    if readme:
-        update_readme(readme, size, store, compared=compared)
-        say(console, str(readme))
+    for file in readme or []:
+        update_readme(file, size, store, compared=compared)
+        say(console, str(file))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lrpilot.experiments import figures, studies
 from lrpilot.experiments.catalogue import EXPERIMENTS, PAPERS_BASELINES, results_of
+from lrpilot.experiments.claims import verdicts
 from lrpilot.experiments.methods import LABELS
 from lrpilot.experiments.page import Block, Picture, Section
 from lrpilot.experiments.profiles import MNIST_NETWORKS, Profile
@@ -26,6 +27,9 @@ def sections(profile: Profile, store: Store) -> list[Section]:
     """One section for each experiment that has results, and before them how many there are and of what."""
     everything = {name: results_of(name, profile, store) for name in EXPERIMENTS}
     written = [Section("Runs", _runs(profile, store, everything))]
+    judged = verdicts(profile, store)
+    if judged.rows:
+        written.append(Section(judged.title, [judged]))
     for name, experiment in EXPERIMENTS.items():
         blocks = WRITERS[name](profile, store)
         if blocks:
