@@ -84,7 +84,7 @@ class ActorCritic:
             reward: scales the remembered rewards.
         """
         gamma = self.setting.discount
-        rate = batch.rate.clone().requires_grad_(batch.slope is not None)
+        rate = batch.rate.clone().requires_grad_(self.setting.learn_slope)
         q_t = self.critic(batch.observation, self.action.describe(rate))
         q_tp1 = torch.zeros_like(q_t)
         if gamma > 0:
@@ -92,7 +92,7 @@ class ActorCritic:
                 q_tp1 = self.critic(batch.next_observation, self.action.describe(batch.next_rate))
         y_t = losses.td_target(reward.scaled(batch.reward), q_tp1, gamma)
         loss = losses.critic_loss(y_t, q_t)
-        if batch.slope is not None:  # Deviation D4
+        if self.setting.learn_slope and batch.slope is not None:  # Deviation D4
             (dq_da,) = torch.autograd.grad(q_t.sum(), rate, create_graph=True)
             loss = loss + losses.slope_loss(reward.scaled(batch.slope), batch.rate * dq_da)
         _descend(self._critic_optimizer, loss)

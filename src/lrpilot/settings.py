@@ -6,10 +6,10 @@ the other reading is one ``dataclasses.replace`` away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from .action import AbsoluteRate, Action, LogRate
 from .actor import Initialisation
@@ -31,6 +31,7 @@ class Setting:
         observation: the state function chi; section 3.1.
         action: what the actor's output means; section 4.1.
         reward: equation 5, or a normalised form of it.
+        learn_slope: whether the critic is taught the reward's measured slope as well.
         replay: which transitions the critic learns from.
         exploration: how the executed rate departs from the actor's, or None.
         opening: a sweep of rates before the actor takes over, or None.
@@ -50,6 +51,7 @@ class Setting:
     observation: Callable[[], Observation] = BatchLoss
     action: Callable[[], Action] = AbsoluteRate
     reward: Callable[[], Reward] = LossDecrement
+    learn_slope: bool = False
     replay: Callable[[], LastTransition | Replay] = LastTransition
     exploration: LogNormal | None = None
     opening: Callable[[], Opening] | None = None
@@ -80,8 +82,11 @@ class Setting:
         for name in ("unroll", "units", "layers", "critic_units"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
                 raise InvalidArgument(name, "a whole number of at least 1", getattr(self, name))
-        if self.opening is not None and not self.reward().measures_slope:
-            raise InvalidArgument("opening", "None where the reward measures no slope", _plain(self.opening))
+        if not self.reward().measures_slope:
+            if self.opening is not None:
+                raise InvalidArgument("opening", "None where the reward measures no slope", _plain(self.opening))
+            if self.learn_slope:
+                raise InvalidArgument("learn_slope", "False where the reward measures no slope", True)
         choices: dict[str, tuple[str, ...]] = {
             "actor_batch": ("next", "draw", "same"),
             "critic_activation": tuple(ACTIVATIONS),
@@ -117,18 +122,34 @@ def _plain(part: object) -> object:
 PAPER = Setting()
 """The paper, literally."""
 
-STABLE = Setting(
-    observation=RelativeLogLoss,  # Deviation D1
-    action=LogRate,  # Deviation D2
-    output_scale=0.0,  # Deviation D2: a raw action of 0 is the rate of the centre
-    reward=TransferredDecrement,  # Deviations D3 and D4: another batch's decrement; its slope
-    discount=0.0,  # Deviation D5
-    replay=Replay,  # Deviation D6
-    exploration=LogNormal(),  # Deviation D7
-    opening=Opening,  # Deviation D8
-    dropout="shared",  # Deviation D9
-)
-"""The cure: what Algorithm 1 needs to be sound from any start. The deviations are numbered in ``docs/algorithm.md``."""
+DEVIATIONS: Mapping[str, Mapping[str, Any]] = {
+    "D1": {"observation": RelativeLogLoss},
+    "D2": {"action": LogRate, "output_scale": 0.0},  # a raw action of 0 is the rate of the centre
+    "D3": {"reward": TransferredDecrement},
+    "D4": {"learn_slope": True},
+    "D5": {"discount": 0.0},
+    "D6": {"replay": Replay},
+    "D7": {"exploration": LogNormal()},
+    "D8": {"opening": Opening},
+    "D9": {"dropout": "shared"},
+}
+"""The numbered deviations of ``docs/algorithm.md``: the fields that each changes. D4 and D8 need D3."""
+
+
+def deviating(*numbers: str) -> Setting:
+    """The paper's setting with some of the :data:`DEVIATIONS`.
+
+    Raises:
+        InvalidArgument: there is no such deviation, or one without another that it needs.
+    """
+    for number in numbers:
+        if number not in DEVIATIONS:
+            raise InvalidArgument("deviations", f"some of {', '.join(DEVIATIONS)}", number)
+    return Setting(**{name: value for number in numbers for name, value in DEVIATIONS[number].items()})
+
+
+STABLE = deviating(*DEVIATIONS)
+"""The cure: what Algorithm 1 needs to be sound from any start."""
 
 SETTINGS: dict[str, Setting] = {"paper": PAPER, "stable": STABLE}
 

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lrpilot.experiments import readings
 from lrpilot.experiments.methods import (
     CONTROLLERS,
     GRID,
@@ -217,6 +218,15 @@ def _discount(profile: Profile, store: Store) -> list[Trial]:
     ]
 
 
+def _readings(profile: Profile, store: Store) -> list[Trial]:
+    return [
+        _trial("readings", task, readings.METHOD, setting, seed, profile)
+        for seed in profile.seeds("m0")[: readings.SEEDS]
+        for task in readings.TASKS
+        for setting in readings.READINGS.values()
+    ]
+
+
 def _nothing(profile: Profile, store: Store) -> list[Trial]:
     return []
 
@@ -235,6 +245,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "appendix": Experiment("Appendix: an actor that improves from run to run", _appendix, ("table1", "table2")),
     "start": Experiment("Sensitivity to the starting rate", _start, ("table3",)),
     "discount": Experiment("Sensitivity to the discount", _discount),
+    "readings": Experiment("Under which reading it works", _readings, ("table3",)),
     "wall-clock": Experiment("Wall-clock to a given error", _nothing, TABLES),
     "early-stopping": Experiment("Early stopping", _nothing, ("table2", "figure4")),
 }

@@ -22,7 +22,7 @@ from lrpilot.experiments.controllers import Controller, FixedRate, Piloted
 from lrpilot.experiments.optimizers import make_optimizer
 from lrpilot.online import OnlineActorCritic
 from lrpilot.policy import fingerprint
-from lrpilot.settings import resolve
+from lrpilot.settings import deviating, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,11 +190,14 @@ def _online(
     learn: bool = True,
     **_: Any,
 ) -> Controller:
-    """Algorithm 1 in a named setting; every entry of ``setting`` but the start rate replaces one of its
-    fields.
+    """Algorithm 1 in a named setting, or in the paper's with the ``deviations`` of ``setting`` ("D1+D2").
+
+    Every other entry of ``setting`` but the start rate replaces a field.
     """
-    changes = {key: value for key, value in setting.items() if key != "lr"}
-    chosen = replace(resolve(name), learn_actor=learn, **changes)  # type: ignore[arg-type] - checked by Setting
+    numbers = setting.get("deviations")
+    base = resolve(name) if numbers is None else deviating(*str(numbers).split("+"))
+    changes = {key: value for key, value in setting.items() if key not in ("lr", "deviations")}
+    chosen = replace(base, learn_actor=learn, **changes)  # type: ignore[arg-type] - checked by Setting
     return OnlineActorCritic(optimizer, chosen, generator=generator)
 
 

@@ -20,8 +20,8 @@ def reproduce(
     names: Annotated[
         list[str],
         typer.Argument(
-            help="table1, table2, table3, figure2 to figure6, appendix, start, discount, wall-clock, "
-            "early-stopping; or all."
+            help="table1, table2, table3, figure2 to figure6, appendix, start, discount, readings, "
+            "wall-clock, early-stopping; or all."
         ),
     ],
     profile: ProfileName = "smoke",

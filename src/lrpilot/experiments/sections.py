@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lrpilot.experiments import figures, studies
+from lrpilot.experiments import figures, readings, studies
 from lrpilot.experiments.catalogue import EXPERIMENTS, PAPERS_BASELINES, results_of
 from lrpilot.experiments.claims import verdicts
 from lrpilot.experiments.methods import LABELS
@@ -198,6 +198,11 @@ def _discount(profile: Profile, store: Store) -> list[Block]:
     return blocks
 
 
+def _readings(profile: Profile, store: Store) -> list[Block]:
+    results = results_of("readings", profile, store)
+    return [readings.table(results, readings.plain_sgd(results_of("table3", profile, store)))] if results else []
+
+
 def _sensitivity(title: str, name: str, results: Sequence[Result], setting: str) -> list[Block]:
     lines: dict[str, dict[float, list[float]]] = {}
     for method, runs in by_method(results).items():
@@ -238,6 +243,7 @@ WRITERS: Mapping[str, Writer] = {
     "appendix": _appendix,
     "start": _start,
     "discount": _discount,
+    "readings": _readings,
     "wall-clock": _wall_clock,
     "early-stopping": _early_stopping,
 }

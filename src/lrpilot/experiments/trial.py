@@ -68,7 +68,7 @@ class Trial:
     @property
     def setting_name(self) -> str:
         """The setting on one line, ``lr=0.1,gamma=0.001``; ``default`` where there is nothing to set."""
-        return ",".join(f"{key}={_plain(value)}" for key, value in self.setting.items()) or "default"
+        return setting_name(self.setting)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Trial:
@@ -143,6 +143,11 @@ class Result:
         for name in COLUMNS:
             plain[name] = {key: [_rounded(value) for value in column] for key, column in plain[name].items()}
         return plain
+
+
+def setting_name(setting: Mapping[str, Scalar]) -> str:
+    """``lr=0.1,gamma=0.001``; ``default`` where there is nothing to set."""
+    return ",".join(f"{key}={_plain(value)}" for key, value in setting.items()) or "default"
 
 
 def plain_name(task: str) -> str:

@@ -1,0 +1,121 @@
+"""Under which reading Algorithm 1 works: what is varied, one thing at a time, and the table of what came of it.
+
+From the literal setting upwards: other readings of what the paper leaves open, and single deviations. From the
+stable setting downwards: each deviation taken away, with those that need it. M0 and M1, which have no dropout, say
+nothing of D9.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lrpilot.experiments.tables import Summary, Table, by_method, by_setting, choose_setting
+from lrpilot.experiments.trial import setting_name
+from lrpilot.settings import DEVIATIONS
+
+if TYPE_CHECKING:
+    from lrpilot.experiments.trial import Result, Scalar
+
+METHOD = "online-paper"  # every reading is this one with a setting of its own
+TASKS = ("m0", "m1")
+SEEDS = 3
+SOUND = 1.1
+"""Sound on a task: no run diverges, and the mean error is at most this multiple of the best constant rate's."""
+
+
+def _without(*numbers: str) -> Mapping[str, Scalar]:
+    return {"deviations": "+".join(number for number in DEVIATIONS if number not in numbers)}
+
+
+READINGS: Mapping[str, Mapping[str, Scalar]] = {
+    "paper": {},
+    "actor's output weights N(0, 0.01)": {"output_scale": 0.01},
+    "actor's output weights N(0, 1)": {"output_scale": 1.0},
+    "PyTorch's initial weights": {"initialisation": "pytorch"},
+    "actor's Adam at 1e-4": {"actor_learning_rate": 1e-4},
+    "actor's Adam at 1e-2": {"actor_learning_rate": 1e-2},
+    "critic's Adam at 1e-4": {"critic_learning_rate": 1e-4},
+    "critic's Adam at 1e-2": {"critic_learning_rate": 1e-2},
+    "discount 0": {"discount": 0.0},
+    "x_j = x_i": {"actor_batch": "same"},
+    "critic with tanh": {"critic_activation": "tanh"},
+    "evaluations advance the memory": {"keep_evaluations": True},
+    "no unrolling": {"unroll": 1},
+    "paper + D1 (log loss seen)": {"deviations": "D1"},
+    "paper + D2 (log rate)": {"deviations": "D2"},
+    "paper + D3 (next batch's reward)": {"deviations": "D3"},
+    "paper + D6 (replay)": {"deviations": "D6"},
+    "paper + D7 (exploration)": {"deviations": "D7"},
+    "paper + D1 + D2 + D6 + D7 (all but the reward)": {"deviations": "D1+D2+D6+D7"},
+    "paper + D3 + D4 (its slope)": {"deviations": "D3+D4"},
+    "paper + D2 + D3 + D4": {"deviations": "D2+D3+D4"},
+    "paper + D2 + D3 + D4 + D5": {"deviations": "D2+D3+D4+D5"},
+    "stable": _without(),
+    "stable - D1": _without("D1"),
+    "stable - D2": _without("D2"),
+    "stable - D3 (and D4, D8)": _without("D3", "D4", "D8"),
+    "stable - D4": _without("D4"),
+    "stable - D5 (discount 0.99)": _without("D5"),
+    "stable - D6": _without("D6"),
+    "stable - D7": _without("D7"),
+    "stable - D8": _without("D8"),
+}
+
+
+def table(results: Iterable[Result], constant: Mapping[str, Sequence[Result]]) -> Table:
+    """One row a reading: the test error on each task, the rates at the end, and whether the reading is sound.
+
+    Args:
+        results: of any readings.
+        constant: plain SGD's runs over the grid, by task.
+    """
+    grouped = {task: by_setting(r for r in results if r.trial.task == task) for task in TASKS}
+    best = {
+        task: statistics.fmean(choose_setting(runs, "test_error").errors())
+        for task, runs in constant.items()
+        if task in TASKS and runs
+    }
+    names = {setting_name(setting): label for label, setting in READINGS.items()}
+    rows = []
+    for name, label in names.items():
+        if not any(name in settings for settings in grouped.values()):
+            continue
+        cells, sound = [], []
+        for task in TASKS:
+            runs = grouped[task].get(name, [])
+            cells.append(_errors(runs))
+            cells.append(_rates(runs))
+            sound.append(bool(runs) and task in best and _is_sound(runs, best[task]))
+        where = [task.upper() for task, holds in zip(TASKS, sound, strict=True) if holds]
+        rows.append([label, *cells, ", ".join(where) or "nowhere"])
+    header = ["reading", *(f"{task.upper()}, {what}" for task in TASKS for what in ("error %", "rate at the end"))]
+    limits = ", ".join(f"{task.upper()} {SOUND * error:.2f}" for task, error in best.items())
+    note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's ({limits})."
+    return Table("Readings of Algorithm 1", [*header, "sound on"], rows, note)
+
+
+def plain_sgd(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """The constant rates among results, by task."""
+    constant = by_method(results).get("sgd", [])
+    return {task: [result for result in constant if result.trial.task == task] for task in TASKS}
+
+
+def _errors(runs: Sequence[Result]) -> str:
+    if not runs:
+        return "-"
+    unfinished = sum(result.status != "finished" for result in runs)
+    text = Summary.of([result.final("test_error") for result in runs]).text()
+    return text + (f" ({unfinished} diverged)" if unfinished else "")
+
+
+def _rates(runs: Sequence[Result]) -> str:
+    """The smallest and the largest last rate of the finished runs."""
+    last = sorted(result.curve["rate"][-1] for result in runs if result.status == "finished")
+    return f"{last[0]:.2g} to {last[-1]:.2g}" if last else "-"
+
+
+def _is_sound(runs: Sequence[Result], best: float) -> bool:
+    finished = all(result.status == "finished" for result in runs)
+    return finished and statistics.fmean(result.final("test_error") for result in runs) <= SOUND * best

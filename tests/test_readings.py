@@ -1,0 +1,92 @@
+"""The readings of Algorithm 1: what they are made of, and how they are judged."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from lrpilot import PAPER, STABLE
+from lrpilot.errors import InvalidArgument
+from lrpilot.experiments import readings
+from lrpilot.experiments.methods import METHODS
+from lrpilot.settings import DEVIATIONS, deviating
+from made_up import result, trial
+
+
+def differing(one, other):
+    return {field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name)}
+
+
+def test_the_deviations_together_are_the_stable_setting_and_none_the_paper():
+    assert deviating() == PAPER
+    assert deviating(*DEVIATIONS) == STABLE
+    changed = [name for changes in DEVIATIONS.values() for name in changes]
+    assert len(changed) == len(set(changed))
+    assert differing(PAPER, STABLE) == set(changed)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def network():
+    return torch.nn.Linear(3, 2)
+
+
+@pytest.mark.parametrize("number", ["D4", "D8"])
+def test_a_deviation_without_the_one_it_needs_is_refused(number):
+    with pytest.raises(InvalidArgument, match="where the reward measures no slope"):
+        deviating(number)
+
+
+def test_an_unknown_deviation_is_refused():
+    with pytest.raises(InvalidArgument, match="deviations must be some of D1"):
+        deviating("D1", "D10")
+
+
+@pytest.mark.parametrize(("reading", "setting"), readings.READINGS.items(), ids=readings.READINGS)
+def test_every_reading_makes_a_controller_of_its_own(reading, setting, generator, network):
+    method = METHODS[readings.METHOD]
+    made = method.controller(method.optimizer(network, setting), setting=setting, generator=generator).setting
+    if reading not in ("paper", "stable"):
+        assert made not in (PAPER, STABLE)
+        assert differing(made, PAPER)
+    else:
+        assert made == {"paper": PAPER, "stable": STABLE}[reading]
+
+
+def test_no_two_readings_are_the_same():
+    settings = [tuple(sorted(setting.items())) for setting in readings.READINGS.values()]
+    assert len(settings) == len(set(settings))
+
+
+def run(setting, task, error, status="finished", seed=0):
+    made = trial(experiment="readings", method=readings.METHOD, task=task, setting=setting, seed=seed)
+    return result(status, trial=made, errors=(9, 4, error))
+
+
+def test_a_reading_is_sound_where_no_run_diverges_and_the_mean_is_near_the_best_constants():
+    constant = {
+        task: [result(trial=trial(task=task, setting={"lr": rate}), errors=(9, 9, error)) for rate, error in grid]
+        for task, grid in {"m0": [(0.1, 10.0), (1.0, 12.0)], "m1": [(0.1, 3.0)]}.items()
+    }
+    stable = readings.READINGS["stable"]
+    runs = [run({}, "m0", 10.9), run({}, "m1", 3.4), run({}, "m1", 3.4, seed=1)]
+    runs += [run(stable, "m0", 11.0), run(stable, "m1", 3.2), run(stable, "m1", 3.3, seed=1)]
+    runs += [run({"discount": 0.0}, "m0", 9.0), run({"discount": 0.0}, "m0", 9.0, "diverged", seed=1)]
+    table = readings.table(runs, constant)
+    assert table.rows == [
+        ["paper", "10.90", "0.1 to 0.1", "3.40 ± 0.00", "0.1 to 0.1", "M0"],
+        ["discount 0", "49.50 ± 57.28 (1 diverged)", "0.1 to 0.1", "-", "-", "nowhere"],
+        ["stable", "11.00", "0.1 to 0.1", "3.25 ± 0.07", "0.1 to 0.1", "M0, M1"],
+    ]
+    assert "M0 11.00, M1 3.30" in table.note
+
+
+def test_replacing_a_field_of_a_reading(generator, network):
+    setting = {"deviations": "D1+D2", "discount": 0.5, "lr": 0.1}
+    method = METHODS[readings.METHOD]
+    made = method.controller(method.optimizer(network, setting), setting=setting, generator=generator).setting
+    assert made == replace(deviating("D1", "D2"), discount=0.5)
