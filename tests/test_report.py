@@ -146,6 +146,18 @@ def test_readme_gets_the_tables_between_its_markers(store, tmp_path):
     assert readme.read_text() == "# No markers\n"
 
 
+def test_a_part_named_after_an_experiment_is_its_tables(store, tmp_path):
+    page = tmp_path / "results.md"
+    blank = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("claims", "discount", "overhead"))
+    page.write_text(blank)
+    update_readme(page, SMOKE, store, compared=Store(tmp_path))
+    claims, discount, overhead = page.read_text().split(":begin -->")[1:]
+    assert "| the lowest test error, MNIST CNN | Table 1 | " in claims
+    assert "**M0: the discount**" in discount
+    assert "![" not in discount
+    assert overhead == "\n<!-- overhead:end -->\n"
+
+
 def command(*arguments):
     with pytest.raises(SystemExit) as left:
         main(arguments)
