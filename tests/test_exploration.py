@@ -67,3 +67,20 @@ def test_a_step_that_destroys_is_undone() -> None:
     assert not opening.survived(4.5, float("nan"))
     assert w.item() == 3.0
     assert opening.rate == pytest.approx(1.0)
+
+
+def test_a_network_whose_loss_has_multiplied_is_taken_back() -> None:
+    """Every step lowers its own batch's loss, and yet the losses rise: 3 + 4 + 8 is not three times 6, 4 + 8 + 9 is."""
+    w = torch.nn.Parameter(torch.tensor([3.0]))
+    opening = Opening()
+    opening.attach(1.0, torch.optim.SGD([w], lr=1.0), [])
+    with torch.no_grad():
+        w.fill_(50.0)
+    for loss in (2.0, 1.0, 3.0, 4.0, 8.0):
+        assert opening.survived(loss, 0.5 * loss)
+        opening.climb(1.0, 1.0)
+    rate = opening.rate
+    assert not opening.survived(9.0, 4.5)
+    assert opening.done
+    assert opening.rate == rate / 4
+    assert w.item() == 3.0

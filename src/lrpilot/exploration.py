@@ -41,7 +41,8 @@ class Opening:
     Begins at the optimizer's own rate. While a step makes its own batch worse, the network is taken back and the
     rate cut tenfold; from there the rate climbs until the last ``patience`` steps have, taken together, gone too far
     for the batches that came after them: the first-order decrement of their losses is negative, and more so than
-    noise makes it. The actor takes over well below that rate. The copy of the network is freed.
+    noise makes it. The actor takes over well below that rate. A network whose loss has multiplied is taken back as
+    well: with saturated units, ever larger steps may lower the loss of their batch. The copy of the network is freed.
 
     Args:
         growth: factor of the rate each step.
@@ -49,6 +50,7 @@ class Opening:
         patience: steps that must lose together.
         tolerance: they have lost when the next batches' decrement is below minus this share of their own batches'.
         margin: the actor begins at the last rate divided by this.
+        ruin: the network is lost when the last ``patience`` losses are together this multiple of the first.
         limit: at most so many steps.
     """
 
@@ -60,14 +62,16 @@ class Opening:
         patience: int = 3,
         tolerance: float = 0.25,
         margin: float = 4.0,
+        ruin: float = 3.0,
         limit: int = 200,
     ) -> None:
         self.growth, self.cut, self.patience = growth, cut, patience
-        self.tolerance, self.margin, self.limit = tolerance, margin, limit
+        self.tolerance, self.margin, self.ruin, self.limit = tolerance, margin, ruin, limit
         self.rate = math.nan
         self.done = False
         self._steps = 0
         self._recent: list[tuple[float, float]] = []
+        self._losses: list[float] = []
         self._climbing = False
         self._snapshot: Snapshot | None = None
         self._saved: dict | None = None
@@ -85,8 +89,10 @@ class Opening:
     def survived(self, before: float, after: float) -> bool:
         """Judge the step at :attr:`rate` by the loss of its own batch; False if the network was taken back."""
         self._steps += 1
+        self._losses.append(before)
+        ruined = sum(self._losses[-self.patience :]) > self.ruin * sum(self._losses[: self.patience])
         better = after <= before  # False for NaN
-        if better or (self._climbing and math.isfinite(after)):
+        if not ruined and (better or (self._climbing and math.isfinite(after))):
             self._climbing = True
             return True
         if self._snapshot is not None:
@@ -125,6 +131,7 @@ class Opening:
             "done": self.done,
             "steps": self._steps,
             "recent": self._recent,
+            "losses": list(self._losses),
             "climbing": self._climbing,
             "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
         }
@@ -133,4 +140,5 @@ class Opening:
         """Take up what :meth:`state_dict` gave; the copy itself at the next :meth:`attach`."""
         self.rate, self.done = state["rate"], state["done"]
         self._steps, self._recent, self._climbing = state["steps"], state["recent"], state["climbing"]
+        self._losses = list(state["losses"])
         self._snapshot, self._saved = None, state["snapshot"]

@@ -138,6 +138,7 @@ class OnlineActorCritic:
             after = self._evaluator.extra_pass(loss_fn, batch)
             if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
                 self._unlearned = None  # the network is back where it was
+                self._settle()
             else:
                 self._unlearned = self._unlearned._replace(f_tp1=self._checked(after))
         return loss.detach()
@@ -146,6 +147,11 @@ class OnlineActorCritic:
     def _sweep(self) -> Opening | None:
         """The opening while it lasts."""
         return None if self._opening is None or self._opening.done else self._opening
+
+    def _settle(self) -> None:
+        """Hand over to the actor if the opening has just ended."""
+        if self._opening is not None and self._opening.done:
+            self.learner.action.centre(self._opening.rate, settled=True)
 
     def _decide(self, s_t: Tensor) -> Tensor:
         a_t = self.learner.decide(s_t)
@@ -179,8 +185,7 @@ class OnlineActorCritic:
         batch = self.learner.remember(Transition(lived.s_t, lived.a_t, r_t, s_tp1, a_tp1, slope))
         if self._sweep is not None and elsewhere is not None and lived.promised is not None:
             self._sweep.climb(float(elsewhere), float(lived.promised))
-            if self._opening is not None and self._opening.done:
-                self.learner.action.centre(self._opening.rate, settled=True)
+            self._settle()
             return
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)
