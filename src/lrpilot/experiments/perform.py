@@ -59,7 +59,7 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
             if METHODS[trial.method].refines:
                 check_policy(trial.setting, policy)
                 study = OfflineActorCritic(policy=policy, generator=torch.Generator().manual_seed(trial.seed))
-                held_out = len(task.data.train) // HELD_OUT
+                held_out = trial.validation or len(task.data.train) // HELD_OUT
                 part = _task(trial.task, folder, held_out, trial.fraction)
                 earlier = rehearse(study, trial, partial(_training, task=part))
                 make_controller = taught(study, trial)
