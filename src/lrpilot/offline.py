@@ -97,7 +97,8 @@ class OfflineActorCritic:
             `lrpilot.policy.Policy`, which is copied.
         refining: how a policy learns, if not as by default.
         draw: for ``actor_batch="draw"`` alone: returns a batch x_j.
-        generator: draws initial weights, exploration and replay; a CPU generator.
+        generator: draws initial weights, exploration and replay; a CPU generator. The ranks of a distributed run need
+            alike ones where a policy explores.
         device: of actor and critic: where the networks to be trained are.
         dtype: of actor and critic.
     """

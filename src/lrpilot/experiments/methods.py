@@ -239,7 +239,7 @@ METHODS: Mapping[str, Method] = {
     "mean-rate-offline-stable": Method("SGD at the mean rate of offline, stable", _sgd, _rates, _fixed),
     # Of comparisons alone: any optimizer, named by the setting.
     "pilot": Method("pilot", _named, _rates, _pilot),
-    "pilot-refined": Method("pilot, refined over runs before", _named, _not_by_rate, _fixed, refines=True),
+    "pilot-refined": Method("refined pilot", _named, _not_by_rate, _fixed, refines=True),
     "constant": Method("constant rate", _named, _rates, _fixed),
     "cosine": Method("cosine", _named, _rates, _cosine),
 }
