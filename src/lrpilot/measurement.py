@@ -66,9 +66,13 @@ class Measurement:
         descents = [before.sub_(_flat(now)) for before, now in zip(self._before, parameters, strict=True)]
         if len(self._descents) != len(descents):  # the first step, or the first with a new group of parameters
             self._steps, self._pairs, self._gradients, self._descents = [], [], [], []
-        self._steps.append(_dots((descents, descents), (gradients, gradients), (descents, gradients)))
+        asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
         if self._descents:
-            self._pairs.append(_dots((self._descents, gradients), (self._gradients, gradients)))
+            asked += [(self._descents, gradients), (self._gradients, gradients)]
+        products = _dots(*asked)
+        self._steps.append(products[:3])
+        if self._descents:
+            self._pairs.append(products[3:])
         rooms = self._gradients or [None] * len(gradients)
         self._gradients = [g if g is None else _keep(g, room) for g, room in zip(gradients, rooms, strict=True)]
         self._before, self._spare, self._descents = [], self._descents, descents
@@ -187,20 +191,19 @@ def _dots(*pairs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]]) -> Fl
     first = pairs[0][0][0] if pairs[0][0] else None
     device = None if first is None else first.device
     products = [
-        torch.dot(_wide(a), _wide(b)).to(device, torch.float32)
-        if a is not None and b is not None
-        else torch.zeros((), device=device)
+        torch.dot(_wide(a), _wide(b)) if a is not None and b is not None else torch.zeros((), device=device)
         for left, right in pairs
         for a, b in zip(left, right, strict=True)
     ]
     if not products:
         return torch.zeros(len(pairs))
+    if any(product.dtype != torch.float32 or product.device != device for product in products):
+        products = [product.to(device, torch.float32) for product in products]
     return torch.stack(products).view(len(pairs), -1).sum(1)
 
 
 def _flat(tensor: Tensor) -> Float[Tensor, " number"]:
-    """Dense, real and of one dimension."""
-    tensor = tensor.detach()
+    """Dense, real and of one dimension; to be called without gradients."""
     if tensor.layout != torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_complex():
