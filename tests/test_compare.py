@@ -62,6 +62,13 @@ def test_the_runs_are_every_start_of_pilot_and_grids_and_every_peer_once():
     assert [trial.seed for trial in trials] == sorted(trial.seed for trial in trials)  # a seed of all, then the next
 
 
+def test_a_refined_pilot_runs_only_where_asked_for():
+    assert "pilot-refined" not in {trial.method for trial in Comparison.of("digits").trials()}
+    trials = Comparison.of("digits", seeds=2, methods=["pilot-refined"]).trials()
+    assert len(trials) == 10
+    assert {trial.setting["runs"] for trial in trials} == {8}
+
+
 def test_each_optimizer_has_its_starts_and_the_peers_runs_serve_all():
     momentum, adam = (Comparison.of("m0", name) for name in ("momentum", "Adam"))
     assert momentum.starts == adam.starts == LOW_STARTS

@@ -151,3 +151,12 @@ def test_decision_steps():
     assert decision_steps(1) == (1,)
     with pytest.raises(InvalidArgument, match="total_steps"):
         decision_steps(0)
+
+
+def test_the_clock_of_one_run_is_that_of_many():
+    boundaries = (0.1, 0.25, 0.995)
+    single, _ = observe(Interval.unmeasured(torch.ones(3), boundaries=boundaries), Memory.fresh())
+    several = tuple(torch.tensor([value, torch.nan]) for value in boundaries)
+    many, _ = observe(Interval.unmeasured(torch.ones(2, 3), boundaries=several), Memory.fresh((2,)))
+    torch.testing.assert_close(single, many[0])
+    assert not torch.equal(many[0], many[1])

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.errors import InvalidArgument
-from lrpilot.measurement import LossBuffer, Measured, Measurement, StepHooks
+from lrpilot.measurement import Measured, Measurement, StepHooks
 
 
 def flat(tensors):
@@ -185,28 +184,53 @@ def test_hooks_keep_nothing_alive_and_go():
         gc.enable()
 
 
-def test_losses_of_every_form():
-    losses = LossBuffer()
-    losses.begin(5)
-    graph = torch.tensor(2.0, requires_grad=True) * 2
-    for loss in (graph, 1.5, 2, torch.tensor([0.5], dtype=torch.float64), torch.tensor(3.0, dtype=torch.bfloat16)):
-        losses.append(loss)
-    assert losses.values.tolist() == [4.0, 1.5, 2.0, 0.5, 3.0]
-    assert not losses.values.requires_grad
+def test_no_more_than_three_copies_are_held_and_taken_once():
+    """What a step takes is what the step before gave back."""
+    model = network()
+    parameters = list(model.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    hooks = StepHooks(optimizer)
+    hooks.measurement = measurement = Measurement()
+    memory = set()
+    for step in range(4):
+        optimizer.zero_grad()
+        model(batch(step)).square().mean().backward()
+        optimizer.step()
+        held = [*measurement._gradients, *measurement._descents, *measurement._spare]
+        memory |= {tensor.data_ptr() for tensor in held}
+    assert len(memory) == 3 * len(parameters)
 
 
-def test_a_loss_that_is_overwritten_was_kept():
-    losses, loss = LossBuffer(), torch.tensor(1.0)
-    losses.begin(2)
-    losses.append(loss)
-    loss.fill_(7.0)
-    assert losses.values.tolist() == [1.0]
+def test_a_state_is_a_copy():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    hooks = StepHooks(optimizer)
+    hooks.measurement = Measurement()
+
+    def train(step):
+        optimizer.zero_grad()
+        model(batch(step)).square().mean().backward()
+        optimizer.step()
+
+    train(0)
+    state = hooks.measurement.state_dict()
+    before = {name: flat(state[name]) for name in ("gradients", "descents")}
+    train(1)
+    train(2)
+    assert all(torch.equal(flat(state[name]), value) for name, value in before.items())
 
 
-@pytest.mark.parametrize("wrong", [torch.ones(3), torch.ones(0), "1.0", None])
-def test_what_is_no_scalar_is_refused(wrong):
-    losses = LossBuffer()
-    losses.begin(1)
-    with pytest.raises(InvalidArgument, match=r"^loss must be a scalar.*"):
-        losses.append(wrong)
-    assert len(losses.values) == 0
+def test_a_group_that_joins_amid_a_measurement_begins_it_anew():
+    first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([first], lr=0.1)
+    hooks = StepHooks(optimizer)
+    hooks.measurement = Measurement()
+    for step in range(3):
+        if step == 1:
+            optimizer.add_param_group({"params": [second]})
+        optimizer.zero_grad()
+        (3 * first.sum() + 4 * second.sum()).backward()
+        optimizer.step()
+    measured = Measured(*hooks.measurement.finish(optimizer))
+    assert measured.gradient_norm.item() == pytest.approx(34**0.5)
+    assert measured.gradient_cosine.item() == pytest.approx(1.0)

@@ -11,6 +11,7 @@ from lrpilot.experiments.perform import perform
 from made_up import trial
 
 OFFLINE = {"offline-paper", "offline-stable"}
+REFINED = {"pilot-refined"}
 WATCHES_THE_NETWORK = {"vsgd-l", "vsgd-b", "vsgd-g"}  # bbprop: not for digits' ReLU
 
 
@@ -22,9 +23,8 @@ def digits(method, setting=None, **changes):
         method=method,
         setting=setting,
         batch_size=32,
-        validation=200,
         evaluations=4,
-        **{"steps": 80, "seed": 0, **changes},
+        **{"validation": 200, "steps": 80, "seed": 0, **changes},
     )
 
 
@@ -33,7 +33,7 @@ def check_columns(result):
     assert len({len(column) for column in result.evaluations.values()}) == 1
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK - OFFLINE))
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK - OFFLINE - REFINED))
 def test_every_method_makes_a_run(method):
     result = perform(digits(method))
     assert (result.status, result.reason, result.steps) == ("finished", None, 80)
@@ -150,3 +150,24 @@ def test_ctrl_c_is_not_a_result(monkeypatch):
 def test_one_thread():
     perform(digits("sgd", steps=1))
     assert torch.get_num_threads() == 1
+
+
+def test_a_refined_pilot_is_the_last_of_several_runs():
+    start = {"optimizer": "sgd", "lr": 1e-3}
+    refined = perform(digits("pilot-refined", {**start, "runs": 2}, validation=0))
+    assert (refined.status, refined.reason, refined.steps) == ("finished", None, 80)
+    check_columns(refined)
+    assert [len(column) for column in refined.earlier.values()] == [2, 2, 2, 2]
+    assert all(error < 89 for error in refined.earlier["validation_error"])  # held out, though the trial holds out none
+    shipped, untaught = (
+        perform(digits("pilot", start, validation=0)),
+        perform(digits("pilot-refined", {**start, "runs": 0}, validation=0)),
+    )
+    assert untaught.curve["rate"] == shipped.curve["rate"]
+    assert refined.curve["rate"] != shipped.curve["rate"]
+
+
+def test_a_refined_pilot_refuses_a_policy_that_is_not_there():
+    gone = perform(digits("pilot-refined", {"optimizer": "sgd", "lr": 0.1, "runs": 1, "policy": "0123456789ab"}))
+    assert gone.status == "failed"
+    assert "policy must be" in gone.reason

@@ -388,6 +388,8 @@ def test_between_decisions_nothing_is_read():
     """The loss may be on a device that must not be waited for: no value of it is asked for but at decisions."""
 
     class Unreadable(torch.Tensor):
+        is_cpu = False
+
         @classmethod
         def __torch_function__(cls, function, types, args=(), kwargs=None):
             name = getattr(function, "__name__", "")

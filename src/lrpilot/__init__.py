@@ -18,10 +18,12 @@ The pilot, whose policy was learned beforehand::
 
     loss, gradients, updates -> features -> policy -> a step in log rate -> optimizer
 
+    loss_buffer.py  the losses between two decisions
     measurement.py  the user's steps -> what is measured    features.py   -> what the policy sees
     policy.py       features -> a step in log rate          timetable.py  when
     guard.py        takes a destroyed network back          logbook.py    what was seen and done
     pilot.py        all of it, in the shape of a scheduler
+    refinement.py   the policy goes on learning over a user's own runs
     population/     thousands of small trainings at once, on which pretrain.py learns the policy:
     distill.py      first from swept schedules, then ppo.py as an actor and a critic
 """

@@ -159,6 +159,8 @@ class Guard:
             interval: what happened since the last decision; the network has not been taken back now.
             memory: what the pilot remembers from now on.
         """
+        if self._snapshot is None:
+            return  # all has been well once, and nothing is kept
         if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
             return
         self._snapshot = None  # never two copies at a time

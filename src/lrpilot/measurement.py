@@ -1,4 +1,4 @@
-"""What a plain training loop shows of itself: every step's loss, and the gradients and updates of a few steps.
+"""What a plain training loop shows of itself beside its losses: the gradients and updates of a few steps.
 
 Gradients and updates are read through the optimizer's own step hooks, so that the user's order of ``zero_grad``,
 ``backward`` and ``step`` does not matter, nor whether gradients are accumulated, clipped, unscaled by a ``GradScaler``
@@ -7,69 +7,18 @@ or computed by a closure within the step. A step that a ``GradScaler`` skips doe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
-
-from .errors import InvalidArgument
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 Listener = Callable[[torch.optim.Optimizer], None]
-
-
-class LossBuffer:
-    """The losses of the current interval, on their device. Appending neither copies to the host nor waits."""
-
-    def __init__(self) -> None:
-        self._values = torch.empty(0)
-        self._length = 0
-
-    def begin(self, steps: int) -> None:
-        """Empty it, and make room for the losses of so many steps."""
-        self._length = 0
-        if len(self._values) < steps:
-            self._values = torch.empty(steps, device=self._values.device)
-
-    def append(self, loss: Tensor | float) -> None:
-        """Keep one loss: a tensor of one element on any device, or a number.
-
-        It is copied at once, so that a step captured in a CUDA graph may overwrite its own loss.
-
-        Raises:
-            InvalidArgument: it is neither.
-        """
-        if isinstance(loss, Tensor):
-            if loss.numel() != 1:
-                raise InvalidArgument("loss", "a scalar", f"a tensor of shape {tuple(loss.shape)}")
-            loss = loss.detach()
-            if loss.dim():
-                loss = loss.reshape(())
-            if self._length == 0 and loss.device != self._values.device:
-                self._values = self._values.to(loss.device)
-        elif not isinstance(loss, float | int):
-            raise InvalidArgument("loss", "a scalar tensor or a number", type(loss).__name__)
-        self._values[self._length] = loss
-        self._length += 1
-
-    @property
-    def values(self) -> Float[Tensor, " step"]:
-        """The losses so far, float32: a view."""
-        return self._values[: self._length]
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """A copy of the losses so far."""
-        return {"values": self.values.clone()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take up what :meth:`state_dict` gave; :meth:`begin` made the room."""
-        values = state["values"]
-        self._values = self._values.to(values.device)
-        self._length = len(values)
-        self._values[: self._length] = values
 
 
 class Measured(NamedTuple):
@@ -87,20 +36,25 @@ class Measured(NamedTuple):
 class Measurement:
     """Watches consecutive steps of an optimizer. Holds up to three copies of its trainable parameters meanwhile.
 
-    Half-precision numbers are multiplied and summed in float32. A parameter without a gradient counts as one of zeros.
+    The copies' memory is taken once and used for all its steps. Half-precision numbers are multiplied and summed in
+    float32. A parameter without a gradient counts as one of zeros.
     """
 
     def __init__(self) -> None:
-        self._steps: list[Tensor] = []  # |g_t|, |dw_t|, -g_t . dw_t
-        self._pairs: list[Tensor] = []  # -g_{t+1} . dw_t, cos(-dw_t, g_{t+1}), cos(g_t, g_{t+1})
+        self._steps: list[Tensor] = []  # |dw_t|^2, |g_t|^2, -g_t . dw_t
+        self._pairs: list[Tensor] = []  # -g_{t+1} . dw_t, g_t . g_{t+1}
         self._before: list[Tensor] = []
         self._gradients: list[Tensor | None] = []
-        self._updates: list[Tensor | None] = []
+        self._descents: list[Tensor] = []  # -dw_t, for each parameter
+        self._spare: list[Tensor] = []  # memory of descents that are no longer needed
 
     @torch.no_grad()
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Remember the parameters."""
-        self._before = [parameter.detach().clone() for parameter in _trainable(optimizer)]
+        parameters = [_flat(parameter) for parameter in _trainable(optimizer)]
+        rooms = self._spare or [None] * len(parameters)
+        self._before = [_keep(parameter, room) for parameter, room in zip(parameters, rooms, strict=True)]
+        self._spare = []
 
     @torch.no_grad()
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -108,47 +62,62 @@ class Measurement:
         parameters = _trainable(optimizer)
         if len(self._before) != len(parameters):
             return  # the measurement began within this step
-        gradients = [parameter.grad for parameter in parameters]
-        updates: list[Tensor | None] = [
-            torch.sub(now, before, out=before) for now, before in zip(parameters, self._before, strict=True)
-        ]
-        self._before = []
-        norm, update_norm = _dot(gradients, gradients).sqrt(), _dot(updates, updates).sqrt()
-        if self._gradients:
-            last_norm, last_update_norm, _ = self._steps[-1]
-            descent = -_dot(self._updates, gradients)
-            update_cosine = descent / (last_update_norm * norm + 1e-30)
-            gradient_cosine = _dot(self._gradients, gradients) / (last_norm * norm + 1e-30)
-            self._pairs.append(torch.stack([descent, update_cosine, gradient_cosine]))
-        self._steps.append(torch.stack([norm, update_norm, -_dot(gradients, updates)]))
-        self._gradients = [None if g is None else g.detach().clone() for g in gradients]
-        self._updates = updates
+        gradients = [None if p.grad is None else _flat(p.grad) for p in parameters]
+        descents = [before.sub_(_flat(now)) for before, now in zip(self._before, parameters, strict=True)]
+        if len(self._descents) != len(descents):  # the first step, or the first with a new group of parameters
+            self._steps, self._pairs, self._gradients, self._descents = [], [], [], []
+        asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
+        if self._descents:
+            asked += [(self._descents, gradients), (self._gradients, gradients)]
+        products = _dots(*asked)
+        self._steps.append(products[:3])
+        if self._descents:
+            self._pairs.append(products[3:])
+        rooms = self._gradients or [None] * len(gradients)
+        self._gradients = [g if g is None else _keep(g, room) for g, room in zip(gradients, rooms, strict=True)]
+        self._before, self._spare, self._descents = [], self._descents, descents
 
     @torch.no_grad()
     def finish(self, optimizer: torch.optim.Optimizer) -> Float[Tensor, " 7"]:
-        """The means over the steps, in the order of :class:`Measured`; NaN where there were too few of them."""
-        parameters: list[Tensor | None] = [*_trainable(optimizer)]
-        weight_norm = _dot(parameters, parameters).sqrt()
-        nan = weight_norm.new_full((3,), torch.nan)
-        gradient_norm, update_norm, decrease = torch.stack(self._steps).mean(0) if self._steps else nan
-        descent, update_cosine, gradient_cosine = torch.stack(self._pairs).mean(0) if self._pairs else nan
-        return torch.stack(
-            Measured(gradient_cosine, update_cosine, decrease, descent, gradient_norm, update_norm, weight_norm)
+        """The means over the steps, in the order of :class:`Measured`; NaN where there were too few of them.
+
+        Float32, on the first parameter's device. Waits for it, so that the rest is arithmetic on a few numbers.
+        """
+        weights = [_flat(parameter) for parameter in _trainable(optimizer)]
+        square = _dots((weights, weights))
+        numbers = iter(torch.cat([square, *self._steps, *self._pairs]).tolist())
+        weight_norm = math.sqrt(next(numbers))
+        steps = [[next(numbers) for _ in range(3)] for _ in self._steps]
+        pairs = [[next(numbers) for _ in range(2)] for _ in self._pairs]
+        updates, gradients = ([math.sqrt(step[i]) for step in steps] for i in (0, 1))
+        cosines = [
+            (descent / (updates[t] * gradients[t + 1] + 1e-30), product / (gradients[t] * gradients[t + 1] + 1e-30))
+            for t, (descent, product) in enumerate(pairs)
+        ]
+        measured = (
+            _mean(cosine for _, cosine in cosines),
+            _mean(cosine for cosine, _ in cosines),
+            _mean(decrease for *_, decrease in steps),
+            _mean(descent for descent, _ in pairs),
+            _mean(gradients),
+            _mean(updates),
+            weight_norm,
         )
+        return square.new_tensor(measured)
 
     def state_dict(self) -> dict[str, list]:
         """All of it: after at least one measured step, two copies of the parameters."""
         return {
             "steps": list(self._steps),
             "pairs": list(self._pairs),
-            "gradients": list(self._gradients),
-            "updates": list(self._updates),
+            "gradients": [None if gradient is None else gradient.clone() for gradient in self._gradients],
+            "descents": [descent.clone() for descent in self._descents],
         }
 
     def load_state_dict(self, state: dict[str, list]) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._steps, self._pairs = list(state["steps"]), list(state["pairs"])
-        self._gradients, self._updates = list(state["gradients"]), list(state["updates"])
+        self._gradients, self._descents = list(state["gradients"]), list(state["descents"])
 
 
 class StepHooks:
@@ -189,6 +158,14 @@ class StepHooks:
             handle.remove()
 
 
+def mean_over_ranks(numbers: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """The mean of what each rank of a process group gives (None: the default group); the same where there are none."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return numbers
+    dist.all_reduce(numbers, group=group)
+    return numbers / dist.get_world_size(group)
+
+
 def _call(listener: Listener, optimizer: torch.optim.Optimizer) -> None:
     listener(optimizer)
 
@@ -197,26 +174,43 @@ def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
 
 
-def _dot(left: list[Tensor | None], right: list[Tensor | None]) -> Float[Tensor, ""]:
-    """The inner product over all parameters, float32 on the first one's device."""
+def _mean(numbers: Iterable[float]) -> float:
+    numbers = list(numbers)
+    return sum(numbers) / len(numbers) if numbers else math.nan
+
+
+def _keep(values: Float[Tensor, " number"], room: Tensor | None) -> Float[Tensor, " number"]:
+    """A copy, in the memory of ``room`` if it fits."""
+    if room is None or room.shape != values.shape:
+        return values.clone()
+    return room.copy_(values)
+
+
+def _dots(*pairs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]]) -> Float[Tensor, " pair"]:
+    """For each pair of lists their inner product over all parameters, float32 on the very first one's device."""
+    first = pairs[0][0][0] if pairs[0][0] else None
+    device = None if first is None else first.device
     products = [
-        torch.dot(_flat(a), _flat(b)) for a, b in zip(left, right, strict=True) if a is not None and b is not None
+        torch.dot(_wide(a), _wide(b)) if a is not None and b is not None else torch.zeros((), device=device)
+        for left, right in pairs
+        for a, b in zip(left, right, strict=True)
     ]
     if not products:
-        return torch.zeros(())
-    device = products[0].device
-    return torch.stack([product.to(device, torch.float32) for product in products]).sum()
+        return torch.zeros(len(pairs))
+    if any(product.dtype != torch.float32 or product.device != device for product in products):
+        products = [product.to(device, torch.float32) for product in products]
+    return torch.stack(products).view(len(pairs), -1).sum(1)
 
 
 def _flat(tensor: Tensor) -> Float[Tensor, " number"]:
-    """Dense, real, at least float32 and of one dimension."""
-    if tensor.dtype == torch.float32 and tensor.layout == torch.strided:
-        return tensor.detach().view(-1) if tensor.is_contiguous() else tensor.detach().reshape(-1)
-    tensor = tensor.detach()
+    """Dense, real and of one dimension; to be called without gradients."""
     if tensor.layout != torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
-    if tensor.dtype in (torch.float16, torch.bfloat16):
-        tensor = tensor.float()
     return tensor.reshape(-1)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """At least float32."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,11 @@ from torch import Tensor
 
 from . import losses
 from .actor_critic import ActorCritic
+from .errors import InvalidArgument
 from .online import OnlineActorCritic
+from .pilot import Pilot
+from .policy import Policy
+from .refinement import Refiner, Refining
 from .settings import Setting, resolve
 
 if TYPE_CHECKING:
@@ -68,10 +73,32 @@ class OfflineActorCritic:
     >>> study.runs
     2
 
+    With ``policy``, what learns is the pilot's policy instead: each run is flown by a `Pilot` with a little
+    exploration, and at its end actor and critic are updated by PPO on the runs so far. :attr:`policy` is the policy
+    as it stands, and :meth:`save` writes its file.
+
+    >>> study = OfflineActorCritic(policy="shipped")
+    >>> for _ in range(2):
+    ...     w = torch.nn.Parameter(torch.ones(3))
+    ...     optimizer = torch.optim.SGD([w], lr=0.1)
+    ...     with study.run(optimizer, total_steps=5) as pilot:
+    ...         for _ in range(5):
+    ...             loss = w.square().mean()
+    ...             optimizer.zero_grad()
+    ...             loss.backward()
+    ...             optimizer.step()
+    ...             pilot.step(loss)
+    >>> study.runs
+    2
+
     Args:
-        setting: ``"paper"``, ``"stable"`` or a :class:`~lrpilot.settings.Setting`.
+        setting: ``"paper"``, ``"stable"`` or a :class:`~lrpilot.settings.Setting`; ``policy`` has none.
+        policy: None for an actor and a critic of the setting; ``"shipped"``, the path of a policy file, or a
+            `lrpilot.policy.Policy`, which is copied.
+        refining: how a policy learns, if not as by default.
         draw: for ``actor_batch="draw"`` alone: returns a batch x_j.
-        generator: draws initial weights, exploration and replay; a CPU generator.
+        generator: draws initial weights, exploration and replay; a CPU generator. The ranks of a distributed run need
+            alike ones where a policy explores.
         device: of actor and critic: where the networks to be trained are.
         dtype: of actor and critic.
     """
@@ -80,6 +107,8 @@ class OfflineActorCritic:
         self,
         setting: str | Setting = "paper",
         *,
+        policy: str | Path | Policy | None = None,
+        refining: Refining | None = None,
         draw: Callable[[], Any] | None = None,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
@@ -90,22 +119,57 @@ class OfflineActorCritic:
         """Runs completed so far: the actor has been updated as often."""
         self._draw = draw
         self._generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        like = torch.empty(0, dtype=dtype, device=device)
-        self.learner = RunByRun(self.setting, generator=self._generator, like=like)
+        self.learner: RunByRun | Refiner
+        if policy is None:
+            like = torch.empty(0, dtype=dtype, device=device)
+            self.learner = RunByRun(self.setting, generator=self._generator, like=like)
+        else:
+            self.learner = Refiner(policy, refining, generator=self._generator)
 
     @contextmanager
-    def run(self, optimizer: torch.optim.Optimizer) -> Iterator[OnlineActorCritic]:
+    def run(self, optimizer: torch.optim.Optimizer, total_steps: int | None = None) -> Iterator[Any]:
         """One training run: yields its controller. A run that ends by an exception teaches the actor nothing.
 
         Args:
             optimizer: of a network that starts anew.
+            total_steps: of a pilot's run, as for `Pilot`; an actor-critic of the paper has no use for it.
+
+        Yields:
+            An `OnlineActorCritic`, or the `Pilot` of a study that was given a policy.
         """
-        dtype = self.learner.actor.output.weight.dtype
-        yield OnlineActorCritic(
-            optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=dtype
-        )
+        yield self._controller(optimizer, total_steps)
         self.learner.end_run()
         self.runs += 1
+
+    def _controller(self, optimizer: torch.optim.Optimizer, total_steps: int | None) -> OnlineActorCritic | Pilot:
+        if isinstance(self.learner, Refiner):
+            return self.learner.fly(optimizer, total_steps)
+        dtype = self.learner.actor.output.weight.dtype
+        return OnlineActorCritic(
+            optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=dtype
+        )
+
+    def score(self, value: float) -> None:
+        """Say, within a pilot's run, how it ended, on held-out data say: lower is better.
+
+        On a logarithmic scale, such as the log of an error. Without it, the log of the loss over the run's last
+        tenth is what counts.
+        """
+        self._refiner("score").score(value)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as the runs so far have made it."""
+        return self._refiner("policy").policy
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy's file, which ``Pilot(..., policy=path)`` flies with."""
+        self.policy.save(path)
+
+    def _refiner(self, asked: str) -> Refiner:
+        if not isinstance(self.learner, Refiner):
+            raise InvalidArgument("policy", f"given to a study whose {asked} is asked for", None)
+        return self.learner
 
     def state_dict(self) -> dict[str, Any]:
         """All that the runs to come depend on."""

@@ -9,42 +9,29 @@ that lives in a user's training loop.
 from __future__ import annotations
 
 import math
-import operator
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from .errors import InvalidArgument, NonFiniteLoss
-from .features import (
-    FORCED_CUT,
-    MEASURED_STEPS,
-    Interval,
-    Memory,
-    observe,
-)
+from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe
 from .guard import WIDEST, Guard
 from .logbook import Decision, Logbook
-from .measurement import LossBuffer, Measured, Measurement, StepHooks
-from .policy import Policy
+from .loss_buffer import LossBuffer
+from .measurement import Measured, Measurement, StepHooks, mean_over_ranks
+from .policy import Flies, Policy
 from .rates import LearningRates
 from .timetable import Timetable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from matplotlib.figure import Figure
-
-    class Flies(Protocol):
-        """What the pilot asks of a policy."""
-
-        def initial_memory(self) -> Tensor: ...  # noqa: D102
-
-        def act(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
+    from torch.distributed import ProcessGroup
 
 
 class Pilot:
@@ -91,14 +78,14 @@ class Pilot:
         *,
         policy: str | Path | Flies = "shipped",
         rollback: bool = False,
-        process_group: dist.ProcessGroup | None = None,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         self.rates = LearningRates(optimizer)
         self.optimizer = optimizer
-        self.total_steps = _checked(total_steps)
         self.policy: Flies = Policy.load(policy) if isinstance(policy, str | Path) else policy
         self._process_group = process_group
-        self._timetable = Timetable(self.total_steps)
+        self._timetable = Timetable(total_steps)
+        self.total_steps = self._timetable.total_steps
         self._history = Logbook()
         self._written = 0  # how many of the buffer's losses stand in the history
         self._losses = LossBuffer()
@@ -148,7 +135,7 @@ class Pilot:
         if self._step == self.total_steps:
             if verdict is not None:
                 self._guard.take_back()
-                self._record(interval, self._rate, verdict, self._guard.step)
+                self._record(interval, rate_before=self._rate, reason=verdict, back_to=self._guard.step)
             self.close()
             return
         features = self._observe(interval, taken_back=verdict is not None)
@@ -160,7 +147,8 @@ class Pilot:
         self._last_step = self._log_rate - before
         self.rates.write(self._rate)
         back_to = None if verdict is None else self._guard.step
-        self._record(interval, rate_before, cut or "policy", back_to, tuple(features.tolist()))
+        seen = tuple(features.tolist())
+        self._record(interval, rate_before=rate_before, reason=cut or "policy", back_to=back_to, features=seen)
         if verdict is None and not self._timetable.opens(self._decisions):
             self._guard.look_after(self._step, interval, self._memory)
         self._decisions += 1
@@ -172,10 +160,7 @@ class Pilot:
         measured = measurement.finish(self.optimizer)
         self._hooks.measurement = None
         numbers = torch.cat([self._losses.values.to(measured.device), measured])
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(numbers, group=self._process_group)
-            numbers /= dist.get_world_size(self._process_group)
-        numbers = numbers.cpu()
+        numbers = mean_over_ranks(numbers, self._process_group).cpu()
         known = Measured(*numbers[-len(Measured._fields) :])
         return Interval(
             losses=numbers[: -len(known)],
@@ -210,25 +195,9 @@ class Pilot:
     def _rate(self) -> float:
         return self.rates.start * math.exp(self._log_rate)
 
-    def _record(
-        self,
-        interval: Interval,
-        rate_before: float,
-        reason: str,
-        back_to: int | None,
-        features: tuple[float, ...] = (),
-    ) -> None:
-        self._history.decisions.append(
-            Decision(
-                step=self._step,
-                loss=float(interval.losses.mean()),
-                rate_before=rate_before,
-                rate=self._rate,
-                reason=reason,
-                features=features,
-                back_to=back_to,
-            )
-        )
+    def _record(self, interval: Interval, **rest: Any) -> None:
+        loss = float(interval.losses.mean())
+        self._history.decisions.append(Decision(step=self._step, loss=loss, rate=self._rate, **rest))
 
     def _write_losses(self) -> None:
         new = self._losses.values[self._written :]
@@ -317,15 +286,3 @@ class Pilot:
         self._guard.load_state_dict(state["guard"])
         if self._guard.started:
             self._hooks.first = None
-
-
-def _checked(total_steps: int | None) -> int | None:
-    if total_steps is None:
-        return None
-    try:
-        number = operator.index(total_steps)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise InvalidArgument("total_steps", "a whole number, at least 1, or None", total_steps)
-    return number

@@ -10,7 +10,7 @@ import json
 import math
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +28,14 @@ FORMAT = 1
 KIND = "lrpilot pilot"
 LARGEST_STEP = math.log(10.0)
 """A decision multiplies the rate by at most ten, or divides it by as much, beside the linear decay."""
+
+
+class Flies(Protocol):
+    """What the pilot asks of a policy."""
+
+    def initial_memory(self) -> Tensor: ...  # noqa: D102
+
+    def act(self, features: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
 
 
 def bounded_step(raw: Float[Tensor, "*run"], linear_decay: Float[Tensor, "*run"]) -> Float[Tensor, "*run"]:

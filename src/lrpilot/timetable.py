@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+
+from .errors import InvalidArgument
 from .features import GUARD_WINDOW, anytime_decision_step, decision_steps
 
 ANYTIME_WINDOW = 8
@@ -13,11 +16,14 @@ class Timetable:
 
     Args:
         total_steps: of the run; None if unknown.
+
+    Raises:
+        InvalidArgument: another number than a whole one of at least 1.
     """
 
     def __init__(self, total_steps: int | None) -> None:
-        self.total_steps = total_steps
-        self._ends = None if total_steps is None else decision_steps(total_steps)
+        self.total_steps = None if total_steps is None else _checked(total_steps)
+        self._ends = None if self.total_steps is None else decision_steps(self.total_steps)
 
     def end(self, decision: int) -> int:
         """The step after which it is taken; for the last interval of a run, the run's end."""
@@ -40,3 +46,13 @@ class Timetable:
         # At the run's end there is no next one, and nobody asks.
         last, now, after = (0, *self._ends, self.total_steps)[decision : decision + 3]
         return last / self.total_steps, now / self.total_steps, after / self.total_steps
+
+
+def _checked(total_steps: int) -> int:
+    try:
+        number = operator.index(total_steps)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InvalidArgument("total_steps", "a whole number, at least 1, or None", total_steps)
+    return number

@@ -173,7 +173,8 @@ def overhead(
         Path | None, typer.Option(help="Write the table between this file's overhead markers as well.")
     ] = None,
 ) -> None:
-    """The cost of a step: plain SGD, the online controller, the literal transcription; on M0 and the MNIST CNN."""
+    """The cost of a step: plain SGD, the online controller, the literal transcription; and of whole piloted runs."""
+    from lrpilot.experiments import flight_cost
     from lrpilot.experiments import overhead as measurement
     from lrpilot.experiments.tasks import load_task
 
@@ -184,6 +185,9 @@ def overhead(
             costs[name] = measurement.measure_task(load_task(name, folder=data))
     with console.status("measuring the controllers' own arithmetic"):
         costs["a network of one number"] = measurement.measure_arithmetic()
+    for name, shape in flight_cost.SHAPES.items():
+        with console.status(f"measuring {name}"):
+            costs[name] = flight_cost.measure_flight(shape)
     table = Table(title="Processor time of a training step, one thread")
     for heading in ("network", "kind", "ms", "x plain SGD"):
         table.add_column(heading, justify="left" if heading in ("network", "kind") else "right")

@@ -26,7 +26,10 @@ def compare(
     steps: Annotated[int | None, typer.Option(help="Updates in each run; default the task's.")] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(help="Only these: pilot, constant, cosine, or a peer such as prodigy; with commas, or repeated."),
+        typer.Option(
+            help="Only these: pilot, constant, cosine, or a peer such as prodigy; with commas, or repeated. Only "
+            "where asked for: pilot-refined, each of whose runs is the last of nine."
+        ),
     ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="The pilot's policy file, such as pretrain makes; default the shipped one.")
@@ -49,13 +52,13 @@ def compare(
     Makes the runs that are missing; prints a table and draws a picture of all there are.
     """
     from lrpilot.experiments.catalogue import found
-    from lrpilot.experiments.comparison import CONTENDERS, Comparison, Outcome
+    from lrpilot.experiments.comparison import CONTENDERS, KNOWN, Comparison, Outcome
     from lrpilot.experiments.comparison_pages import by_rate, picture, standings
     from lrpilot.experiments.execute import Engine, complete
     from lrpilot.experiments.store import Store
 
     given = [name.strip() for each in methods or [] for name in each.split(",")]
-    whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped")
+    whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=KNOWN)
     comparison = Comparison.of(
         task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=given or CONTENDERS
     )

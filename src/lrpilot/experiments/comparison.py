@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
-from lrpilot.experiments.methods import BY_START, RATE_FREE
+from lrpilot.experiments.methods import BY_START, METHODS, RATE_FREE
 from lrpilot.experiments.optimizers import default_learning_rate
 from lrpilot.experiments.store import Store
 from lrpilot.experiments.tasks import IMAGE_FOLDER, TASKS, check_task
@@ -20,7 +20,10 @@ from lrpilot.experiments.trial import Result, Scalar, Trial, plain_name
 from lrpilot.policy import fingerprint
 
 ROOT = "compare"
-CONTENDERS = (*BY_START, *RATE_FREE)
+KNOWN = (*BY_START, *RATE_FREE)
+CONTENDERS = tuple(method for method in KNOWN if not METHODS[method].refines)
+"""Those that are compared unless others are asked for: a refined pilot takes as many runs as REFINING_RUNS more."""
+REFINING_RUNS = 8
 STEPS = {
     "digits": 2_000,
     "m0": 6_000,
@@ -47,7 +50,7 @@ class Comparison:
         optimizer: that the pilot, the constant grid and the cosine grid drive; a name of ``optimizers.OPTIMIZERS``.
         steps: of each run.
         seeds: how many runs of each method at each start: seeds 0, 1, ...
-        methods: which of :data:`CONTENDERS`.
+        methods: which of :data:`KNOWN`.
         policy: the pilot's, by its fingerprint: results of another policy are other runs.
     """
 
@@ -79,7 +82,7 @@ class Comparison:
         task = f"{IMAGE_FOLDER}:{Path(path).expanduser().resolve()}" if kind == IMAGE_FOLDER else task.lower()
         default_learning_rate(optimizer)  # refuses what is none, and what a plain loop cannot drive
         for method in methods:
-            choose("methods", method, dict.fromkeys(CONTENDERS))
+            choose("methods", method, dict.fromkeys(KNOWN))
         for name, number in (("steps", steps), ("seeds", seeds)):
             if number is not None and number < 1:
                 raise InvalidArgument(name, "a whole number of at least 1", number)
@@ -88,7 +91,7 @@ class Comparison:
             optimizer=optimizer.lower(),
             steps=STEPS[kind.lower()] if steps is None else steps,
             seeds=seeds,
-            methods=tuple(method for method in CONTENDERS if method in {name.lower() for name in methods}),
+            methods=tuple(method for method in KNOWN if method in {name.lower() for name in methods}),
             policy=fingerprint(policy),
         )
 
@@ -128,8 +131,10 @@ class Comparison:
     def _settings(self, method: str) -> list[dict[str, Scalar]]:
         if method not in BY_START:
             return [{}]
-        policy: dict[str, Scalar] = {"policy": self.policy} if method == "pilot" else {}
-        return [{"optimizer": self.optimizer, "lr": start, **policy} for start in self.starts]
+        more: dict[str, Scalar] = {"policy": self.policy} if method.startswith("pilot") else {}
+        if METHODS[method].refines:
+            more["runs"] = REFINING_RUNS
+        return [{"optimizer": self.optimizer, "lr": start, **more} for start in self.starts]
 
 
 @dataclass(frozen=True)

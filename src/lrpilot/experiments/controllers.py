@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -68,14 +67,12 @@ class Piloted(FixedRate):
     """Plain training, with a pilot that is told of each step.
 
     Args:
-        optimizer: what trains.
-        steps: length of the run.
-        policy: the pilot's: the shipped one, or the path of another's file.
+        pilot: of the optimizer that trains.
     """
 
-    def __init__(self, optimizer: Optimizer, *, steps: int, policy: str | Path = "shipped") -> None:
-        super().__init__(optimizer)
-        self.pilot = Pilot(optimizer, total_steps=steps, policy=policy)
+    def __init__(self, pilot: Pilot) -> None:
+        super().__init__(pilot.optimizer)
+        self.pilot = pilot
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
         """Forward, backward, update; then the pilot."""
@@ -109,7 +106,7 @@ class Terms:
 
 CONTROLLERS: dict[str, Callable[[Optimizer, Terms], Controller]] = {
     "online": lambda optimizer, terms: OnlineActorCritic(optimizer, terms.setting, generator=terms.generator),
-    "pilot": lambda optimizer, terms: Piloted(optimizer, steps=terms.steps),
+    "pilot": lambda optimizer, terms: Piloted(Pilot(optimizer, terms.steps)),
     "none": lambda optimizer, _: FixedRate(optimizer),
 }
 """By the names of ``lrpilot train --controller``."""

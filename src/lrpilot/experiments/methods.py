@@ -21,6 +21,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.controllers import Controller, FixedRate, Piloted
 from lrpilot.experiments.optimizers import make_optimizer
 from lrpilot.online import OnlineActorCritic
+from lrpilot.pilot import Pilot
 from lrpilot.policy import fingerprint
 from lrpilot.settings import deviating, resolve
 
@@ -50,6 +51,7 @@ class Method:
         controller: ``controller(optimizer, setting=..., steps=..., generator=..., policy=...)`` drives the optimizer.
         offline: the actor-critic's setting of the appendix' version, whose controller comes from a study of
             several runs; None for every other method.
+        refines: whether the pilot's policy is refined over several runs before.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Method:
     settings: Callable[[Sequence[float]], Sequence[Setting]]
     controller: Callable[..., Controller]
     offline: str | None = None
+    refines: bool = False
 
 
 class SelfTuning(FixedRate):
@@ -207,12 +210,16 @@ def _named(network: nn.Module, setting: Setting) -> Optimizer:
     return make_optimizer(name, network.parameters(), learning_rate=float(setting["lr"]))
 
 
-def _pilot(optimizer: Optimizer, *, setting: Setting, steps: int, policy: str | Path, **_: Any) -> Controller:
-    """The pilot, if the policy's file is the one that the setting names by its fingerprint."""
+def check_policy(setting: Setting, policy: str | Path) -> None:
+    """Refuse a policy's file that is not the one that the setting names by its fingerprint."""
     given = fingerprint(policy)
     if setting.get("policy", given) != given:
         raise InvalidArgument("policy", f"{given}, the one in the file", setting["policy"])
-    return Piloted(optimizer, steps=steps, policy=policy)
+
+
+def _pilot(optimizer: Optimizer, *, setting: Setting, steps: int, policy: str | Path, **_: Any) -> Controller:
+    check_policy(setting, policy)
+    return Piloted(Pilot(optimizer, steps, policy=policy))
 
 
 _sgd = partial(_of_rate, torch.optim.SGD)
@@ -250,8 +257,9 @@ METHODS: Mapping[str, Method] = {
     "mean-rate-stable": Method("SGD at the mean rate of stable", _sgd, _rates, _fixed),
     "mean-rate-offline-paper": Method("SGD at the mean rate of offline, paper", _sgd, _rates, _fixed),
     "mean-rate-offline-stable": Method("SGD at the mean rate of offline, stable", _sgd, _rates, _fixed),
-    # Any optimizer, named by the setting; the last two in comparisons alone.
+    # Any optimizer, named by the setting; but for the pilot in comparisons alone.
     "pilot": Method("pilot", _named, _shipped, _pilot),
+    "pilot-refined": Method("refined pilot", _named, _not_by_rate, _fixed, refines=True),
     "constant": Method("constant rate", _named, _rates, _fixed),
     "cosine": Method("cosine", _named, _rates, _cosine),
 }
@@ -268,7 +276,7 @@ RATE_FREE = (
     "schedule-free-sgd",
     "schedule-free-adamw",
 )
-BY_START = ("pilot", "constant", "cosine")
+BY_START = ("pilot", "pilot-refined", "constant", "cosine")
 MEAN_RATE = {"mean-rate-paper": "online-paper", "mean-rate-stable": "online-stable"}
 MEAN_RATE_OFFLINE = {
     "mean-rate-offline-paper": "offline-paper",

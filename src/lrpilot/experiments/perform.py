@@ -9,25 +9,25 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from lrpilot.errors import NonFiniteLoss
 from lrpilot.experiments.controllers import Controller, Piloted
-from lrpilot.experiments.methods import METHODS
+from lrpilot.experiments.methods import METHODS, check_policy
+from lrpilot.experiments.rehearsals import in_study, rehearse, taught
 from lrpilot.experiments.tasks import Task, load_task
 from lrpilot.experiments.training import Plan, Record, Training
-from lrpilot.experiments.trial import CHANCE, Result, Trial
+from lrpilot.experiments.trial import Result, Trial
 from lrpilot.offline import OfflineActorCritic
 from lrpilot.online import OnlineActorCritic
 
 LOGS_PER_EVALUATION = 5
-RUNS_APART = 1000  # between the seeds of two studies' training runs
+HELD_OUT = 10  # of the training set one in so many scores the runs that refine a policy
 CLOCK = time.process_time  # of one thread: the wall-clock of a core that the run has to itself, however busy it is
 MEASURES = ("test_loss", "test_error", "validation_loss", "validation_error")
 
@@ -54,8 +54,15 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
             offline = METHODS[trial.method].offline
             if offline:
                 study = OfflineActorCritic(offline, generator=torch.Generator().manual_seed(trial.seed))
-                earlier = _rehearse(study, trial, task)
-                make_controller = _in_study(study, stack)
+                earlier = rehearse(study, trial, partial(_training, task=task))
+                make_controller = in_study(study, stack)
+            if METHODS[trial.method].refines:
+                check_policy(trial.setting, policy)
+                study = OfflineActorCritic(policy=policy, generator=torch.Generator().manual_seed(trial.seed))
+                held_out = trial.validation or len(task.data.train) // HELD_OUT
+                part = _task(trial.task, folder, held_out, trial.fraction)
+                earlier = rehearse(study, trial, partial(_training, task=part))
+                make_controller = taught(study, trial)
             training = _training(trial, task, make_controller, policy=policy)
             records.extend(training.run())
     except Exception as error:
@@ -73,36 +80,9 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
     )
 
 
-def _rehearse(study: OfflineActorCritic, trial: Trial, task: Task) -> dict[str, list[float]]:
-    """The training runs of the appendix, each of a network of its own. Returns how each of them ended.
-
-    A run that diverges teaches the actor nothing, and counts with the error of guessing.
-    """
-    ends: dict[str, list[float]] = {"test_error": [], "validation_error": [], "mean_rate": [], "seconds": []}
-    for number in range(int(trial.setting["runs"])):
-        steps, seed = int(trial.setting["run_steps"]), RUNS_APART * (trial.seed + 1) + number
-        one = replace(trial, steps=steps, seed=seed, evaluations=1)
-        with suppress(NonFiniteLoss), ExitStack() as stack:
-            training = _training(one, task, _in_study(study, stack))
-            *_, last = training.run()
-            for name in ("test_error", "validation_error"):
-                ends[name].append(100 * CHANCE if training.failure else _number(getattr(last, name)))
-            controller = cast("OnlineActorCritic", training.controller)
-            ends["mean_rate"].append(controller.history["rate"].double().mean().item())
-            ends["seconds"].append(last.seconds)
-            if training.failure:
-                raise training.failure
-    return ends
-
-
-def _in_study(study: OfflineActorCritic, stack: ExitStack) -> Callable[..., Any]:
-    """Makes the controller of the study's next run, which lasts until ``stack`` is left."""
-    return lambda optimizer, generator: stack.enter_context(study.run(optimizer))
-
-
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _task(name: str, folder: str | Path | None, validation: int, fraction: float) -> Task:
-    """The task in memory, kept for the next trial of the same."""
+    """The task in memory, whole and with a part held out, kept for the next trial of the same."""
     return load_task(name, folder=folder, validation=validation, fraction=fraction)
 
 
