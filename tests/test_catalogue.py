@@ -99,4 +99,4 @@ def test_the_papers_sizes():
     six_epochs = 6 * 60_000
     assert PAPER.steps("m2") == six_epochs
     assert QUICK.steps("m2") * QUICK.batch_size("m2") == six_epochs
-    assert replace(QUICK, vector_seeds=2).seeds("m0") == range(2)
+    assert replace(QUICK, repeats=2).seeds("m0") == range(2)

@@ -68,15 +68,15 @@ def run(setting, task, error, status="finished", seed=0):
 
 
 def test_a_reading_is_sound_where_no_run_diverges_and_the_mean_is_near_the_best_constants():
-    constant = {
-        task: [result(trial=trial(task=task, setting={"lr": rate}), errors=(9, 9, error)) for rate, error in grid]
-        for task, grid in {"m0": [(0.1, 10.0), (1.0, 12.0)], "m1": [(0.1, 3.0)]}.items()
-    }
+    constant = [
+        result(trial=trial(task=task, setting={"lr": rate}), errors=(9, 9, error))
+        for task, rate, error in [("m0", 0.1, 10.0), ("m0", 1.0, 12.0), ("m1", 0.1, 3.0)]
+    ]
     stable = readings.READINGS["stable"]
     runs = [run({}, "m0", 10.9), run({}, "m1", 3.4), run({}, "m1", 3.4, seed=1)]
     runs += [run(stable, "m0", 11.0), run(stable, "m1", 3.2), run(stable, "m1", 3.3, seed=1)]
     runs += [run({"discount": 0.0}, "m0", 9.0), run({"discount": 0.0}, "m0", 9.0, "diverged", seed=1)]
-    table = readings.table(runs, constant)
+    table = readings.table([*runs, *constant])
     assert table.rows == [
         ["paper", "10.90", "0.1 to 0.1", "3.40 ± 0.00", "0.1 to 0.1", "M0"],
         ["discount 0", "49.50 ± 57.28 (1 diverged)", "0.1 to 0.1", "-", "-", "nowhere"],

@@ -63,6 +63,7 @@ def _trial(
     seed: int,
     profile: Profile,
     fraction: float = 1.0,
+    steps: int | None = None,
 ) -> Trial:
     return Trial(
         experiment=experiment,
@@ -70,7 +71,7 @@ def _trial(
         method=method,
         setting=setting,
         seed=seed,
-        steps=profile.steps(task),
+        steps=steps or profile.steps(task),
         batch_size=profile.batch_size(task),
         fraction=fraction,
         validation=profile.validation(task),
@@ -202,7 +203,7 @@ def _start(profile: Profile, store: Store) -> list[Trial]:
     return [
         _trial("start", task, "online-stable", {"lr": rate}, seed, profile)
         for task in MNIST_NETWORKS
-        for seed in range(profile.start_seeds)
+        for seed in range(profile.start_repeats)
         for rate in profile.rates
     ]
 
@@ -210,20 +211,23 @@ def _start(profile: Profile, store: Store) -> list[Trial]:
 def _discount(profile: Profile, store: Store) -> list[Trial]:
     settings: dict[str, Mapping[str, Scalar]] = {"online-paper": {}, "online-stable": {"lr": START_RATE}}
     return [
-        _trial("discount", task, method, {**setting, "discount": discount}, seed, profile)
+        _trial("discount", task, method, {**setting, "discount": discount}, seed, profile, steps=profile.reading_steps)
         for task in ("m0", "m1")
-        for seed in profile.seeds(task)
+        for seed in range(profile.reading_repeats)
         for method, setting in settings.items()
         for discount in DISCOUNTS
     ]
 
 
 def _readings(profile: Profile, store: Store) -> list[Trial]:
+    """All readings, and constant rates at the same length to hold them against."""
+    methods = [(readings.METHOD, setting) for setting in readings.READINGS.values()]
+    methods += [("sgd", {"lr": rate}) for rate in profile.rates]
     return [
-        _trial("readings", task, readings.METHOD, setting, seed, profile)
-        for seed in profile.seeds("m0")[: readings.SEEDS]
+        _trial("readings", task, method, setting, seed, profile, steps=profile.reading_steps)
+        for seed in range(profile.reading_repeats)
         for task in readings.TASKS
-        for setting in readings.READINGS.values()
+        for method, setting in methods
     ]
 
 
@@ -245,7 +249,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "appendix": Experiment("Appendix: an actor that improves from run to run", _appendix, ("table1", "table2")),
     "start": Experiment("Sensitivity to the starting rate", _start, ("table3",)),
     "discount": Experiment("Sensitivity to the discount", _discount),
-    "readings": Experiment("Under which reading it works", _readings, ("table3",)),
+    "readings": Experiment("Under which reading it works", _readings),
     "wall-clock": Experiment("Wall-clock to a given error", _nothing, TABLES),
     "early-stopping": Experiment("Early stopping", _nothing, ("table2", "figure4")),
 }

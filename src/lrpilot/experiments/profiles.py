@@ -19,13 +19,14 @@ class Profile:
         cifar10_steps: of the CIFAR-10 CNN, at batch 50.
         vector_steps: of M0, M1 and M2.
         vector_batch: their batch size; the paper's is 1 (after Schaul et al.), any other is a deviation.
-        image_seeds: repeats with the convolutional networks.
-        vector_seeds: repeats with M0, M1 and M2.
-        start_seeds: the same from each starting rate.
+        repeats: seeds of a task that tries the whole grid with each of them.
+        screened_repeats: seeds of a task that is screened.
+        start_repeats: seeds from each starting rate.
+        reading_repeats: seeds of each reading and of each discount; reading_steps: the length of their runs.
         screened: the tasks that try the grid with the first seed alone, and give the other seeds to the settings
             chosen by test and by validation error.
-        image_evaluations: looks at test and validation set in a run of a convolutional network.
-        vector_evaluations: the same for M0, M1 and M2.
+        mnist_evaluations: looks at test and validation set in a run of the MNIST CNN; cifar10_evaluations: of the
+            CIFAR-10 CNN; vector_evaluations: of M0, M1 and M2.
         image_validation: examples held out of the training set, for the convolutional networks.
         vector_validation: the same for M0, M1 and M2.
         offline_runs: training runs of the offline version, by task (the paper's 5 on MNIST, 10 on CIFAR-10).
@@ -38,11 +39,14 @@ class Profile:
     cifar10_steps: int
     vector_steps: int
     vector_batch: int
-    image_seeds: int
-    vector_seeds: int
-    start_seeds: int
+    repeats: int
+    screened_repeats: int
+    start_repeats: int
+    reading_repeats: int
+    reading_steps: int
     screened: tuple[str, ...]
-    image_evaluations: int
+    mnist_evaluations: int
+    cifar10_evaluations: int
     vector_evaluations: int
     image_validation: int = 5000
     vector_validation: int = 5000
@@ -59,11 +63,12 @@ class Profile:
 
     def seeds(self, task: str) -> range:
         """The seeds of a task, the first of which screens."""
-        return range(self.vector_seeds if task in MNIST_NETWORKS else self.image_seeds)
+        return range(self.screened_repeats if self.screens(task) else self.repeats)
 
     def evaluations(self, task: str) -> int:
         """How often a run of a task is evaluated."""
-        return self.vector_evaluations if task in MNIST_NETWORKS else self.image_evaluations
+        numbers = {"mnist-cnn": self.mnist_evaluations, "cifar10-cnn": self.cifar10_evaluations}
+        return numbers.get(task, self.vector_evaluations)
 
     def validation(self, task: str) -> int:
         """How many training examples of a task are held out."""
@@ -81,11 +86,14 @@ SMOKE = Profile(
     cifar10_steps=8,
     vector_steps=120,
     vector_batch=50,
-    image_seeds=1,
-    vector_seeds=2,
-    start_seeds=1,
+    repeats=2,
+    screened_repeats=1,
+    start_repeats=1,
+    reading_repeats=1,
+    reading_steps=60,
     screened=("mnist-cnn", "cifar10-cnn"),
-    image_evaluations=1,
+    mnist_evaluations=1,
+    cifar10_evaluations=1,
     vector_evaluations=4,
     image_validation=500,
     vector_validation=500,
@@ -94,14 +102,17 @@ SMOKE = Profile(
 QUICK = Profile(
     name="quick",
     mnist_steps=2_000,
-    cifar10_steps=1_600,
+    cifar10_steps=1_200,
     vector_steps=7_200,
     vector_batch=50,
-    image_seeds=3,
-    vector_seeds=5,
-    start_seeds=10,
+    repeats=5,
+    screened_repeats=3,
+    start_repeats=10,
+    reading_repeats=3,
+    reading_steps=2_400,
     screened=("m2", "mnist-cnn", "cifar10-cnn"),
-    image_evaluations=8,
+    mnist_evaluations=8,
+    cifar10_evaluations=5,
     vector_evaluations=24,
     image_validation=2000,
     offline_share=0.25,
@@ -112,11 +123,14 @@ PAPER = Profile(
     cifar10_steps=10_000,
     vector_steps=360_000,
     vector_batch=1,
-    image_seeds=5,
-    vector_seeds=5,
-    start_seeds=10,
+    repeats=5,
+    screened_repeats=5,
+    start_repeats=10,
+    reading_repeats=5,
+    reading_steps=360_000,
     screened=(),
-    image_evaluations=40,
+    mnist_evaluations=40,
+    cifar10_evaluations=40,
     vector_evaluations=36,
 )
 PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, PAPER)}

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 METHOD = "online-paper"  # every reading is this one with a setting of its own
 TASKS = ("m0", "m1")
-SEEDS = 3
 SOUND = 1.1
 """Sound on a task: no run diverges, and the mean error is at most this multiple of the best constant rate's."""
 
@@ -64,18 +63,19 @@ READINGS: Mapping[str, Mapping[str, Scalar]] = {
 }
 
 
-def table(results: Iterable[Result], constant: Mapping[str, Sequence[Result]]) -> Table:
-    """One row a reading: the test error on each task, the rates at the end, and whether the reading is sound.
+def table(results: Iterable[Result]) -> Table:
+    """One row a reading: the test error on each task, the rates at the end, and where the reading is sound.
 
     Args:
-        results: of any readings.
-        constant: plain SGD's runs over the grid, by task.
+        results: of any readings, and of plain SGD over the grid, which they are held against.
     """
-    grouped = {task: by_setting(r for r in results if r.trial.task == task) for task in TASKS}
+    runs = by_method(results)
+    grouped = {task: by_setting(r for r in runs.get(METHOD, []) if r.trial.task == task) for task in TASKS}
+    constant = {task: [r for r in runs.get("sgd", []) if r.trial.task == task] for task in TASKS}
     best = {
-        task: statistics.fmean(choose_setting(runs, "test_error").errors())
-        for task, runs in constant.items()
-        if task in TASKS and runs
+        task: statistics.fmean(choose_setting(tried, "test_error").errors())
+        for task, tried in constant.items()
+        if tried
     }
     names = {setting_name(setting): label for label, setting in READINGS.items()}
     rows = []
@@ -84,22 +84,15 @@ def table(results: Iterable[Result], constant: Mapping[str, Sequence[Result]]) -
             continue
         cells, sound = [], []
         for task in TASKS:
-            runs = grouped[task].get(name, [])
-            cells.append(_errors(runs))
-            cells.append(_rates(runs))
-            sound.append(bool(runs) and task in best and _is_sound(runs, best[task]))
+            made = grouped[task].get(name, [])
+            cells += [_errors(made), _rates(made)]
+            sound.append(bool(made) and task in best and _is_sound(made, best[task]))
         where = [task.upper() for task, holds in zip(TASKS, sound, strict=True) if holds]
         rows.append([label, *cells, ", ".join(where) or "nowhere"])
     header = ["reading", *(f"{task.upper()}, {what}" for task in TASKS for what in ("error %", "rate at the end"))]
     limits = ", ".join(f"{task.upper()} {SOUND * error:.2f}" for task, error in best.items())
     note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's ({limits})."
     return Table("Readings of Algorithm 1", [*header, "sound on"], rows, note)
-
-
-def plain_sgd(results: Iterable[Result]) -> dict[str, list[Result]]:
-    """The constant rates among results, by task."""
-    constant = by_method(results).get("sgd", [])
-    return {task: [result for result in constant if result.trial.task == task] for task in TASKS}
 
 
 def _errors(runs: Sequence[Result]) -> str:

@@ -61,7 +61,7 @@ def _runs(profile: Profile, store: Store, everything: Mapping[str, Sequence[Resu
     blocks: list[Block] = [
         f"Profile {profile.name}: {profile.mnist_steps:,} steps of the MNIST CNN, {profile.cifar10_steps:,} "
         f"of the CIFAR-10 CNN, {profile.vector_steps:,} of M0, M1 and M2 at batch {profile.vector_batch}; "
-        f"{profile.image_seeds} and {profile.vector_seeds} seeds. A validation set of "
+        f"{profile.repeats} seeds, or {profile.screened_repeats} of a task that is screened. A validation set of "
         f"{profile.vector_validation:,} examples is held out of the training set of M0, M1 and M2, one of "
         f"{profile.image_validation:,} for the convolutional networks. A run that diverged or "
         "failed counts with the error of guessing, 90%.",
@@ -200,7 +200,7 @@ def _discount(profile: Profile, store: Store) -> list[Block]:
 
 def _readings(profile: Profile, store: Store) -> list[Block]:
     results = results_of("readings", profile, store)
-    return [readings.table(results, readings.plain_sgd(results_of("table3", profile, store)))] if results else []
+    return [readings.table(results)] if results else []
 
 
 def _sensitivity(title: str, name: str, results: Sequence[Result], setting: str) -> list[Block]:
