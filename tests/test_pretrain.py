@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from lrpilot import pretrain as module
 from lrpilot.distill import PEAKS, SPACING, Regrets, distillation_loss, peak_grid
 from lrpilot.errors import InvalidArgument
 from lrpilot.policy import LARGEST_STEP, Policy
@@ -125,10 +124,10 @@ def test_actor_loss_pushes_towards_what_did_better_and_stops_at_the_clip():
 def small_evaluation(monkeypatch):
     """The evaluation population, of two tasks, so that the test is quick."""
 
-    def small(pool, **_):
+    def small(pool):
         return Evaluation(pool, groups=1, tasks=2, shortest=20, longest=25)
 
-    monkeypatch.setattr(module, "Evaluation", small)
+    monkeypatch.setattr(Evaluation, "usual", small)
 
 
 @pytest.mark.usefixtures("small_evaluation")

@@ -1,6 +1,7 @@
 """The command that learns a policy: what it hands on, what it shows, how it ends."""
 
 import inspect
+from functools import partial
 
 import pytest
 
@@ -68,9 +69,8 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
 
 
 def test_it_learns_a_little_and_says_where_the_policy_is(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(
-        module, "Evaluation", lambda pool, **_: Evaluation(pool, groups=1, tasks=2, shortest=20, longest=25)
-    )
+    small = partial(Evaluation, groups=1, tasks=2, shortest=20, longest=25)
+    monkeypatch.setattr(Evaluation, "usual", small)
     monkeypatch.setattr(module, "PretrainConfig", lambda: PretrainConfig(**TINY))
     budget = ("--groups", "2", "--iterations", "1", "--no-mnist")
     assert command("pretrain", "--out", str(tmp_path), *budget) == 0

@@ -23,7 +23,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.policy import Policy
 from lrpilot.population.data import load_sources
 from lrpilot.population.draw import draw_group, draw_tasks
-from lrpilot.population.evaluation import STARTS, Evaluation
+from lrpilot.population.evaluation import Evaluation
 from lrpilot.population.flights import Explorer, Flight, Script, blur, fly
 from lrpilot.population.trainings import Pool, Trainings
 from lrpilot.ppo import Experience, update
@@ -71,7 +71,13 @@ class Pretraining:
     """The state of one pretraining: the policy, its optimizers, the random generator, the counts."""
 
     def __init__(
-        self, config: PretrainConfig, out: Path, *, report: Callable[[dict[str, Any]], None], commit: str
+        self,
+        config: PretrainConfig,
+        out: Path,
+        *,
+        report: Callable[[dict[str, Any]], None] = lambda event: None,
+        commit: str = "",
+        evaluation: Evaluation | None = None,
     ) -> None:
         torch.set_flush_denormal(True)
         self.config, self.out, self._report, self._commit = config, out, report, commit
@@ -86,7 +92,7 @@ class Pretraining:
         self._distilled = self._improved = 0
         self._seconds = 0.0
         self._lessons: list[Lesson] = []
-        self._evaluation: Evaluation | None = None
+        self._evaluation = evaluation
 
     def finish(self) -> Policy:
         """Do what is left to do."""
@@ -105,19 +111,9 @@ class Pretraining:
     def evaluate(self) -> None:
         """Fly the evaluation population, write the checkpoint, the policy and the picture."""
         if self._evaluation is None:
-            self._evaluation = Evaluation(self._pool, groups=20, tasks=6, shortest=150, longest=1000)
-        scores = self._evaluation.policy(lambda runs: Explorer(self.policy, 0.0, None))
-        regret = scores - self._evaluation.best.unsqueeze(1)
-        self._log(
-            {
-                "stage": "evaluation",
-                "score": scores.mean().item(),
-                "regret": regret.mean().item(),
-                "median_regret": regret.median().item(),
-                "by_start": dict(zip(map(str, STARTS), scores.mean(0).tolist(), strict=True)),
-                **asdict(self._evaluation.reference),
-            }
-        )
+            self._evaluation = Evaluation.usual(self._pool)
+        judged = self._evaluation.judge(self.policy, deviates=self.config.deviates)
+        self._log({"stage": "evaluation", **judged, **asdict(self._evaluation.reference)})
         self.save()
         draw_curves(self.out / "curves.jsonl", self.out / "curves.png")
 
@@ -138,11 +134,20 @@ class Pretraining:
         share = torch.rand(tasks, replicas, generator=generator)
         decades = LOWEST_START + (HIGHEST_START - LOWEST_START) * share
         start = drawn.usual.unsqueeze(1) + math.log(10) * decades
-        script = Script(peaks.flatten(), drawn.anytime.repeat_interleave(replicas))
+        constant = drawn.anytime | (not config.deviates)
+        script = Script(peaks.flatten(), constant.repeat_interleave(replicas))
         noise = noise.expand(tasks, replicas).flatten()
         shift = config.blur * blur(trainings.runs, generator)
         explorer = Explorer(self.policy, noise, generator)
-        flight = fly(trainings, explorer, start.flatten(), script, shift=shift)
+        flight = fly(
+            trainings,
+            explorer,
+            start.flatten(),
+            script,
+            shift=shift,
+            deviates=config.deviates,
+            horizon=config.horizon,
+        )
         return flight, grid
 
     def _distil(self) -> dict[str, Any]:

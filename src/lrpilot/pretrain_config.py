@@ -15,6 +15,7 @@ class PretrainConfig:
         width: units of actor and critic.
         shortest, longest: lengths of the runs, steps.
         blur: size of the random shifts of the features that depend on size (`flights.BLURRED`), as a factor.
+        deviates, horizon: of the flights (`flights.fly`); other values are for ablations.
         anytime: share of the tasks whose length is hidden.
         distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_flown: runs of the policy for
             each task, beside the schedules'.
@@ -36,6 +37,8 @@ class PretrainConfig:
     shortest: int = 120
     longest: int = 3500
     blur: float = 1.0
+    deviates: bool = True
+    horizon: float = 1.0
     anytime: float = 0.12
     distil_groups: int = 80
     distil_tasks: int = 12

@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-bench = typer.Typer(help="What controllers cost, side by side.", no_args_is_help=True)
+bench = typer.Typer(help="What controllers cost, and what the pilot's policy owes to its parts.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 STOPPED = 130  # the exit code of a command that Ctrl-C ended
@@ -202,6 +202,36 @@ def overhead(
         out.write_text(json.dumps({"torch": version("torch"), "costs": measured}, indent=2) + "\n")
     if readme is not None:
         fill(readme, "overhead", measurement.markdown(costs))
+
+
+@bench.command()
+def policy(
+    out: Annotated[Path, typer.Option(help="The file of findings, which grows: a line of JSON for each.")] = Path(
+        "results/policy.jsonl"
+    ),
+    file: Annotated[
+        str, typer.Option("--policy", help="The policy whose features are hidden: shipped, or a file.")
+    ] = "shipped",
+    readme: Annotated[
+        Path | None, typer.Option(help="Write the tables between this file's policy markers as well.")
+    ] = None,
+) -> None:
+    """What the pilot's policy owes to its parts; the noisy quadratic against its optimum. Hours on one core."""
+    from lrpilot.experiments import ablations
+    from lrpilot.experiments.terminal import show
+
+    console, ledger = Console(), ablations.Ledger(out)
+    try:
+        with console.status("") as status:
+            ablations.study(ledger, file, report=status.update)
+    except KeyboardInterrupt:
+        _say(console, f"Stopped. What was found is in {out}; the same command goes on from there.")
+        raise typer.Exit(STOPPED) from None
+    tables = ablations.tables(list(ledger))
+    for table in tables:
+        show(console, table)
+    if readme is not None:
+        fill(readme, "policy", "\n\n".join(table.to_markdown() for table in tables))
 
 
 app.command()(comparing.compare)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lrpilot.distill import PEAKS, SPACING
 from lrpilot.population.draw import Group, Tasks, draw_group, draw_tasks
-from lrpilot.population.flights import Script, fly
+from lrpilot.population.flights import Explorer, Script, fly
 from lrpilot.population.trainings import Trainings
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from lrpilot.population.flights import Pilot
+    from lrpilot.policy import Policy
+    from lrpilot.population.flights import Flight, Pilot
     from lrpilot.population.trainings import Pool
 
 STARTS = (-3.0, -1.5, 0.0, 1.0)
@@ -38,7 +39,13 @@ class Reference:
 
 
 class Evaluation:
-    """The evaluation population, its fixed schedules flown once."""
+    """The evaluation population, its fixed schedules flown once.
+
+    Attributes:
+        reference: what these reach.
+        best: [task], the best score among them.
+        constants: by group, [interval, task, peak], the mean log losses of the constant rates' runs.
+    """
 
     def __init__(
         self, pool: Pool, *, groups: int, tasks: int, shortest: int, longest: int, anytime: float = 0.0
@@ -51,7 +58,11 @@ class Evaluation:
             group = draw_group(generator, shortest=shortest, longest=longest)
             drawn = draw_tasks(group, tasks, generator, training_rows=rows, anytime=anytime)
             self._drawn.append((group, drawn))
-        scores = torch.cat([self._fixed(index) for index in range(groups)])
+        flights = [self._fixed(index) for index in range(groups)]
+        scores = torch.cat([flight.scores.view(tasks, 2, PEAKS) for flight in flights])
+        self.constants = [
+            flight.log_losses.view(len(flight.log_losses), tasks, 2, PEAKS)[:, :, 1] for flight in flights
+        ]
         self.best = scores.amin((1, 2))
         self.reference = Reference(
             best_constant=scores[:, 1].amin(1).mean().item(),
@@ -60,26 +71,45 @@ class Evaluation:
             single_decay=scores[:, 0].mean(0).min().item(),
         )
 
-    def policy(self, make_pilot: Callable[[int], Pilot]) -> Float[Tensor, "task start"]:
-        """Final scores of a policy from each of `STARTS`; ``make_pilot(runs)`` gives it with fresh memory."""
+    @classmethod
+    def usual(cls, pool: Pool) -> Evaluation:
+        """The one that every pretraining is judged by."""
+        return cls(pool, groups=20, tasks=6, shortest=150, longest=1000)
+
+    def judge(self, policy: Policy, *, deviates: bool = True, hidden: int | None = None) -> dict[str, Any]:
+        """Mean score and regret of a policy over all starts, and the score from each; see :meth:`policy`."""
+        scores = self.policy(lambda runs: Explorer(policy, 0.0, None, hidden=hidden), deviates=deviates)
+        regret = scores - self.best.unsqueeze(1)
+        return {
+            "score": scores.mean().item(),
+            "regret": regret.mean().item(),
+            "median_regret": regret.median().item(),
+            "by_start": dict(zip(map(str, STARTS), scores.mean(0).tolist(), strict=True)),
+        }
+
+    def policy(self, make_pilot: Callable[[int], Pilot], *, deviates: bool = True) -> Float[Tensor, "task start"]:
+        """Final scores of a policy from each of `STARTS`; ``make_pilot(runs)`` gives it with fresh memory.
+
+        ``deviates`` as for `flights.fly`.
+        """
         scores = []
         for index, (_, tasks) in enumerate(self._drawn):
             starts = tasks.usual.unsqueeze(1) + math.log(10) * torch.tensor(STARTS)
             trainings = self._trainings(index, len(STARTS))
             nobody = torch.full((trainings.runs,), torch.nan)
-            flight = fly(trainings, make_pilot(trainings.runs), starts.flatten(), Script(nobody, torch.isnan(nobody)))
+            script = Script(nobody, torch.isnan(nobody))
+            flight = fly(trainings, make_pilot(trainings.runs), starts.flatten(), script, deviates=deviates)
             scores.append(flight.scores.view(self._count, -1))
         return torch.cat(scores)
 
-    def _fixed(self, index: int) -> Tensor:
-        """[task, (decay, constant), peak]: scores of the fixed schedules; peaks relative to the usual one."""
+    def _fixed(self, index: int) -> Flight:
+        """The fixed schedules' runs, [task, (decay, constant), peak] flattened; peaks relative to the usual one."""
         _, tasks = self._drawn[index]
         grid = tasks.usual.unsqueeze(1) + SPACING * (torch.arange(PEAKS) - (PEAKS - 1) / 2)
         constant = torch.tensor([False] * PEAKS + [True] * PEAKS).repeat(self._count)
         trainings = self._trainings(index, 2 * PEAKS)
         script = Script(torch.cat([grid, grid], 1).flatten(), constant)
-        flight = fly(trainings, lambda seen: torch.zeros(len(seen)), script.log_peak, script)
-        return flight.scores.view(self._count, 2, PEAKS)
+        return fly(trainings, lambda seen: torch.zeros(len(seen)), script.log_peak, script)
 
     def _trainings(self, index: int, replicas: int) -> Trainings:
         group, tasks = self._drawn[index]

@@ -90,6 +90,8 @@ def fly(
     script: Script,
     *,
     shift: Float[Tensor, "run feature"] | None = None,
+    deviates: bool = True,
+    horizon: float = 1.0,
 ) -> Flight:
     """Train all runs to their end.
 
@@ -99,6 +101,8 @@ def fly(
         start: log rates at which the policy's runs begin.
         script: which runs follow schedules, and which.
         shift: added to the observations of each run (see `blur`).
+        deviates: whether the policy's steps are deviations from the linear decay, or from a constant rate.
+        horizon: the share of the run after which it is scored, at the first decision from there on.
     """
     first = trainings.evaluate()
     ends = decision_steps(trainings.group.steps)
@@ -114,7 +118,10 @@ def fly(
     log_rate, last_step = origin.clone(), torch.zeros_like(origin)
     memory = Memory.fresh(origin.shape)
     records: list[list[Tensor]] = [[], [], [], [], []]
+    final = None
     for index in range(len(ends)):
+        if final is None and marks[index] >= horizon:
+            final = trainings.evaluate()
         steps = ends[index] - (ends[index - 1] if index else 0)
         interval = trainings.advance(steps, log_rate)
         if index == len(ends) - 1:
@@ -138,10 +145,10 @@ def fly(
             observations = observations + shift
         raw = pilot(observations)
         decay = math.log(remaining(marks[index], marks[index + 1]))
-        height = torch.where(hidden, log_rate, log_rate - decay)
+        height = torch.where(hidden, log_rate, log_rate - decay) if deviates else log_rate
         for record, value in zip(records, (observations, raw, height, memory.last, back), strict=True):
             record.append(value)
-        step = bounded_step(raw, decays)
+        step = bounded_step(raw, decays if deviates else torch.zeros_like(decays))
         step = torch.where(back, step.clamp(max=FORCED_CUT), step)
         step = torch.where(scripted, scheduled(index + 1) - log_rate, step)
         lowest, highest = origin - WIDEST, origin + WIDEST
@@ -149,7 +156,7 @@ def fly(
         log_rate, last_step = new_rate, new_rate - log_rate
         trainings.take_back(back)
     stacked = [torch.stack(record) for record in records]
-    return Flight(*stacked, scores=score(trainings.evaluate(), first))
+    return Flight(*stacked, scores=score(final or trainings.evaluate(), first))
 
 
 def score(final: Evaluation, first: Evaluation) -> Float[Tensor, " run"]:
@@ -171,15 +178,27 @@ def score(final: Evaluation, first: Evaluation) -> Float[Tensor, " run"]:
 
 
 class Explorer:
-    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action."""
+    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action.
 
-    def __init__(self, policy: Policy, noise: Tensor | float, generator: torch.Generator | None) -> None:
-        self._policy, self._noise, self._generator = policy, noise, generator
+    ``hidden`` is the place of a feature that it sees as 0, like one that was not measured.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        noise: Tensor | float,
+        generator: torch.Generator | None,
+        *,
+        hidden: int | None = None,
+    ) -> None:
+        self._policy, self._noise, self._generator, self._hidden = policy, noise, generator, hidden
         self._state: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, seen: Float[Tensor, "run feature"]) -> Float[Tensor, " run"]:
         """The raw actions at one decision."""
+        if self._hidden is not None:
+            seen = seen.index_fill(-1, torch.tensor(self._hidden), 0.0)
         raw, self._state = self._policy.actor(seen.unsqueeze(0), self._state)
         if self._generator is None:
             return raw[0]
