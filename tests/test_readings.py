@@ -43,7 +43,7 @@ def test_a_deviation_without_the_one_it_needs_is_refused(number):
 
 def test_an_unknown_deviation_is_refused():
     with pytest.raises(InvalidArgument, match="deviations must be some of D1"):
-        deviating("D1", "D10")
+        deviating("D1", "D11")
 
 
 @pytest.mark.parametrize(("reading", "setting"), readings.READINGS.items(), ids=readings.READINGS)

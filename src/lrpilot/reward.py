@@ -100,7 +100,7 @@ class TransferredDecrement:
     measures_slope = True
 
     def __init__(
-        self, own_batch: float = 0.02, *, looks_every: int = 8, decay: float = 0.99, bound: float = 5.0
+        self, own_batch: float = 0.03, *, looks_every: int = 8, decay: float = 0.99, bound: float = 5.0
     ) -> None:
         if not 0 <= own_batch <= 1:
             raise InvalidArgument("own_batch", "a number in [0, 1]", own_batch)

@@ -132,6 +132,7 @@ DEVIATIONS: Mapping[str, Mapping[str, Any]] = {
     "D7": {"exploration": LogNormal()},
     "D8": {"opening": Opening},
     "D9": {"dropout": "shared"},
+    "D10": {"actor_learning_rate": 3e-4},
 }
 """The numbered deviations of ``docs/algorithm.md``: the fields that each changes. D4 and D8 need D3."""
 

@@ -60,6 +60,7 @@ READINGS: Mapping[str, Mapping[str, Scalar]] = {
     "stable - D6": _without("D6"),
     "stable - D7": _without("D7"),
     "stable - D8": _without("D8"),
+    "stable - D10 (actor's Adam at 1e-3)": _without("D10"),
 }
 
 
