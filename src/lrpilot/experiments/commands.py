@@ -180,7 +180,7 @@ def overhead(
 
     console = Console()
     costs = {}
-    for name in ("m0", "mnist-cnn"):
+    for name in ("m0", "mnist-cnn", "cifar10-cnn"):
         with console.status(f"measuring {name}"):
             costs[name] = measurement.measure_task(load_task(name, folder=data))
     with console.status("measuring the controllers' own arithmetic"):
@@ -189,11 +189,11 @@ def overhead(
         with console.status(f"measuring {name}"):
             costs[name] = flight_cost.measure_flight(shape)
     table = Table(title="Processor time of a training step, one thread")
-    for heading in ("network", "kind", "ms", "x plain SGD"):
+    for heading in ("network", "kind", "ms", "x plain SGD", "in passes, %"):
         table.add_column(heading, justify="left" if heading in ("network", "kind") else "right")
     for name, rows in costs.items():
         for row in rows:
-            table.add_row(name, row.kind, f"{row.milliseconds:.2f}", f"{row.ratio:.2f}")
+            table.add_row(name, *measurement.cells(row))
         table.add_section()
     console.print(table)
     if out is not None:

@@ -20,12 +20,14 @@ import torch
 from lrpilot.experiments.controllers import FixedRate
 from lrpilot.experiments.tasks import Task, loss_of
 from lrpilot.online import OnlineActorCritic
-from lrpilot.settings import PAPER
+from lrpilot.settings import PAPER, STABLE
 
 TRANSCRIPTION = Path(__file__).resolve().parents[3] / "tests" / "oracle.py"
 """The literal transcription of Algorithm 1: part of the repository, not of an installed package."""
 
 LEARNING_RATE = 1e-3  # low enough for every kind to stay sound over the measured steps
+EXTRA_PASSES = {"online (stable)": 1 / STABLE.reward().looks_every, "online (paper)": 1.0}
+"""The forward passes that a step takes beyond those of plain SGD."""
 WARM_UP = 100  # steps of each kind before the first round: an opening sweep is over by then
 
 Step = Callable[[Any], object]
@@ -39,11 +41,14 @@ class Cost:
         kind: what takes the step.
         milliseconds: of processor time, median over the rounds.
         ratio: to a plain SGD step of the same round, median over the rounds.
+        passes: the share of it that a plain step and the forward passes beyond it take, as measured by themselves in
+            the same rounds; None where that is not known.
     """
 
     kind: str
     milliseconds: float
     ratio: float
+    passes: float | None = None
 
 
 def measure_task(task: Task, *, rounds: int = 30, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
@@ -83,12 +88,14 @@ def measure_arithmetic(*, rounds: int = 40, steps: int = 20, warm_up: int = WARM
 
 def markdown(costs: dict[str, list[Cost]]) -> str:
     """The measured costs by network, as a table."""
-    rows = [
-        f"| {name} | {cost.kind} | {cost.milliseconds:.2f} | {cost.ratio:.2f} |"
-        for name, kinds in costs.items()
-        for cost in kinds
-    ]
-    return "\n".join(["| network | a step of | ms | x plain SGD |", "|---|---|---|---|", *rows])
+    rows = [f"| {' | '.join([name, *cells(cost)])} |" for name, kinds in costs.items() for cost in kinds]
+    return "\n".join(["| network | a step of | ms | x plain SGD | in passes, % |", "|---|---|---|---|---|", *rows])
+
+
+def cells(cost: Cost) -> list[str]:
+    """What the tables say of a cost."""
+    share = "-" if cost.passes is None else f"{100 * cost.passes:.0f}"
+    return [cost.kind, f"{cost.milliseconds:.2f}", f"{cost.ratio:.2f}", share]
 
 
 def _sgd(network: torch.nn.Module) -> torch.optim.SGD:
@@ -124,12 +131,20 @@ def _side_by_side(kinds: dict[str, Step], batch: Any, *, rounds: int, steps: int
                 times[kind].append((time.process_time() - started) / steps)
     finally:
         torch.set_num_threads(threads)
-    plain = times["plain SGD"]
+    plain, forward = times["plain SGD"], times.get("a forward pass")
+
+    def share(kind: str, taken: list[float]) -> float | None:
+        if forward is None or kind not in EXTRA_PASSES:
+            return None
+        needed = [step + EXTRA_PASSES[kind] * more for step, more in zip(plain, forward, strict=True)]
+        return statistics.median(need / mine for need, mine in zip(needed, taken, strict=True))
+
     return [
         Cost(
             kind,
             1e3 * statistics.median(taken),
             statistics.median(mine / his for mine, his in zip(taken, plain, strict=True)),
+            share(kind, taken),
         )
         for kind, taken in times.items()
     ]
