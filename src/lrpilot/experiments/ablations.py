@@ -12,6 +12,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ from lrpilot.pretrain_config import PretrainConfig
 Finding = dict[str, Any]
 
 BUDGET = 25  # groups of schedules that a policy of the retrained studies learns from, without PPO
-SEEDS = 3
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "reference": {},
     "action: deviations from a constant rate": {"deviates": False},
@@ -68,20 +68,30 @@ class Ledger:
             file.write(json.dumps(found) + "\n")
 
 
-def study(ledger: Ledger, policy: str | Path = "shipped", *, report: Callable[[str], None] = lambda line: None) -> None:
+def study(
+    ledger: Ledger,
+    policy: str | Path = "shipped",
+    *,
+    seeds: int = 3,
+    report: Callable[[str], None] = lambda line: None,
+) -> None:
     """Find out what is not in the ledger yet. An hour or two on one core.
 
     Args:
         ledger: where findings are, and go.
         policy: whose features are hidden, and which flies the quadratics.
+        seeds: how often each of the :data:`VARIANTS` is learned anew.
         report: called with a line before each part.
     """
     torch.set_num_threads(1)
     shipped = Policy.load(policy)
-    pool = Pool(load_sources(PretrainConfig().seed, mnist=PretrainConfig().mnist))
+
+    @cache
+    def evaluation() -> Evaluation:
+        return Evaluation.usual(Pool(load_sources(PretrainConfig().seed, mnist=PretrainConfig().mnist)))
+
     report("the fixed schedules of the evaluation population")
-    evaluation = Evaluation.usual(pool)
-    ledger.complete({"study": "horizon"}, lambda: {"decades": short_horizons(evaluation)})
+    ledger.complete({"study": "horizon"}, lambda: {"decades": short_horizons(evaluation())})
     for noise in NOISES:
         report(f"the noisy quadratic, variance {noise:g}")
         ledger.complete({"study": "quadratic", "variance": noise}, lambda noise=noise: quadratic(shipped, noise))
@@ -89,13 +99,13 @@ def study(ledger: Ledger, policy: str | Path = "shipped", *, report: Callable[[s
         report(f"hidden feature: {name}")
         place = None if name == "none" else FEATURES.index(name)
         key = {"study": "feature", "hidden": name}
-        ledger.complete(key, lambda place=place: evaluation.judge(shipped, hidden=place))
-    for seed in range(SEEDS):
+        ledger.complete(key, lambda place=place: evaluation().judge(shipped, hidden=place))
+    for seed in range(seeds):
         for variant, changes in VARIANTS.items():
             report(f"retrained, seed {seed}: {variant}")
             config = replace(PretrainConfig(), seed=seed, ppo_iterations=0, **{"distil_groups": BUDGET, **changes})
             key = {"study": "retrained", "variant": variant, "seed": seed}
-            ledger.complete(key, lambda config=config: _retrained(config, evaluation))
+            ledger.complete(key, lambda config=config: _retrained(config, evaluation()))
 
 
 def _retrained(config: PretrainConfig, evaluation: Evaluation) -> Finding:

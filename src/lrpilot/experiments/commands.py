@@ -212,6 +212,9 @@ def policy(
     file: Annotated[
         str, typer.Option("--policy", help="The policy whose features are hidden: shipped, or a file.")
     ] = "shipped",
+    seeds: Annotated[
+        int, typer.Option(help="How often each variant of the pretraining is learned anew, some minutes each.", min=0)
+    ] = 3,
     readme: Annotated[
         Path | None, typer.Option(help="Write the tables between this file's policy markers as well.")
     ] = None,
@@ -223,7 +226,7 @@ def policy(
     console, ledger = Console(), ablations.Ledger(out)
     try:
         with console.status("") as status:
-            ablations.study(ledger, file, report=status.update)
+            ablations.study(ledger, file, seeds=seeds, report=status.update)
     except KeyboardInterrupt:
         _say(console, f"Stopped. What was found is in {out}; the same command goes on from there.")
         raise typer.Exit(STOPPED) from None
