@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments import execute
 from lrpilot.experiments.catalogue import EXPERIMENTS, with_needs
+from lrpilot.experiments.page import Picture
 from lrpilot.experiments.profiles import SMOKE
 from lrpilot.experiments.report import update_readme, write_report
 from lrpilot.experiments.sections import WRITERS
@@ -109,6 +111,20 @@ def test_a_browser_shows_every_picture_and_table(pages, tmp_path):
     pictures = text.count("<img ")
     rows = text.count("<tr>") - text.count("<thead><tr>")
     assert f"<title>{pictures} of {pictures} pictures, {rows}</title>" in shown
+
+
+def test_runs_that_failed_at_once_still_make_every_picture(tmp_path):
+    store = Store(tmp_path / "smoke")
+    nothing = {"steps": 0, "curve": {"step": [], "train_loss": [], "rate": []}}
+    for name in ("table1", "table2", "figure4", "figure6"):
+        for trial in EXPERIMENTS[name].plan(SMOKE, store):
+            made = result("failed", trial=trial)
+            looked_at = {measure: [] for measure in made.evaluations}
+            store.save(replace(made, evaluations=looked_at, **nothing))
+    for name in ("table1", "table2", "figure2", "figure3", "figure4", "figure5", "figure6"):
+        for block in WRITERS[name](SMOKE, store):
+            if isinstance(block, Picture):
+                assert block.png.startswith(b"\x89PNG")
 
 
 def test_partial_results_make_a_page_too(tmp_path):

@@ -81,8 +81,8 @@ def rates(title: str, choices: Mapping[str, Choice], *, epoch: float | None = No
                 label=label if run == 0 else None,
             )
     axes.set(ylabel="learning rate", yscale="log", xlabel="epochs" if epoch else "mini-batches")
-    if epoch:
-        axes.set_xscale("log")
+    if epoch and any(result.steps for choice in choices.values() for result in choice.results):
+        axes.set_xscale("log")  # which needs a point
     axes.grid(alpha=0.3)
     _legend(figure, axes)
     return figure
