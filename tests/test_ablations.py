@@ -28,7 +28,8 @@ def test_a_short_horizon_sees_another_rate_as_the_best():
     losses = torch.full((50, 1, 4), 1.0)
     losses[:10, 0, 1] = 0.5  # best in the first (10/50)^1.7 = 6.5 % of the run
     losses[10:, 0, 3] = 0.2
-    found = short_horizons(SimpleNamespace(constants=[losses]))
+    ends = (torch.arange(1, 51) / 50) ** 1.7
+    found = short_horizons(SimpleNamespace(constants=[(ends, losses)]))
     assert found == pytest.approx(
         {"0.02": -2 * DECADES, "0.05": -2 * DECADES, "0.1": 0, "0.25": 0, "0.5": 0, "1": 0}, abs=1e-6
     )
@@ -46,7 +47,7 @@ def test_a_hidden_feature_is_seen_as_zero():
 def test_on_the_quadratic_nothing_beats_the_best_schedule(monkeypatch):
     monkeypatch.setattr(ablations, "QUADRATIC_STEPS", 40)
     monkeypatch.setattr(ablations, "QUADRATIC_RUNS", 30)
-    monkeypatch.setattr(ablations, "STARTS", (0.5,))
+    monkeypatch.setattr(ablations, "HIGH_STARTS", (0.5,))
     found = ablations.quadratic(Policy(), 0.1)
     assert 1 < found["decay"] < found["constant"]
     assert found["pilot"]["0.5"] > 0.9  # a mean over thirty noisy runs

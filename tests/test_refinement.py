@@ -13,7 +13,7 @@ import lrpilot
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot import Pilot
 from lrpilot.policy import Policy, bounded_step
-from lrpilot.refinement import Explorer, Refining, _log_losses
+from lrpilot.refinement import ExploringPolicy, Refining, _log_losses
 
 STEPS = 60
 
@@ -93,7 +93,7 @@ def test_runs_of_another_length_are_not_compared():
 
 def test_exploration_is_noise_on_the_raw_action():
     policy, features = untrained(), torch.linspace(-1, 1, 25)
-    explorer = Explorer(policy, 0.3, torch.Generator().manual_seed(0))
+    explorer = ExploringPolicy(policy, 0.3, torch.Generator().manual_seed(0))
     step, state = explorer.act(features, explorer.initial_memory())
     quiet, quiet_state = policy.act(features, policy.initial_memory())
     noise = 0.3 * torch.randn((), generator=torch.Generator().manual_seed(0))

@@ -22,6 +22,7 @@ from .pilot import Pilot
 from .policy import Policy, bounded_step
 from .population.flights import Flight
 from .ppo import Experience, advantages, centre_over_replicas, rewards, update
+from .pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -45,14 +46,14 @@ class Refining:
         tail: share of a run over whose end the loss is averaged for the score.
     """
 
-    exploration: float = 0.08
-    actor_rate: float = 3e-4
+    exploration: float = PretrainConfig.exploration
+    actor_rate: float = PretrainConfig.ppo_rate
     critic_rate: float = 1e-3
     epochs: int = 6
     memory: int = 16
-    clip: float = 0.2
-    gae: float = 0.97
-    dense: float = 0.3
+    clip: float = PretrainConfig.clip
+    gae: float = PretrainConfig.gae
+    dense: float = PretrainConfig.dense
     tail: float = 0.1
 
 
@@ -75,7 +76,7 @@ class Lived:
     score: Tensor
 
 
-class Explorer:
+class ExploringPolicy:
     """A policy in flight that explores, and remembers what it saw and did."""
 
     def __init__(self, policy: Policy, exploration: float, generator: torch.Generator) -> None:
@@ -116,13 +117,13 @@ class Refiner:
         self._actor = torch.optim.Adam(self.policy.actor.parameters(), lr=self.refining.actor_rate)
         self._critic = torch.optim.Adam(self.policy.critic.parameters(), lr=self.refining.critic_rate)
         self._lived: list[Lived] = []
-        self._flying: tuple[Explorer, Pilot] | None = None
+        self._flying: tuple[ExploringPolicy, Pilot] | None = None
         self._score: float | None = None
         self._flown = 0
 
     def fly(self, optimizer: torch.optim.Optimizer, total_steps: int | None) -> Pilot:
         """The pilot of the next run; it keeps the last good network, for exploration may destroy one."""
-        explorer = Explorer(self.policy, self.refining.exploration, self._generator)
+        explorer = ExploringPolicy(self.policy, self.refining.exploration, self._generator)
         pilot = Pilot(optimizer, total_steps, policy=explorer, rollback=True)
         self._flying, self._score = (explorer, pilot), None
         return pilot

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from lrpilot.distill import SPACING
+from lrpilot.experiments.comparison import HIGH_STARTS
 from lrpilot.experiments.tables import Summary, Table
 from lrpilot.features import FEATURES
 from lrpilot.pilot import Pilot
@@ -42,7 +43,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "population: twice the groups": {"distil_groups": 2 * BUDGET},
 }
 HORIZONS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
-STARTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 NOISES = (0.01, 0.1, 1.0)  # variance of a step's minimum: of the examples, over the batch size
 QUADRATIC_STEPS, QUADRATIC_RUNS = 300, 40
 
@@ -123,8 +123,7 @@ def short_horizons(evaluation: Evaluation) -> dict[str, float]:
     found = {}
     for horizon in HORIZONS:
         shifts = []
-        for losses in evaluation.constants:
-            ends = torch.tensor([(d / len(losses)) ** 1.7 for d in range(1, len(losses) + 1)])
+        for ends, losses in evaluation.constants:
             interval = int((ends >= horizon - 1e-6).nonzero()[0])
             best, last = losses[interval].argmin(-1), losses[-1].argmin(-1)
             shifts.append((best - last) * SPACING / math.log(10))
@@ -148,7 +147,7 @@ def quadratic(policy: Policy, variance: float) -> Finding:
         best = loss(best_schedule(curvature, moments, variance, steps=steps, iterations=300))
     grid = torch.logspace(-3, math.log10(1.9), 40)
     decay = 1 - torch.arange(steps) / steps
-    flown = {f"{start:g}": _fly_quadratic(policy, curvature, variance, start) / best for start in STARTS}
+    flown = {f"{start:g}": _fly_quadratic(policy, curvature, variance, start) / best for start in HIGH_STARTS}
     return {
         "constant": min(loss(torch.full((steps,), rate.item())) for rate in grid) / best,
         "decay": min(loss(rate * decay) for rate in grid) / best,
@@ -216,6 +215,6 @@ def _quadratics(findings: Sequence[Finding]) -> Table:
         + [f"{ratio:.2f}" for ratio in each["pilot"].values()]
         for each in findings
     ]
-    header = ["variance", "best constant", "best linear decay", *(f"pilot from {start:g}" for start in STARTS)]
+    header = ["variance", "best constant", "best linear decay", *(f"pilot from {start:g}" for start in HIGH_STARTS)]
     note = "Expected loss at the end as a multiple of that of the best possible schedule."
     return Table("The noisy quadratic against its optimum", header, rows, note)

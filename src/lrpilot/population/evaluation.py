@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrpilot.distill import PEAKS, SPACING
+from lrpilot.features import decision_steps
 from lrpilot.population.draw import Group, Tasks, draw_group, draw_tasks
 from lrpilot.population.flights import Explorer, Script, fly
 from lrpilot.population.trainings import Trainings
@@ -44,7 +45,8 @@ class Evaluation:
     Attributes:
         reference: what these reach.
         best: [task], the best score among them.
-        constants: by group, [interval, task, peak], the mean log losses of the constant rates' runs.
+        constants: by group, where in the run each interval ends, [interval] in (0, 1], and the mean log losses of the
+            constant rates' runs, [interval, task, peak].
     """
 
     def __init__(
@@ -61,7 +63,11 @@ class Evaluation:
         flights = [self._fixed(index) for index in range(groups)]
         scores = torch.cat([flight.scores.view(tasks, 2, PEAKS) for flight in flights])
         self.constants = [
-            flight.log_losses.view(len(flight.log_losses), tasks, 2, PEAKS)[:, :, 1] for flight in flights
+            (
+                torch.tensor(decision_steps(group.steps)) / group.steps,
+                flight.log_losses.view(len(flight.log_losses), tasks, 2, PEAKS)[:, :, 1],
+            )
+            for (group, _), flight in zip(self._drawn, flights, strict=True)
         ]
         self.best = scores.amin((1, 2))
         self.reference = Reference(
