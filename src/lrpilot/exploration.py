@@ -38,13 +38,16 @@ class LogNormal:
 class Opening:
     """The first steps of a run: a sweep of rates from low to high, so that the critic has seen them all.
 
-    Begins at the optimizer's own rate. While a step makes its own batch worse, the network is taken back and the
-    rate cut tenfold; from there the rate climbs until the last ``patience`` steps have, taken together, gone too far
-    for the batches that came after them: the first-order decrement of their losses is negative, and more so than
-    noise makes it. The actor takes over well below that rate. A network whose loss has multiplied is taken back as
-    well: with saturated units, ever larger steps may lower the loss of their batch. The copy of the network is freed.
+    Begins below the optimizer's own rate, which may be far too high. While a step makes its own batch worse, the
+    network is taken back and the rate cut tenfold; from there the rate climbs until the last ``patience`` steps
+    have, taken together, gone too far for the batches that came after them: the first-order decrement of their
+    losses is negative, and more so than noise makes it. So does a loss that has multiplied: with saturated units,
+    ever larger steps may lower the loss of their batch. The network is then taken back to where it began, for
+    steps that large may have harmed it for good, and the actor takes over well below that rate. The copy of the
+    network is freed.
 
     Args:
+        below: the sweep begins at the optimizer's rate divided by this.
         growth: factor of the rate each step.
         cut: divisor of a rate that destroys.
         patience: steps that must lose together.
@@ -56,8 +59,9 @@ class Opening:
 
     def __init__(
         self,
-        growth: float = 1.2,
         *,
+        below: float = 100.0,
+        growth: float = 1.2,
         cut: float = 10.0,
         patience: int = 3,
         tolerance: float = 0.25,
@@ -65,7 +69,7 @@ class Opening:
         ruin: float = 3.0,
         limit: int = 200,
     ) -> None:
-        self.growth, self.cut, self.patience = growth, cut, patience
+        self.below, self.growth, self.cut, self.patience = below, growth, cut, patience
         self.tolerance, self.margin, self.ruin, self.limit = tolerance, margin, ruin, limit
         self.rate = math.nan
         self.done = False
@@ -77,12 +81,12 @@ class Opening:
         self._saved: dict | None = None
 
     def attach(self, rate: float, optimizer: torch.optim.Optimizer, buffers: Iterable[Tensor]) -> None:
-        """Copy the network, at the first step (the sweep then starts at ``rate``) or the first after a resume."""
+        """Copy the network, at the first step (the sweep then starts below ``rate``) or the first after a resume."""
         if self._snapshot is not None or self.done:
             return
         self._snapshot = Snapshot(optimizer, buffers)
         if self._saved is None:
-            self.rate = rate
+            self.rate = rate / self.below
         else:
             self._snapshot.load_state_dict(self._saved)
 
@@ -95,8 +99,7 @@ class Opening:
         if not ruined and (better or (self._climbing and math.isfinite(after))):
             self._climbing = True
             return True
-        if self._snapshot is not None:
-            self._snapshot.restore()
+        self._take_back()
         if self._climbing:
             self._finish(self.rate / self.margin)
         else:
@@ -113,11 +116,16 @@ class Opening:
         self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
         gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
         if len(self._recent) == self.patience and not gained >= -self.tolerance * abs(hoped):
+            self._take_back()
             self._finish(self.rate / self.margin)
         elif self._steps >= self.limit:
             self._finish(self.rate)
         else:
             self.rate *= self.growth
+
+    def _take_back(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.restore()
 
     def _finish(self, rate: float) -> None:
         self.rate = rate
