@@ -8,7 +8,8 @@ from rich.console import Console
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments import execute
-from lrpilot.experiments.execute import Engine, reproduce, run
+from lrpilot.experiments.catalogue import plans_of
+from lrpilot.experiments.execute import Engine, complete, run
 from lrpilot.experiments.profiles import SMOKE
 from lrpilot.experiments.store import Store
 from made_up import result, trial
@@ -16,6 +17,10 @@ from made_up import result, trial
 
 def quietly():
     return Console(file=io.StringIO(), width=120)
+
+
+def reproduce(names, store, console=None, **options):
+    return complete(plans_of(names, SMOKE, store), store, console=console or quietly(), **options)
 
 
 @pytest.fixture
@@ -35,26 +40,26 @@ def made(monkeypatch):
 
 def test_a_rerun_makes_only_what_is_missing(tmp_path, made):
     store = Store(tmp_path)
-    tally = reproduce(["start"], SMOKE, store, console=quietly())
+    tally = reproduce(["start"], store)
     everything = list(made)
     assert {each.experiment for each in everything} == {"table3", "start"}  # with what it needs
     assert tally.finished + tally.diverged + tally.failed == len(everything)
     assert tally.diverged > 0
     assert tally.failed > 0
     made.clear()
-    assert reproduce(["start"], SMOKE, store, console=quietly()).text() == "0 done, 0 diverged, 0 failed"
+    assert reproduce(["start"], store).text() == "0 done, 0 diverged, 0 failed"
     assert made == []
     gone = everything[5]
     (tmp_path / gone.path).unlink()
-    reproduce(["start"], SMOKE, store, console=quietly())
+    reproduce(["start"], store)
     assert made == [gone]
 
 
 def test_crashed_runs_are_made_again_on_request_and_once(tmp_path, made):
     store = Store(tmp_path)
-    reproduce(["table3"], SMOKE, store, console=quietly())
+    reproduce(["table3"], store)
     made.clear()
-    tally = reproduce(["table3"], SMOKE, store, retry_failed=True, console=quietly())
+    tally = reproduce(["table3"], store, retry_failed=True)
     assert {each.method for each in made} == {"adam"}
     assert tally.failed == len(made) == len({str(each.path) for each in made})
 
@@ -69,18 +74,18 @@ def test_results_are_saved_as_they_come(tmp_path, made, monkeypatch):
 
     monkeypatch.setattr(execute, "perform", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        reproduce(["table3"], SMOKE, Store(tmp_path), console=quietly())
+        reproduce(["table3"], Store(tmp_path))
     assert len(list(tmp_path.rglob("*.json"))) == 7
 
 
 def test_only_some(tmp_path, made):
-    reproduce(["table3"], SMOKE, Store(tmp_path), only=lambda each: each.task == "m1", console=quietly())
+    reproduce(["table3"], Store(tmp_path), only=lambda each: each.task == "m1")
     assert {each.task for each in made} == {"m1"}
 
 
 def test_progress_says_how_runs_ended_and_how_many_are_left(tmp_path, made):
     console = quietly()
-    reproduce(["discount"], SMOKE, Store(tmp_path), console=console)
+    reproduce(["discount"], Store(tmp_path), console=console)
     shown = console.file.getvalue()
     assert f"discount: {len(made)} done, 0 diverged, 0 failed, 0 left" in shown
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lrpilot.experiments import readings
 from lrpilot.experiments.methods import (
@@ -263,6 +264,11 @@ def with_needs(names: Iterable[str]) -> list[str]:
             if each not in ordered:
                 ordered.append(each)
     return ordered
+
+
+def plans_of(names: Iterable[str], profile: Profile, store: Store) -> dict[str, Callable[[], list[Trial]]]:
+    """What ``execute.complete`` takes: the plans of the experiments named and of those that they need."""
+    return {name: partial(EXPERIMENTS[name].plan, profile, store) for name in with_needs(names)}
 
 
 def results_of(name: str, profile: Profile, store: Store) -> list[Result]:

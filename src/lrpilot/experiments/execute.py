@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.catalogue import EXPERIMENTS, with_needs
 from lrpilot.experiments.perform import perform
-from lrpilot.experiments.profiles import Profile
 from lrpilot.experiments.store import Store
 from lrpilot.experiments.trial import Result, Trial
 
@@ -64,33 +62,6 @@ class Tally:
         return f"{self.finished} done, {self.diverged} diverged, {self.failed} failed"
 
 
-def reproduce(
-    names: Iterable[str],
-    profile: Profile,
-    store: Store,
-    *,
-    engine: Engine | None = None,
-    retry_failed: bool = False,
-    only: Callable[[Trial], bool] = lambda trial: True,
-    console: Console | None = None,
-) -> Tally:
-    """Make whatever runs of the named experiments, and of those they need, the store does not hold.
-
-    Every result is saved as it comes. A run that diverges or crashes is such a result, and the rest goes on.
-
-    Args:
-        names: keys of ``catalogue.EXPERIMENTS``.
-        profile: the size.
-        store: where results are, and go.
-        engine: where to run; one run at a time in this process by default.
-        retry_failed: whether to make runs again that crashed.
-        only: leaves out runs for which it is false; what depends on them is then not made either.
-        console: where to show progress; the standard output by default.
-    """
-    plans = {name: partial(EXPERIMENTS[name].plan, profile, store) for name in with_needs(names)}
-    return complete(plans, store, engine=engine, retry_failed=retry_failed, only=only, console=console)
-
-
 def complete(
     plans: Mapping[str, Callable[[], list[Trial]]],
     store: Store,
@@ -100,15 +71,17 @@ def complete(
     only: Callable[[Trial], bool] = lambda trial: True,
     console: Console | None = None,
 ) -> Tally:
-    """Make whatever runs of the plans the store does not hold, plan by plan; as :func:`reproduce`.
+    """Make whatever runs of the plans the store does not hold, plan by plan.
+
+    Every result is saved as it comes. A run that diverges or crashes is such a result, and the rest goes on.
 
     Args:
         plans: by name, what gives the runs that are known so far; asked again after these are made.
         store: where results are, and go.
-        engine: as for :func:`reproduce`, like all that follow.
+        engine: where to run; one run at a time in this process by default.
         retry_failed: whether to make runs again that crashed.
-        only: leaves out runs for which it is false.
-        console: where to show progress.
+        only: leaves out runs for which it is false; what depends on them is then not made either.
+        console: where to show progress; the standard output by default.
     """
     engine = engine or Engine()
     tally = Tally()

@@ -42,7 +42,7 @@ def reproduce(
 ) -> None:
     """Make the runs of the paper's tables and figures that are still missing; print the tables, draw the figures."""
     from lrpilot.experiments import execute
-    from lrpilot.experiments.catalogue import EXPERIMENTS
+    from lrpilot.experiments.catalogue import EXPERIMENTS, plans_of
     from lrpilot.experiments.choices import choose
     from lrpilot.experiments.page import Picture
     from lrpilot.experiments.profiles import PROFILES
@@ -56,9 +56,8 @@ def reproduce(
     chosen = list(EXPERIMENTS) if ALL in names else names
     store, console = Store(results / size.name), Console()
     try:
-        tally = execute.reproduce(
-            chosen,
-            size,
+        tally = execute.complete(
+            plans_of(chosen, size, store),
             store,
             engine=execute.Engine(workers=workers, ray=ray, data=data),
             retry_failed=retry_failed,
