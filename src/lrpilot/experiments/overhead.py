@@ -20,7 +20,7 @@ import torch
 from lrpilot.experiments.controllers import FixedRate
 from lrpilot.experiments.tasks import Task, loss_of
 from lrpilot.online import OnlineActorCritic
-from lrpilot.settings import PAPER, STABLE
+from lrpilot.settings import PAPER, STABLE, Setting
 
 TRANSCRIPTION = Path(__file__).resolve().parents[3] / "tests" / "oracle.py"
 """The literal transcription of Algorithm 1: part of the repository, not of an installed package."""
@@ -65,7 +65,7 @@ def measure_task(task: Task, *, rounds: int = 30, steps: int = 4, warm_up: int =
     kinds["a forward pass"] = torch.no_grad()(loss_of(network()))
     for setting in ("stable", "paper"):
         net = network()
-        kinds[f"online ({setting})"] = partial(OnlineActorCritic(_sgd(net), setting).step, loss_of(net))
+        kinds[f"online ({setting})"] = partial(_online(_sgd(net), setting).step, loss_of(net))
     net = network()
     kinds |= _transcription(list(net.parameters()), loss_of(net))
     return _side_by_side(kinds, example, rounds=rounds, steps=steps, warm_up=warm_up)
@@ -80,8 +80,7 @@ def measure_arithmetic(*, rounds: int = 40, steps: int = 20, warm_up: int = WARM
 
     kinds: dict[str, Step] = {"plain SGD": partial(FixedRate(torch.optim.SGD([w], lr=1e-6)).step, loss_fn)}
     for setting in ("stable", "paper"):
-        online = OnlineActorCritic(torch.optim.SGD([w], lr=1e-6), setting)
-        kinds[f"online ({setting})"] = partial(online.step, loss_fn)
+        kinds[f"online ({setting})"] = partial(_online(torch.optim.SGD([w], lr=1e-6), setting).step, loss_fn)
     kinds |= _transcription([w], loss_fn)
     return _side_by_side(kinds, torch.ones(()), rounds=rounds, steps=steps, warm_up=warm_up)
 
@@ -102,6 +101,11 @@ def _sgd(network: torch.nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)
 
 
+def _online(optimizer: torch.optim.Optimizer, setting: str | Setting) -> OnlineActorCritic:
+    """From the same initial weights every time: the literal setting runs away from some."""
+    return OnlineActorCritic(optimizer, setting, generator=torch.Generator().manual_seed(0))
+
+
 def _transcription(parameters: list[torch.nn.Parameter], loss_fn: Callable) -> dict[str, Step]:
     """The transcription as a further kind, where the repository is at hand; it starts as the library's actor does."""
     spec = importlib.util.spec_from_file_location("lrpilot_oracle", TRANSCRIPTION)
@@ -109,8 +113,7 @@ def _transcription(parameters: list[torch.nn.Parameter], loss_fn: Callable) -> d
         return {}
     oracle = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(oracle)
-    generator = torch.Generator().manual_seed(0)
-    learner = OnlineActorCritic(torch.optim.SGD(parameters, lr=1e-6), PAPER, generator=generator).learner
+    learner = _online(torch.optim.SGD(parameters, lr=1e-6), PAPER).learner
     literal = oracle.Algorithm1(parameters, loss_fn, *oracle.numbers_of(learner.actor, learner.critic))
     return {"literal transcription": lambda batch: literal.step(batch, batch)}
 
