@@ -100,7 +100,7 @@ def test_schedule_free_is_evaluated_at_its_average(monkeypatch):
 
 @pytest.mark.parametrize("method", sorted(OFFLINE))
 def test_an_offline_study_makes_its_training_runs_and_one_more(method):
-    result = perform(digits(method, {"runs": 3, "run_steps": 40}))
+    result = perform(digits(method, {"runs": 3, "run_steps": 80}))
     assert (result.status, result.reason) == ("finished", None)
     assert {name: len(column) for name, column in result.earlier.items()} == {
         "test_error": 3,
@@ -110,7 +110,7 @@ def test_an_offline_study_makes_its_training_runs_and_one_more(method):
     }
     assert len(set(result.earlier["mean_rate"])) == 3
     assert result.evaluations["step"] == [20, 40, 60, 80]
-    shorter = perform(digits(method, {"runs": 1, "run_steps": 40}))
+    shorter = perform(digits(method, {"runs": 1, "run_steps": 80}))
     assert shorter.earlier["mean_rate"][0] == result.earlier["mean_rate"][0]
     assert shorter.curve["rate"] != result.curve["rate"]  # two more runs changed actor and critic
 
