@@ -1,4 +1,7 @@
-"""Exploration: how the executed rate departs from the actor's. Stable setting only; the paper explores nothing."""
+"""Exploration: how the executed rate departs from the actor's. The paper explores nothing.
+
+The stable setting opens with a sweep (D8); noise on the rate (D7) is one of the deviations it does without.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Observations: what training shows the actor. ``loss -> s_t``.
 
-The paper's state function chi is the average loss of the current mini-batch. The stable setting reads the same loss
+The paper's state function chi is the average loss of the current mini-batch. Deviation D1 reads the same loss
 in a form that keeps its scale over a whole run.
 """
 
