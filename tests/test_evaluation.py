@@ -83,6 +83,7 @@ def test_displacement_is_the_directional_derivative() -> None:
     displacement.begin()
     before = [p.detach().clone() for p in net.parameters()]
     optimizer.step()
+    displacement.end()
     optimizer.zero_grad()
     net(other).square().mean().backward()
     measured = displacement.decrement()

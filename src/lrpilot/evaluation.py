@@ -69,7 +69,7 @@ class Evaluator:
 class Displacement:
     """How the last step of an optimizer moved the parameters, and what that was worth to the next batch.
 
-    Holds one copy of the parameters from the moment before the step.
+    Holds as much memory as the parameters take.
 
     Args:
         optimizer: whose parameters are watched.
@@ -77,16 +77,22 @@ class Displacement:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
-        self._before: list[Tensor] = []
+        self._moved: list[Tensor] = []
 
     @torch.no_grad()
     def begin(self) -> None:
         """Remember the parameters as they are: called right before the step."""
-        if self._before:
-            for held, parameter in zip(self._before, self._parameters(), strict=True):
+        if self._moved:
+            for held, parameter in zip(self._moved, self._parameters(), strict=True):
                 held.copy_(parameter)
         else:
-            self._before = [parameter.detach().clone() for parameter in self._parameters()]
+            self._moved = [parameter.detach().clone() for parameter in self._parameters()]
+
+    @torch.no_grad()
+    def end(self) -> None:
+        """Keep how they moved instead: called right after the step."""
+        for held, parameter in zip(self._moved, self._parameters(), strict=True):
+            held.sub_(parameter)
 
     @torch.no_grad()
     def decrement(self) -> Tensor:
@@ -96,9 +102,9 @@ class Displacement:
         of the next batch at its end. A scalar; no forward pass is needed for it.
         """
         gains = [
-            (before - now).mul_(now.grad).sum()
-            for before, now in zip(self._before, self._parameters(), strict=True)
-            if now.grad is not None
+            torch.dot(moved.flatten(), parameter.grad.flatten())
+            for moved, parameter in zip(self._moved, self._parameters(), strict=True)
+            if parameter.grad is not None
         ]
         return torch.stack(gains).sum()
 
@@ -106,12 +112,12 @@ class Displacement:
         return [p for group in self._optimizer.param_groups for p in group["params"] if p.requires_grad]
 
     def state_dict(self) -> dict[str, object]:
-        """The remembered parameters."""
-        return {"before": self._before}
+        """How the parameters moved with the last step."""
+        return {"moved": self._moved}
 
     def load_state_dict(self, state: dict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._before = state["before"]
+        self._moved = state["moved"]
 
 
 @contextmanager

@@ -171,6 +171,7 @@ class OnlineActorCritic:
         self._displacement.begin()
         self.rates.write(a_t)
         self.optimizer.step()
+        self._displacement.end()
         return self._displacement.decrement()
 
     def _learn(self, lived: Experience, loss_fn: LossFunction, f_next: Tensor) -> None:
