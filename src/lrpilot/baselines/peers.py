@@ -17,7 +17,8 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 from torch.optim import Optimizer
 
-PeerFactory = Callable[[Iterable[Tensor]], Optimizer]
+PeerFactory = Callable[..., Optimizer]
+"""Takes the parameters; Schedule-Free SGD, whose rate has to be found after all, also ``lr``."""
 
 
 def prodigy(parameters: Iterable[Tensor]) -> Optimizer:
@@ -41,11 +42,11 @@ def d_adaptation_adam(parameters: Iterable[Tensor]) -> Optimizer:
     return DAdaptAdam(parameters, lr=1.0)
 
 
-def schedule_free_sgd(parameters: Iterable[Tensor]) -> Optimizer:
-    """Schedule-Free SGD at rate 1, ready to train."""
+def schedule_free_sgd(parameters: Iterable[Tensor], lr: float = 1.0) -> Optimizer:
+    """Schedule-Free SGD, ready to train."""
     from schedulefree import SGDScheduleFree
 
-    optimizer = SGDScheduleFree(parameters, lr=1.0)
+    optimizer = SGDScheduleFree(parameters, lr=lr)
     optimizer.train()
     return optimizer
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -131,6 +131,11 @@ def _nothing(rates: Sequence[float]) -> Sequence[Setting]:
     return [{}]
 
 
+def _default_and_tenth(rates: Sequence[float]) -> Sequence[Setting]:
+    """Schedule-Free SGD's default rate of 1, and 0.1: at 1 the convolutional networks diverge."""
+    return [{}, {"lr": 0.1}]
+
+
 def _not_by_rate(rates: Sequence[float]) -> Sequence[Setting]:
     """Settings that no grid of rates gives: the numbers and lengths of training runs."""
     return []
@@ -149,8 +154,8 @@ def _of_rate(kind: Callable[..., Optimizer], network: nn.Module, setting: Settin
     return kind(network.parameters(), lr=setting.get("lr", START_RATE))
 
 
-def _peer(make: Callable[[Iterable[Any]], Optimizer], network: nn.Module, setting: Setting) -> Optimizer:
-    return make(network.parameters())
+def _peer(make: Callable[..., Optimizer], network: nn.Module, setting: Setting) -> Optimizer:
+    return make(network.parameters(), **setting)
 
 
 def _vsgd(granularity: Granularity, network: nn.Sequential, setting: Setting) -> Optimizer:
@@ -241,7 +246,7 @@ METHODS: Mapping[str, Method] = {
         "D-Adaptation Adam", partial(_peer, PEERS["d-adaptation-adam"]), _nothing, _self_tuning
     ),
     "schedule-free-sgd": Method(
-        "Schedule-Free SGD", partial(_peer, PEERS["schedule-free-sgd"]), _nothing, _self_tuning
+        "Schedule-Free SGD", partial(_peer, PEERS["schedule-free-sgd"]), _default_and_tenth, _self_tuning
     ),
     "schedule-free-adamw": Method(
         "Schedule-Free AdamW", partial(_peer, PEERS["schedule-free-adamw"]), _nothing, _self_tuning
