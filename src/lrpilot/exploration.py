@@ -54,7 +54,9 @@ class Opening:
         growth: factor of the rate each step.
         cut: divisor of a rate that destroys.
         patience: steps that must lose together.
-        tolerance: they have lost when the next batches' decrement is below minus this share of their own batches'.
+        tolerance: they have lost when the next batches' decrement is below minus this share of their own batches',
+        small: unless that is at most this share of the loss: on the plateau where deep networks begin, batches agree in
+            hardly anything, at any rate, and a step that small harms nothing.
         margin: the actor begins at the last rate divided by this.
         ruin: the network is lost when the last ``patience`` losses are together this multiple of the first.
         limit: at most so many steps.
@@ -68,12 +70,14 @@ class Opening:
         cut: float = 10.0,
         patience: int = 3,
         tolerance: float = 0.25,
+        small: float = 0.01,
         margin: float = 4.0,
         ruin: float = 3.0,
         limit: int = 200,
     ) -> None:
         self.below, self.growth, self.cut, self.patience = below, growth, cut, patience
-        self.tolerance, self.margin, self.ruin, self.limit = tolerance, margin, ruin, limit
+        self.tolerance, self.small = tolerance, small
+        self.margin, self.ruin, self.limit = margin, ruin, limit
         self.rate = math.nan
         self.done = False
         self._steps = 0
@@ -118,7 +122,8 @@ class Opening:
         """
         self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
         gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
-        if len(self._recent) == self.patience and not gained >= -self.tolerance * abs(hoped):
+        small = abs(hoped) <= self.small * abs(sum(self._losses[-self.patience :]))
+        if len(self._recent) == self.patience and not small and not gained >= -self.tolerance * abs(hoped):
             self._take_back()
             self._finish(self.rate / self.margin)
         elif self._steps >= self.limit:

@@ -11,7 +11,7 @@ The data's way at a decision: `Interval` -> `takes_back` (is the network worse t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -276,8 +276,3 @@ def _clock(interval: Interval, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         unknown.to(like.dtype).expand_as(like),
         torch.where(unknown, 0.0, decay).expand_as(like),
     )
-
-
-def with_verdict(interval: Interval, memory: Memory, *, closing: bool) -> Interval:
-    """The same interval with `takes_back` filled in."""
-    return replace(interval, taken_back=takes_back(interval, memory, closing=closing))
