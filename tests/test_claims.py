@@ -1,5 +1,7 @@
 """Each claim on results whose verdict is known."""
 
+import math
+
 import pytest
 
 from lrpilot.experiments import claims
@@ -73,6 +75,17 @@ def test_overfitting_is_a_test_loss_that_rises_again(fill):
     paper, stable = next(found[key] for key in found if key[1] == "Figure 4")
     assert paper.startswith("holds: test loss ends at 1.00x its least; SGD 2.00x")
     assert stable.startswith("does not hold: test loss ends at 2.00x its least")
+
+
+def test_a_run_that_diverged_has_not_been_kept_from_overfitting(fill):
+    def make(trial):
+        one = result(status="diverged" if trial.method == "online-paper" else "finished", trial=trial)
+        one.evaluations["test_loss"][:] = [math.nan] * 3 if one.status == "diverged" else [0.5, 0.2, 0.4]
+        return one
+
+    found = fill(make, "table2", "figure4")
+    paper, _ = next(found[key] for key in found if key[1] == "Figure 4")
+    assert paper.startswith("does not hold: test loss ends at infx its least")
 
 
 def test_convergence_is_the_mean_training_loss(fill):

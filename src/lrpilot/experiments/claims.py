@@ -184,8 +184,11 @@ def _mean_training_loss(results: Iterable[Result]) -> float:
 
 
 def _rise(results: Iterable[Result]) -> float:
-    """The last test loss over the least one, the mean over runs."""
-    return statistics.fmean(result.final("test_loss") / result.best("test_loss") for result in results)
+    """The last test loss over the least one, the mean over runs; infinite if one did not finish."""
+    return statistics.fmean(
+        result.final("test_loss") / result.best("test_loss") if result.status == "finished" else math.inf
+        for result in results
+    )
 
 
 _TABLE3_RIVALS = (*PAPERS_BASELINES, *SCHAUL)
