@@ -206,6 +206,12 @@ def test_the_population_is_a_function_of_the_seed():
     assert not torch.equal(first[1].inputs, other[1].inputs)
 
 
+@pytest.mark.parametrize("steps", [3000, 4000, 6000, 12_000])
+def test_no_run_has_a_judged_length(steps):
+    generator = torch.Generator().manual_seed(0)
+    assert {draw_group(generator, shortest=steps, longest=steps).steps for _ in range(20)} == {steps + 1}
+
+
 def test_drawing_keeps_to_its_bounds():
     generator = torch.Generator().manual_seed(0)
     groups = [draw_group(generator, shortest=50, longest=300) for _ in range(200)]

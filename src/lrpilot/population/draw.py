@@ -41,6 +41,8 @@ RULES: tuple[tuple[Kind, float, float], ...] = (
 
 LARGEST_COST = 120_000.0
 """Microseconds that one run may take."""
+JUDGED_LENGTHS = (3000, 4000, 6000, 12_000)
+"""Lengths, in steps, of the tasks that the pilot is judged on; no run of the population has one of them."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def draw_group(generator: torch.Generator, *, shortest: int, longest: int) -> Gr
     step_cost = _step_cost(family, sum(p.size for p in network.parameters), batch_size)
     affordable = max(min(longest, LARGEST_COST / step_cost), shortest)
     steps = round(math.exp(dice.uniform(math.log(shortest), math.log(affordable))))
+    steps += steps in JUDGED_LENGTHS
     return Group(network, goal, _draw_rule(dice), steps, batch_size, steps * step_cost)
 
 
