@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 PeerFactory = Callable[..., Optimizer]
-"""Takes the parameters; Schedule-Free SGD, whose rate has to be found after all, also ``lr``."""
+"""Takes the parameters; Schedule-Free SGD's also ``lr``."""
 
 
 def prodigy(parameters: Iterable[Tensor]) -> Optimizer:
@@ -43,7 +43,7 @@ def d_adaptation_adam(parameters: Iterable[Tensor]) -> Optimizer:
 
 
 def schedule_free_sgd(parameters: Iterable[Tensor], lr: float = 1.0) -> Optimizer:
-    """Schedule-Free SGD, ready to train."""
+    """Schedule-Free SGD at rate ``lr``, ready to train."""
     from schedulefree import SGDScheduleFree
 
     optimizer = SGDScheduleFree(parameters, lr=lr)
