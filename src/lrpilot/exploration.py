@@ -55,8 +55,8 @@ class Opening:
         cut: divisor of a rate that destroys.
         patience: steps that must lose together.
         tolerance: they have lost when the next batches' decrement is below minus this share of their own batches'.
-        small: but never while that of their own batches is at most this share of the loss: on the plateau where deep networks begin, batches agree in
-            hardly anything, at any rate, and a step that small harms nothing.
+        small: but never while that of their own batches is at most this share of the loss: on the plateau where deep
+            networks begin, batches agree in hardly anything, at any rate, and a step that small harms nothing.
         margin: the actor begins at the last rate divided by this.
         ruin: the network is lost when the last ``patience`` losses are together this multiple of the first.
         limit: at most so many steps.
