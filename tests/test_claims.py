@@ -64,6 +64,30 @@ def test_what_is_learned_must_beat_both_controls(fill):
     assert stable.startswith("does not hold")
 
 
+@pytest.mark.parametrize(
+    ("worst", "status", "verdict"),
+    [
+        (
+            4.3,
+            "finished",
+            "holds: from the worst of 2 starts 4.30%, the best constant rate 4.00%; 0 of 2 runs diverged",
+        ),
+        (4.5, "finished", "does not hold"),
+        (4.0, "diverged", "does not hold"),
+    ],
+)
+def test_a_learned_rate_is_sound_if_its_worst_start_is_and_nothing_diverges(fill, worst, status, verdict):
+    def make(trial):
+        lowest = "start" in trial.experiment and trial.setting["lr"] == min(SMOKE.rates)
+        error = worst if lowest else 4.0 if trial.method == "sgd" else 3.0
+        return result(status=status if lowest else "finished", trial=trial, errors=(9, 4, error))
+
+    found = fill(make, "table3", "start")
+    paper, stable = found["(ours) sound from any starting rate: within 1.1x the best constant rate's error, M1", ""]
+    assert paper == claims.UNKNOWN
+    assert stable.startswith(verdict)
+
+
 def test_overfitting_is_a_test_loss_that_rises_again(fill):
     def make(trial):
         one = result(trial=trial)

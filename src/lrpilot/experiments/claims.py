@@ -1,4 +1,4 @@
-"""The paper's claims, each held against the committed results: what it says, what came out, whether it holds.
+"""The paper's claims, and lrpilot's own, held against the committed results: what came out, whether it holds.
 
 A claim is judged for both settings of the online actor-critic.
 """
@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lrpilot.experiments.catalogue import PAPERS_BASELINES, results_of
 from lrpilot.experiments.methods import LABELS, MEAN_RATE, SCHAUL
@@ -20,6 +21,7 @@ from lrpilot.experiments.trial import Result
 SIMILAR = 1.1  # the factor within which two training losses count as similar
 RISES = 1.05  # a test loss this much above its least has risen
 RATES = (0.010, 0.055)  # between which Figure 5's rate stays
+SOUND = 1.1  # the factor above the best constant rate's error within which a learned rate is sound
 SETTINGS = ("paper", "stable")
 UNKNOWN = "not measured"
 NOTE = (
@@ -43,7 +45,7 @@ Judge = Callable[[str, Profile, Store], Finding | None]
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper, where it stands, and how it is judged under a setting (None: no results yet)."""
+    """A statement, where the paper makes it, and how it is judged under a setting (None: no results yet)."""
 
     statement: str
     place: str
@@ -164,6 +166,28 @@ def _learning_matters(table: str, task: str) -> Judge:
     return judge
 
 
+def _sound_from_any_start(task: str) -> Judge:
+    """The worst start's mean test error beside the best constant rate's; no run diverges."""
+
+    def judge(setting: str, profile: Profile, store: Store) -> Finding | None:
+        own = _methods(store, profile, "start", task).get(f"online-{setting}")
+        constant = _methods(store, profile, "table3", task).get("sgd")
+        if not own or not constant:
+            return None
+        by_start: dict[Any, list[Result]] = {}
+        for result in own:
+            by_start.setdefault(result.trial.setting["lr"], []).append(result)
+        worst, best = max(map(_error, by_start.values())), _chosen_error(constant)
+        diverged = sum(result.status != "finished" for result in own)
+        numbers = (
+            f"from the worst of {len(by_start)} starts {worst:.2f}%, the best constant rate {best:.2f}%; "
+            f"{diverged} of {len(own)} runs diverged"
+        )
+        return Finding(worst <= SOUND * best and not diverged, numbers)
+
+    return judge
+
+
 def _methods(store: Store, profile: Profile, experiment: str, task: str) -> Methods:
     return by_method(result for result in results_of(experiment, profile, store) if result.trial.task == task)
 
@@ -226,5 +250,13 @@ CLAIMS = (
             ("table1", "mnist-cnn", "MNIST CNN"),
             ("table2", "cifar10-cnn", "CIFAR-10 CNN"),
         )
+    ),
+    *(
+        Claim(
+            f"(ours) sound from any starting rate: within {SOUND:g}x the best constant rate's error, {task.upper()}",
+            "",
+            _sound_from_any_start(task),
+        )
+        for task in ("m0", "m1", "m2")
     ),
 )
