@@ -70,7 +70,7 @@ def test_what_is_learned_must_beat_both_controls(fill):
         (
             4.3,
             "finished",
-            "holds: from the worst of 2 starts 4.30%, the best constant rate 4.00%; 0 of 2 runs diverged",
+            "holds: from the worst of 2 starts 4.30%, the best constant rate 4.00%; the worst of 2 runs 4.30%, 0 diver",
         ),
         (4.5, "finished", "does not hold"),
         (4.0, "diverged", "does not hold"),

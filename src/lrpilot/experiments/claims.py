@@ -178,10 +178,11 @@ def _sound_from_any_start(task: str) -> Judge:
         for result in own:
             by_start.setdefault(result.trial.setting["lr"], []).append(result)
         worst, best = max(map(_error, by_start.values())), _chosen_error(constant)
+        poorest = max(result.final("test_error") for result in own)
         diverged = sum(result.status != "finished" for result in own)
         numbers = (
             f"from the worst of {len(by_start)} starts {worst:.2f}%, the best constant rate {best:.2f}%; "
-            f"{diverged} of {len(own)} runs diverged"
+            f"the worst of {len(own)} runs {poorest:.2f}%, {diverged} diverged"
         )
         return Finding(worst <= SOUND * best and not diverged, numbers)
 
