@@ -24,15 +24,15 @@ def test_a_deviation_that_grows_is_refused() -> None:
         LogNormal(start=0.1, end=0.3)
 
 
-def sweep(start: float, curvature: float = 0.83) -> tuple[Opening, torch.Tensor]:
-    """Runs the opening on f = curvature w^2 / 2, whose best rate is 1 / curvature, until it is done.
+def sweep(start: float, curvature: float = 0.83, floor: float = 0.0) -> tuple[Opening, torch.Tensor]:
+    """Runs the opening on f = curvature w^2 / 2 + floor, whose best rate is 1 / curvature, until it is done.
 
     Rates and curvature are chosen so that no step of the sweep hits the best rate, and the minimum, exactly.
     """
     w = torch.nn.Parameter(torch.tensor([3.0]))
     optimizer = torch.optim.SGD([w], lr=start)
     opening = Opening()
-    f = lambda: float(curvature * w.detach() ** 2 / 2)  # noqa: E731
+    f = lambda: float(curvature * w.detach() ** 2 / 2) + floor  # noqa: E731
     for _ in range(300):
         if opening.done:
             break
@@ -52,6 +52,13 @@ def test_the_sweep_ends_at_the_edge_from_any_start(start: float) -> None:
     assert opening.done
     assert 0.25 / 0.83 < opening.rate < 0.6 / 0.83  # a margin of 4 below an edge of one to two best rates
     assert w.item() == 3.0  # and takes the network back
+
+
+def test_the_sweep_ends_at_the_edge_where_the_loss_cannot_reach_zero() -> None:
+    """It converges on its way up; the steps at the edge are too small to count on a plateau, but this is none."""
+    opening, w = sweep(1e-4, floor=4.0)
+    assert 0.25 / 0.83 < opening.rate < 0.6 / 0.83
+    assert w.item() == 3.0
 
 
 def test_the_sweep_knows_no_scale() -> None:

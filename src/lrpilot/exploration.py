@@ -55,8 +55,10 @@ class Opening:
         cut: divisor of a rate that destroys.
         patience: steps that must lose together.
         tolerance: they have lost when the next batches' decrement is below minus this share of their own batches'.
-        small: but never while that of their own batches is at most this share of the loss: on the plateau where deep
-            networks begin, batches agree in hardly anything, at any rate, and a step that small harms nothing.
+        small: but never while that of their own batches is at most this share of the loss, and the loss is still above
+            ``plateau``: where deep networks begin, batches agree in hardly anything, at any rate, and a step that
+            small harms nothing.
+        plateau: a share of the first losses. Below it, small steps mean that there is nothing left to gain.
         margin: the actor begins at the last rate divided by this.
         ruin: the network is lost when the last ``patience`` losses are together this multiple of the first.
         limit: at most so many steps.
@@ -71,12 +73,13 @@ class Opening:
         patience: int = 3,
         tolerance: float = 0.25,
         small: float = 0.01,
+        plateau: float = 0.75,
         margin: float = 4.0,
         ruin: float = 3.0,
         limit: int = 200,
     ) -> None:
         self.below, self.growth, self.cut, self.patience = below, growth, cut, patience
-        self.tolerance, self.small = tolerance, small
+        self.tolerance, self.small, self.plateau = tolerance, small, plateau
         self.margin, self.ruin, self.limit = margin, ruin, limit
         self.rate = math.nan
         self.done = False
@@ -101,7 +104,7 @@ class Opening:
         """Judge the step at :attr:`rate` by the loss of its own batch; False if the network was taken back."""
         self._steps += 1
         self._losses.append(before)
-        ruined = sum(self._losses[-self.patience :]) > self.ruin * sum(self._losses[: self.patience])
+        ruined = self._last() > self.ruin * self._first()
         better = after <= before  # False for NaN
         if not ruined and (better or (self._climbing and math.isfinite(after))):
             self._climbing = True
@@ -122,7 +125,7 @@ class Opening:
         """
         self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
         gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
-        small = abs(hoped) <= self.small * abs(sum(self._losses[-self.patience :]))
+        small = abs(hoped) <= self.small * abs(self._last()) and self._last() > self.plateau * self._first()
         if len(self._recent) == self.patience and not small and not gained >= -self.tolerance * abs(hoped):
             self._take_back()
             self._finish(self.rate / self.margin)
@@ -130,6 +133,12 @@ class Opening:
             self._finish(self.rate)
         else:
             self.rate *= self.growth
+
+    def _first(self) -> float:
+        return sum(self._losses[: self.patience])
+
+    def _last(self) -> float:
+        return sum(self._losses[-self.patience :])
 
     def _take_back(self) -> None:
         if self._snapshot is not None:
