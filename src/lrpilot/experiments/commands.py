@@ -136,8 +136,11 @@ def demo(
     steps: Annotated[int, typer.Option(help="Updates in each run.", min=1)] = 2_000,
 ) -> None:
     """Handwritten digits: rates learned from a poor start, beside fixed ones. Takes seconds."""
+    import torch
+
     from lrpilot.experiments.demo import POOR_START, run_demo
 
+    torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()
     _say(console, f"Training one small network seven times, {steps} steps each. Twice from a learning rate of")
     _say(
