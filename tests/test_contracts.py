@@ -166,7 +166,7 @@ def test_resume_is_exact(name, pause):
 def test_running_statistics_move_as_in_a_plain_run(name):
     """The same rates in a plain loop lead to the same network, statistics included."""
     model, twin = network(), network()
-    controller = CONTROLLERS[name](torch.optim.SGD(model.parameters(), lr=0.01))
+    controller = CONTROLLERS[name](torch.optim.SGD(model.parameters(), lr=0.1))
     drive(controller, model)
     assert not any(d.back_to is not None for d in getattr(controller.history, "decisions", ()))
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.01)
@@ -198,7 +198,7 @@ def test_frozen_parameters_stay(name):
 @pytest.mark.parametrize("name", UNDISTURBED)
 def test_the_schedule_goes_home(name):
     model = network()
-    controller = CONTROLLERS[name](torch.optim.SGD(model.parameters(), lr=0.01))
+    controller = CONTROLLERS[name](torch.optim.SGD(model.parameters(), lr=0.1))
     drive(controller, model)
     fresh = torch.optim.SGD(network().parameters(), lr=1.0)
     schedule = controller.export_schedule(fresh)

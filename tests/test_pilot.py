@@ -58,7 +58,8 @@ def test_decisions_move_the_rate_when_they_are_due():
     ends = decision_steps(200)
     changes = [step for step in range(1, 200) if rates[step] != rates[step - 1]]
     assert changes == list(ends[:-1])
-    assert rates[-1] == pytest.approx(0.01 * math.exp(0.1 - 0.05 * (len(ends) - 2)))
+    assert rates[0] == pytest.approx(0.001)
+    assert rates[-1] == pytest.approx(0.001 * math.exp(0.1 - 0.05 * (len(ends) - 2)))
     assert pilot.get_last_lr() == [rates[-1]]
     assert pilot.history["rate"].tolist() == rates
     assert [d.step for d in pilot.history.decisions] == list(ends[:-1])
@@ -101,7 +102,7 @@ def test_the_log_rate_is_bounded():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     pilot = Pilot(optimizer, 50, policy=Scripted(-2.0))
     fly(pilot, model, 50)
-    assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(-WIDEST))
+    assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(-WIDEST))  # from the rate given, not the first flown
     assert pilot.history.decisions[-1].observation()["last_step"] == 0  # as applied, not as proposed
 
 
@@ -165,7 +166,7 @@ def test_a_loss_that_is_not_finite_cuts_the_rate_at_any_time():
     pilot.step(torch.inf)
     decision = pilot.history.decisions[-1]
     assert (decision.step, decision.reason, decision.back_to) == (due, "the loss was not finite", None)
-    assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(FORCED_CUT))
+    assert pilot.get_last_lr()[0] == pytest.approx(0.001 * math.exp(FORCED_CUT))
 
 
 def test_rollback_goes_to_the_last_good_network():

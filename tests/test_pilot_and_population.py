@@ -10,7 +10,7 @@ from torch import nn
 
 from lrpilot.features import FEATURES, LINEAR_DECAY
 from lrpilot.guard import WIDEST
-from lrpilot.pilot import Pilot
+from lrpilot.pilot import BELOW, Pilot
 from lrpilot.policy import bounded_step
 from lrpilot.population import flights
 from lrpilot.population.data import load_sources
@@ -95,7 +95,7 @@ def test_the_pilot_sees_what_the_population_sees(kind, goal, sources):
     assert flight.restored[:, 3].any()
     for run in range(RUNS):
         model = OneRun(trainings, weights, run)
-        optimizer = make(model.parameters(), start[run].exp().item())
+        optimizer = make(model.parameters(), BELOW * start[run].exp().item())
         policy = ActsRaw()
         pilot = Pilot(optimizer, STEPS, policy=policy)
         for batch in trainings.batches:

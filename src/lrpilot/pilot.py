@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 
+BELOW = 10.0
+"""A run begins at the given rate divided by this. A rate that is too high harms a network for good, often without
+showing in the loss; one that is too low costs a few steps."""
+
+
 class Pilot:
     """Drives an optimizer's learning rate with a pretrained policy: no rate to find, no closure, no extra forward pass.
 
@@ -47,6 +52,10 @@ class Pilot:
     ...     optimizer.step()
     ...     pilot.step(loss)
 
+    Begins at a tenth of the optimizer's rate, at once: one that is too low is mended within the first percent of the
+    run, what one that is too high does to a network may not be. From there up to six decades to either side of the
+    given rate are open.
+
     Decisions are taken at about fifty moments of a run, dense at its beginning. In the last four steps before each,
     the optimizer's step hooks read gradients and updates, and up to three copies of the trainable parameters exist;
     otherwise a step keeps its loss on its device and does nothing more. Ratios between parameter groups are kept.
@@ -59,7 +68,8 @@ class Pilot:
     Where `torch.distributed` is initialised, all ranks of ``process_group`` decide alike, on the mean of what they see.
 
     Args:
-        optimizer: any torch optimizer, at any rate; a step compiled with ``fullgraph=True`` cannot be measured.
+        optimizer: any torch optimizer, at any rate, which is changed at once. A step compiled with
+            ``fullgraph=True`` cannot be measured.
         total_steps: how often :meth:`step` will be called. The last rate stays in force beyond. None if unknown:
             decisions then come ever more rarely without an end, and nothing makes the rate decay to zero in time.
         policy: ``"shipped"``, the path of a policy file, or a `lrpilot.policy.Policy`.
@@ -97,6 +107,7 @@ class Pilot:
         self._guard = Guard(optimizer, rollback=rollback)
         self._hooks = StepHooks(optimizer)
         self._hooks.first = self._guard.remember_start
+        self.rates.write(self._rate)
         self._finalizer = weakref.finalize(self, self._hooks.close)
         self._finalizer.atexit = False
         self._begin_interval()
@@ -143,7 +154,7 @@ class Pilot:
         cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
         step = float(proposed) if cut is None else min(float(proposed), FORCED_CUT)
         rate_before, before = self._rate, self._log_rate
-        self._log_rate = min(max(before + step, -WIDEST), WIDEST)
+        self._log_rate = min(max(before + step, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
         self._last_step = self._log_rate - before
         self.rates.write(self._rate)
         back_to = None if verdict is None else self._guard.step
@@ -193,7 +204,7 @@ class Pilot:
 
     @property
     def _rate(self) -> float:
-        return self.rates.start * math.exp(self._log_rate)
+        return self.rates.start / BELOW * math.exp(self._log_rate)
 
     def _record(self, interval: Interval, **rest: Any) -> None:
         loss = float(interval.losses.mean())
