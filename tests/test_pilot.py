@@ -236,6 +236,19 @@ def test_resume_is_exact_at_any_step(pause, lr, rollback):
     assert list(map(asdict, pilot.history.decisions)) == list(map(asdict, straight.history.decisions))
 
 
+def test_a_pilot_made_after_the_optimizers_state_was_loaded_takes_up_the_rate_in_force():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    pilot = Pilot(optimizer, 300, policy=Reactive())
+    fly(pilot, model, 40)
+    loaded = torch.optim.SGD(model.parameters(), lr=0.01)
+    loaded.load_state_dict(optimizer.state_dict())
+    again = Pilot(loaded, 300, policy=Reactive())
+    assert again.get_last_lr() != pilot.get_last_lr()  # it has begun anew
+    again.load_state_dict(pilot.state_dict())
+    assert again.get_last_lr() == pilot.get_last_lr()
+
+
 def test_a_state_of_another_length_is_refused():
     model = network()
     state = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 100, policy=Scripted(0.0)).state_dict()

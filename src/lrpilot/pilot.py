@@ -279,6 +279,7 @@ class Pilot:
         self._memory, self._policy_memory = Memory(**state["memory"]), state["policy_memory"]
         self._history.load_state_dict(state["history"])
         self.rates.load_state_dict(state["rates"])
+        self.rates.write(self._rate)  # this pilot's own beginning may have come after the optimizer's state was loaded
         if state["over"]:
             self._losses.begin(0)
             self._written = 0
