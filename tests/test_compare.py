@@ -122,7 +122,7 @@ def test_the_pilots_rates_are_means_over_steps():
     pilot = next(t for t in Comparison.of("digits", steps=60).trials() if t.setting == {**t.setting, "lr": 1e-4})
     whole = perform(replace(pilot, evaluations=1, steps=12)).curve["rate"]
     assert len(whole) == 6
-    assert 1e-4 < whole[0] < 1e-3  # of two steps
+    assert 1e-5 < whole[0] < 1e-4  # of two steps, the first at a tenth of the start
 
 
 def test_tables(tmp_path):
