@@ -56,7 +56,7 @@ FEATURES = (
     "sensitivity",  # log of |g| |w| / loss
     "gradient_change",  # log of |g| minus the last interval's
     "last_step",  # the log-rate step in force since the last decision
-    "above_start",  # log of rate / start rate
+    "above_start",  # log of rate / the rate that the run began at
     "below_highest",  # log of rate / highest rate so far
     "steps",  # log of the number of steps in the interval, of 64 at most
     "taken_back",  # 1 if the network is being taken back to its start at this very decision

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 BELOW = 10.0
-"""A run begins at the given rate divided by this. A rate that is too high harms a network for good, often without
-showing in the loss; one that is too low costs a few steps."""
+"""A run begins at the given rate divided by this: one that is too high can harm a network for good without a sign in the
+loss, one that is too low costs a few steps."""
 
 
 class Pilot:
@@ -52,9 +52,9 @@ class Pilot:
     ...     optimizer.step()
     ...     pilot.step(loss)
 
-    Begins at a tenth of the optimizer's rate, at once: one that is too low is mended within the first percent of the
-    run, what one that is too high does to a network may not be. From there up to six decades to either side of the
-    given rate are open.
+    Begins at a tenth of the optimizer's rate, at once: what a rate that is too high does to a network may not be mended
+    by a lower one, while a decision may raise the rate tenfold. Up to six decades to either side of the given rate are
+    open.
 
     Decisions are taken at about fifty moments of a run, dense at its beginning. In the last four steps before each,
     the optimizer's step hooks read gradients and updates, and up to three copies of the trainable parameters exist;
