@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 BELOW = 10.0
-"""A run begins at the given rate divided by this: one that is too high can harm a network for good without a sign in the
+"""A run begins at the given rate divided by this: one that is too high can harm a network for good and not show in the
 loss, one that is too low costs a few steps."""
 
 
