@@ -28,7 +28,7 @@ PEER_ERRORS = dict(zip(CONTENDERS[3:], (1.9, 1.8, 9.0, 8.0, 1.25, 7.0), strict=T
 
 
 def pretend(trial, data=None):
-    error = PEER_ERRORS.get(trial.method) or ERRORS[trial.method][trial.setting["lr"]]
+    error = PEER_ERRORS.get(trial.method) or ERRORS[trial.method].get(trial.setting["lr"], 60.0)
     status = "diverged" if error == 90.0 else "finished"
     return result(status, trial=trial, errors=(90.0, 50.0, error + trial.seed))
 
@@ -181,6 +181,15 @@ def test_report_and_readme_begin_with_the_comparisons(tmp_path):
     assert link == "results/compare/headline.png"
     assert (tmp_path / link).read_bytes().startswith(b"\x89PNG")
     assert headline(Store(tmp_path / "nothing")) is None
+
+
+def test_the_readme_shows_every_optimizers_standing_at_the_longest_runs_and_draws_plain_sgd(tmp_path):
+    store = Store(tmp_path)
+    for optimizer, steps in (("sgd", None), ("adam", None), ("adam", 50)):
+        made(store, Comparison.of("m1", optimizer, steps=steps, seeds=1))
+    drawn, table = headline(store)
+    assert [row[0] for row in table.rows] == ["m1, sgd, 12,000 steps", "m1, adam, 12,000 steps"]
+    assert [axes.get_title() for axes in drawn.figure.axes if axes.axison] == ["m1, sgd, 12,000 steps"]
 
 
 def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

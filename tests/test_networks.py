@@ -20,6 +20,9 @@ def layers_of(name, seed=0, **options):
         ("m0", (784,), 7_850),
         ("m1", (784,), 95_410),
         ("m2", (784,), 545_810),
+        ("mnist_batchnorm", (784,), (784 * 256 + 3 * 256) + (256 * 256 + 3 * 256) + 2_570),
+        ("mnist_lstm", (1, 28, 28), 4 * 64 * (28 + 64 + 2) + 650),
+        ("mnist_attention", (1, 28, 28), 928 + 28 * 32 + 4 * (32 * 32 + 32) + 2_112 + 2_080 + 3 * 64 + 330),
         ("mnist_cnn", (1, 28, 28), 832 + 51_264 + (3136 * 512 + 512) + 5_130),
         ("cifar10_cnn", (3, 32, 32), 4_864 + 102_464 + (4096 * 384 + 384) + (384 * 192 + 192) + 1_930),
     ],
@@ -78,3 +81,25 @@ def test_weights_depend_on_the_generator_alone(initialisation):
 def test_unknown_initialisation_is_refused():
     with pytest.raises(InvalidArgument, match=r"initialisation must be .*, got 'keras'"):
         layers_of("m0", initialisation="keras")
+
+
+@pytest.mark.parametrize("name", ["mnist_batchnorm", "mnist_lstm", "mnist_attention"])
+def test_weights_that_pytorch_draws_come_from_the_generator_alone(name):
+    def weights(seed):
+        return nn.utils.parameters_to_vector(
+            getattr(networks, name)(torch.Generator().manual_seed(seed)).parameters()
+        ).detach()
+
+    before = torch.get_rng_state()
+    first = weights(0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(5)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)
+
+
+def test_rows_are_read_in_their_order():
+    pictures = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    for name in ("mnist_lstm", "mnist_attention"):
+        network = getattr(networks, name)(torch.Generator().manual_seed(0)).eval()
+        assert not torch.allclose(network(pictures), network(pictures.flip(2)), atol=1e-4)

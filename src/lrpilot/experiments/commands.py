@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lrpilot.experiments import comparing, pretraining, reproduction
 from lrpilot.experiments.readme import fill
+from lrpilot.experiments.terminal import STOPPED, TASK_HELP
 
 if TYPE_CHECKING:
     from lrpilot.experiments.single_run import Outcome
@@ -28,8 +29,6 @@ app = typer.Typer(
 bench = typer.Typer(help="What controllers cost, and what the pilot's policy owes to its parts.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-STOPPED = 130  # the exit code of a command that Ctrl-C ended
-
 
 @app.callback()
 def _options() -> None:
@@ -40,9 +39,7 @@ def _options() -> None:
 def train(
     task: Annotated[
         str,
-        typer.Argument(
-            help="digits, m0, m1, m2, mnist-cnn, fashion-cnn, cifar10-cnn, or image-folder:PATH for your own pictures."
-        ),
+        typer.Argument(help=TASK_HELP),
     ] = "digits",
     controller: Annotated[
         str | None, typer.Option(help="What drives the rate: pilot (default), online, or none for a fixed rate.")

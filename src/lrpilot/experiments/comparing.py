@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lrpilot.experiments.terminal import STOPPED, say, show
+from lrpilot.experiments.terminal import STOPPED, TASK_HELP, say, show
 
 
 def compare(
     task: Annotated[
         str,
-        typer.Argument(
-            help="digits, m0, m1, m2, mnist-cnn, fashion-cnn, cifar10-cnn, or image-folder:PATH for your own pictures."
-        ),
+        typer.Argument(help=TASK_HELP),
     ] = "digits",
     optimizer: Annotated[
         str,

@@ -19,7 +19,9 @@ CAPTION = (
     "run a point. Dashed: today's rate-free optimizers, which are given no rate."
 )
 GRIDS = ("constant", "cosine")
-README_CAPTION = "Final test error against starting rate: the pilot, constant and cosine grids, rate-free peers"
+README_CAPTION = (
+    "Final test error against starting rate, plain SGD: the pilot, constant and cosine grids, rate-free peers"
+)
 
 
 def by_rate(outcome: Outcome, *, policy: str | None = None) -> Table:
@@ -86,12 +88,15 @@ def picture(outcomes: Sequence[Outcome], name: str, *, policy: str | None = None
 
 
 def headline(store: Store) -> tuple[Picture, Table] | None:
-    """For the README: plain SGD on every task, at the longest runs there are; None without any."""
-    longest = {outcome.task: outcome for outcome in outcomes(store) if outcome.optimizer == "sgd"}
-    if not longest:
+    """For the README, at the longest runs there are of each task: plain SGD's picture, every optimizer's standings.
+
+    None without any of plain SGD.
+    """
+    longest = {(outcome.task, outcome.optimizer): outcome for outcome in outcomes(store)}
+    drawn = [outcome for outcome in longest.values() if outcome.optimizer == "sgd"]
+    if not drawn:
         return None
-    shown = list(longest.values())
-    return picture(shown, "headline"), standings(shown)
+    return picture(drawn, "headline"), standings(longest.values())
 
 
 def sections(store: Store) -> list[Section]:

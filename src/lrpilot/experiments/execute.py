@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 WAVE = 4  # runs for each of Ray's workers between two savings
 # What a step costs beside one of M0's, roughly: the time left is estimated from it.
-STEP_COSTS = {"m0": 1.0, "m1": 2.0, "m2": 8.0, "mnist-cnn": 130.0, "fashion-cnn": 130.0, "cifar10-cnn": 350.0}
+STEP_COSTS = {
+    "m0": 1.0,
+    "m1": 2.0,
+    "m2": 8.0,
+    "mnist-batchnorm": 6.0,
+    "mnist-lstm": 15.0,
+    "mnist-attention": 20.0,
+    "mnist-cnn": 130.0,
+    "fashion-cnn": 130.0,
+    "cifar10-cnn": 350.0,
+}
 
 
 @dataclass(frozen=True)
