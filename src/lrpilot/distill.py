@@ -112,6 +112,7 @@ def learn_from(
         observations, heights = lesson.flight.observations, lesson.flight.heights
         chosen = torch.randperm(observations.shape[1], generator=generator)[:runs]
         raw, _ = actor(observations[:, chosen])
+        heights = heights - lesson.flight.warmth
         loss = distillation_loss(raw, heights[:, chosen], lesson.regrets.of(chosen)).mean() / 4
         loss.backward()
         total += loss.item()

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 COSTLY = 40_000.0
 """Groups whose runs take more microseconds than this get half as many tasks."""
-LOWEST_START, HIGHEST_START = -3.7, 1.8
-"""Decades from the usual peak between which runs start."""
+LOWEST_START, HIGHEST_START, WILD_START = -4.7, 0.8, 4.0
+"""Decades from the usual peak between which runs start, a tenth below what a user gives; one in twelve up to the last."""
 
 
 def pretrain(
@@ -132,7 +132,11 @@ class Pretraining:
         if schedules:
             peaks[:, :PEAKS] = grid
         share = torch.rand(tasks, replicas, generator=generator)
-        decades = LOWEST_START + (HIGHEST_START - LOWEST_START) * share
+        wild = torch.rand(tasks, replicas, generator=generator) < 1 / 12
+        highest = torch.where(wild, WILD_START, HIGHEST_START)
+        decades = torch.where(wild, HIGHEST_START, LOWEST_START) + (
+            highest - torch.where(wild, HIGHEST_START, LOWEST_START)
+        ) * share
         start = drawn.usual.unsqueeze(1) + math.log(10) * decades
         constant = drawn.anytime | (not config.deviates)
         script = Script(peaks.flatten(), constant.repeat_interleave(replicas))

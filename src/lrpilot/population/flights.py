@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 BLURRED = {"update_ratio": 0.3, "sensitivity": 0.6, "steps": 0.4, "predicted_decrease": 0.15}
 """Features whose level depends on a network's size or a run's length, and how far training shifts them."""
 
+WARM_UP = 0.04
+"""Scripted decays rise to their peak over this fraction of the run, from a tenth of it, as the Pilot's runs do."""
+
 WIDEST = 14.0
 """No policy moves the log rate farther than this from its start."""
 
@@ -49,6 +52,7 @@ class Flight:
         heights: log of the peak that the rate in force stood for: log rate minus the log of the linear decay.
         log_losses: mean log loss of each interval relative to the first loss.
         restored: the runs taken back at each decision.
+        warmth: log of the part of its peak at which a schedule stands after each decision, beside the decay.
         scores: of the finished runs; lower is better.
     """
 
@@ -57,6 +61,7 @@ class Flight:
     heights: Float[Tensor, "decision run"]
     log_losses: Float[Tensor, "interval run"]
     restored: Bool[Tensor, "decision run"]
+    warmth: Float[Tensor, "decision run"]
     scores: Float[Tensor, " run"]
 
 
@@ -112,12 +117,15 @@ def fly(
 
     def scheduled(interval: int) -> Tensor:
         decay = math.log(remaining(marks[interval], marks[interval + 1]))
-        return torch.where(script.constant, script.log_peak, script.log_peak + decay)
+        return script.log_peak + torch.where(script.constant, 0.0, decay + warmth(interval))
+
+    def warmth(interval: int) -> float:
+        return math.log(min(max((marks[interval] + marks[interval + 1]) / 2 / WARM_UP, 0.1), 1.0))
 
     origin = torch.where(scripted, scheduled(0), start)
     log_rate, last_step = origin.clone(), torch.zeros_like(origin)
     memory = Memory.fresh(origin.shape)
-    records: list[list[Tensor]] = [[], [], [], [], []]
+    records: list[list[Tensor]] = [[], [], [], [], [], []]
     final = None
     for index in range(len(ends)):
         if final is None and marks[index] >= horizon:
@@ -146,7 +154,8 @@ def fly(
         raw = pilot(observations)
         decay = math.log(remaining(marks[index], marks[index + 1]))
         height = torch.where(hidden, log_rate, log_rate - decay) if deviates else log_rate
-        for record, value in zip(records, (observations, raw, height, memory.last, back), strict=True):
+        warm = torch.where(script.constant, 0.0, torch.full_like(raw, warmth(index + 1)))
+        for record, value in zip(records, (observations, raw, height, memory.last, back, warm), strict=True):
             record.append(value)
         step = bounded_step(raw, decays if deviates else torch.zeros_like(decays))
         step = torch.where(back, step.clamp(max=FORCED_CUT), step)
