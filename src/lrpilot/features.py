@@ -134,7 +134,7 @@ class Memory(NamedTuple):
         return cls(nan, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf))
 
 
-def decision_steps(total_steps: int, count: int = 50, power: float = 1.7) -> tuple[int, ...]:
+def decision_steps(total_steps: int, count: int = 50, power: float = 2.2) -> tuple[int, ...]:
     """The boundaries of the intervals, T (d / count)^power rounded up for d = 1..count, without repetitions.
 
     A decision is taken after each of these many steps, but the last, which ends the run. The first one in a
