@@ -52,7 +52,6 @@ class Flight:
         heights: log of the peak that the rate in force stood for: log rate minus the log of the linear decay.
         log_losses: mean log loss of each interval relative to the first loss.
         restored: the runs taken back at each decision.
-        warmth: log of the part of its peak at which a schedule stands after each decision, beside the decay.
         scores: of the finished runs; lower is better.
     """
 
@@ -61,7 +60,6 @@ class Flight:
     heights: Float[Tensor, "decision run"]
     log_losses: Float[Tensor, "interval run"]
     restored: Bool[Tensor, "decision run"]
-    warmth: Float[Tensor, "decision run"]
     scores: Float[Tensor, " run"]
 
 
@@ -76,6 +74,12 @@ class Script:
 def remaining(begin: float, end: float) -> float:
     """The mean of a linear decay from 1 to 0 over the part [begin, end] of the run."""
     return max(1 - (begin + end) / 2, 1e-3)
+
+
+def log_warmth(steps: int) -> Float[Tensor, " interval"]:
+    """Log of the part of its peak that a scripted decay has warmed up to in each interval of a run."""
+    ends = torch.tensor([0, *decision_steps(steps)]) / steps
+    return ((ends[:-1] + ends[1:]) / 2 / WARM_UP).clamp(0.1, 1.0).log()
 
 
 def blur(runs: int, generator: torch.Generator) -> Float[Tensor, "run feature"]:
@@ -112,20 +116,18 @@ def fly(
     first = trainings.evaluate()
     ends = decision_steps(trainings.group.steps)
     marks = [0.0, *(end / ends[-1] for end in ends)]
+    warmth = log_warmth(trainings.group.steps)
     scripted = ~torch.isnan(script.log_peak)
     hidden = trainings.tasks.anytime.repeat_interleave(trainings.replicas)
 
     def scheduled(interval: int) -> Tensor:
         decay = math.log(remaining(marks[interval], marks[interval + 1]))
-        return script.log_peak + torch.where(script.constant, 0.0, decay + warmth(interval))
-
-    def warmth(interval: int) -> float:
-        return math.log(min(max((marks[interval] + marks[interval + 1]) / 2 / WARM_UP, 0.1), 1.0))
+        return script.log_peak + torch.where(script.constant, 0.0, decay + warmth[interval])
 
     origin = torch.where(scripted, scheduled(0), start)
     log_rate, last_step = origin.clone(), torch.zeros_like(origin)
     memory = Memory.fresh(origin.shape)
-    records: list[list[Tensor]] = [[], [], [], [], [], []]
+    records: list[list[Tensor]] = [[], [], [], [], []]
     final = None
     for index in range(len(ends)):
         if final is None and marks[index] >= horizon:
@@ -154,8 +156,7 @@ def fly(
         raw = pilot(observations)
         decay = math.log(remaining(marks[index], marks[index + 1]))
         height = torch.where(hidden, log_rate, log_rate - decay) if deviates else log_rate
-        warm = torch.where(script.constant, 0.0, torch.full_like(raw, warmth(index + 1)))
-        for record, value in zip(records, (observations, raw, height, memory.last, back, warm), strict=True):
+        for record, value in zip(records, (observations, raw, height, memory.last, back), strict=True):
             record.append(value)
         step = bounded_step(raw, decays if deviates else torch.zeros_like(decays))
         step = torch.where(back, step.clamp(max=FORCED_CUT), step)

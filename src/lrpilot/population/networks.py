@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 SIDE = math.isqrt(INPUTS)
 
+Drop = Callable[["Tensor"], "Tensor"]
+
+
+class Forward(Protocol):
+    """A pure function of parameters and inputs."""
+
+    def __call__(self, values: list[Tensor], x: Tensor, drop: Drop = ...) -> Tensor: ...  # noqa: D102
+
+
+def _kept(hidden: Tensor) -> Tensor:
+    return hidden
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -49,12 +61,12 @@ class Parameter:
 class Network:
     """Parameters in order, and forward([run, *shape] each, [run, example, 64], drop) -> [run, example, out].
 
-    ``drop`` is dropout, or the identity: what hidden units go through before the next layer.
+    ``drop`` is what hidden units go through before the next layer: dropout in training, nothing otherwise.
     """
 
     name: str
     parameters: tuple[Parameter, ...]
-    forward: Callable[[list[Tensor], Tensor, Callable[[Tensor], Tensor]], Tensor]
+    forward: Forward
     plain: Callable[[], nn.Module]
 
 
@@ -85,7 +97,7 @@ def mlp(
         parameters += [Parameter((1, width), 0) for width in widths]
     act = ACTIVATIONS[activation]
 
-    def forward(values: list[Tensor], x: Tensor, drop: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         for layer in range(len(sizes) - 1):
             x = apply_linear(values[2 * layer], values[2 * layer + 1], x)
             if layer < len(widths):
@@ -123,7 +135,7 @@ def cnn(channels: tuple[int, int], hidden: int, activation: str, outputs: int) -
         # Pooled before the activation, which then costs a quarter.
         return act(torch.maximum(columns[:, :, :, 0], columns[:, :, :, 1]))
 
-    def forward(values: list[Tensor], x: Tensor, drop: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         runs, examples, _ = x.shape
         y = convolve(x.reshape(-1, SIDE, SIDE, 1), values[0], values[1], runs)
         y = convolve(y, values[2], values[3], runs)
@@ -150,7 +162,7 @@ def attention(width: int, outputs: int, *, normalised: bool) -> Network:
     def norm(x: Tensor) -> Tensor:
         return F.layer_norm(x, (width,)) if normalised else x
 
-    def forward(values: list[Tensor], x: Tensor, drop: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         runs, examples, _ = x.shape
         tokens = apply_linear(values[0], values[1], x.reshape(runs, examples * SIDE, SIDE))
         tokens = (tokens.view(runs, examples, SIDE, width) + values[2].unsqueeze(1)).flatten(1, 2)
@@ -171,7 +183,7 @@ def recurrent(width: int, outputs: int) -> Network:
     """A tanh recurrence over the picture's eight rows, read out at the last."""
     parameters = (*linear(SIDE, width), *linear(width, width), *linear(width, outputs))
 
-    def forward(values: list[Tensor], x: Tensor, drop: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         runs, examples, _ = x.shape
         rows = apply_linear(values[0], values[1], x.reshape(runs, examples * SIDE, SIDE))
         rows = rows.view(runs, examples, SIDE, width)

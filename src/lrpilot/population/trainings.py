@@ -190,7 +190,7 @@ class Trainings:
         for part in rows.split(EXAMINED, 1):
             inputs = self._inputs(part)
             answers = self._answers(part, inputs).repeat_interleave(self.replicas, 0)
-            outputs = self.group.network.forward(values, inputs.repeat_interleave(self.replicas, 0), lambda x: x)
+            outputs = self.group.network.forward(values, inputs.repeat_interleave(self.replicas, 0))
             losses.append(self._losses(outputs, answers))
             if self.group.goal == "classify":
                 errors.append((outputs.argmax(2) != answers).float())
