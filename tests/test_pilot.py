@@ -119,8 +119,8 @@ def test_a_start_rate_that_destroys_costs_only_its_steps(kind):
     start = copy_of(model)
     state = copy.deepcopy(optimizer.state_dict()["state"])
     pilot = Pilot(optimizer, 1000, policy=Scripted(1.0))
-    fly(pilot, model, decision_steps(1000)[0])
-    (decision,) = pilot.history.decisions
+    fly(pilot, model, decision_steps(1000)[1])  # the first decision comes before a second loss
+    _, decision = pilot.history.decisions
     assert decision.back_to == 0
     assert decision.observation()["taken_back"] == 1
     assert decision.rate == pytest.approx(decision.rate_before * math.exp(FORCED_CUT))
@@ -376,10 +376,10 @@ def test_the_run_in_words_and_pictures():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(-2.0, -0.3))
     fly(pilot, model, 1000)
-    first, *rest = pilot.explain().splitlines()
-    assert first.startswith("step 2: loss ")
-    assert first.endswith("the loss was higher than the untrained network's, network taken back to step 0")
-    assert len(rest) == len(pilot.history.decisions) - 1
+    _, second, *rest = pilot.explain().splitlines()
+    assert second.startswith("step 3: loss ")
+    assert second.endswith("the loss was higher than the untrained network's, network taken back to step 0")
+    assert len(rest) == len(pilot.history.decisions) - 2
     figure = pilot.plot()
     undone = sum(d.back_to is not None for d in pilot.history.decisions)
     assert [len(axes.lines) for axes in figure.axes] == [1 + undone] * 2

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from lrpilot.features import FEATURES
+from lrpilot.features import FEATURES, decision_steps
 from lrpilot.population.bench import measure, plain_optimizer
 from lrpilot.population.data import INPUTS, TARGETS, Source, load_sources
 from lrpilot.population.draw import Group, draw_group, draw_tasks
-from lrpilot.population.flights import BLURRED, Script, blur, fly, remaining
+from lrpilot.population.flights import BLURRED, Script, blur, fly, log_warmth, remaining
 from lrpilot.population.networks import Network, attention, cnn, mlp, recurrent
 from lrpilot.population.optimizers import Optimizer, Rule
 from lrpilot.population.quadratic import best_schedule, expected_losses, quadratic
@@ -83,6 +83,38 @@ def test_networks_equal_plain_modules(network):
     inputs = torch.randn(2, 11, INPUTS, generator=generator)
     expected = copy_to_plain(network, values)(inputs[0])
     torch.testing.assert_close(network.forward(values, inputs)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+def test_what_reaches_the_last_layer_goes_through_dropout(network):
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(2, *p.shape, generator=generator) for p in network.parameters]
+    inputs = torch.randn(2, 11, INPUTS, generator=generator)
+    kept = network.forward(values, inputs)
+    silenced = network.forward(values, inputs, torch.zeros_like)
+    hidden = not network.name.startswith(("64-4", "64-10"))  # a linear model has no hidden units
+    assert (silenced == silenced[:, :1]).all() == hidden
+    assert torch.equal(silenced, kept) != hidden
+
+
+def test_dropout_is_the_same_for_replicas_keeps_the_mean_and_ends_with_training(pool):
+    group = Group(mlp((6,), "relu", 10), "classify", Rule("sgd"), 100, 8, dropout=0.25)
+    trainings = train(pool, group, replicas=3, tasks=2)
+    dropped = trainings._drop(torch.ones(6, 500, 20)).view(2, 3, 500, 20)
+    assert torch.equal(dropped[:, :1].expand_as(dropped), dropped)
+    assert not torch.equal(dropped[0], dropped[1])
+    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert dropped.mean().item() == pytest.approx(1, abs=0.03)
+    assert torch.equal(trainings.evaluate().training_loss, trainings.evaluate().training_loss)
+
+
+def test_schedules_warm_up_from_a_tenth_over_the_first_25th():
+    parts = log_warmth(10_000).exp()
+    assert parts[0].item() == pytest.approx(0.1)
+    assert (parts.diff() >= 0).all()
+    assert (parts[12:] == 1).all()  # from (12 / 50)^2.2 = 4.3 % of the run on
+    ends = torch.tensor(decision_steps(10_000)[8:10]) / 10_000
+    assert parts[9].item() == pytest.approx(ends.mean().item() * 25, rel=1e-4)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
@@ -182,11 +214,9 @@ def test_flights_follow_scripts_and_take_back(pool):
     script = Script(torch.tensor([-2.0, -2.0, nan, nan]), torch.tensor([False, True, False, False]))
     start = torch.tensor([0.0, 0.0, -3.0, 30.0])
     flight = fly(trainings, lambda seen: torch.zeros(len(seen)), start, script)
-    # A raw action of 0 is the linear decay, like the script's; a constant stands for ever higher peaks.
-    for run in (0, 2):
-        heights = flight.heights[:, run]
-        torch.testing.assert_close(heights, heights[:1].expand_as(heights))
-    assert flight.heights[0, 0].item() == pytest.approx(-2)
+    # A raw action of 0 is the linear decay, like the script's once it is warm; a constant stands for ever higher peaks.
+    torch.testing.assert_close(flight.heights[:, 2], flight.heights[:1, 2].expand(len(flight.heights)))
+    torch.testing.assert_close(flight.heights[:, 0], -2 + log_warmth(200)[:-1])
     assert (flight.heights[1:, 1] > flight.heights[:-1, 1]).all()
     assert flight.restored[:, :3].sum() == 0
     assert flight.restored[:3, 3].any()  # the first interval may end before its first update is seen

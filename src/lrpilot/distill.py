@@ -92,6 +92,8 @@ class Lesson:
 
     flight: Flight
     regrets: Regrets
+    warmth: Float[Tensor, "decision run"]
+    """Log of the part of its peak at which a run's schedule stands after each decision."""
 
 
 def learn_from(
@@ -112,7 +114,8 @@ def learn_from(
         observations, heights = lesson.flight.observations, lesson.flight.heights
         chosen = torch.randperm(observations.shape[1], generator=generator)[:runs]
         raw, _ = actor(observations[:, chosen])
-        loss = distillation_loss(raw, heights[:, chosen], lesson.regrets.of(chosen)).mean() / 4
+        targets = heights - lesson.warmth
+        loss = distillation_loss(raw, targets[:, chosen], lesson.regrets.of(chosen)).mean() / 4
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)

@@ -134,14 +134,14 @@ class Memory(NamedTuple):
         return cls(nan, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf))
 
 
-def decision_steps(total_steps: int, count: int = 50, power: float = 1.7) -> tuple[int, ...]:
+def decision_steps(total_steps: int, count: int = 50, power: float = 2.2) -> tuple[int, ...]:
     """The boundaries of the intervals, T (d / count)^power rounded up for d = 1..count, without repetitions.
 
     A decision is taken after each of these many steps, but the last, which ends the run. The first one in a
-    hundred steps of the run already sees three of fifty.
+    hundred steps of the run already sees six of fifty.
 
     >>> decision_steps(100, count=5)
-    (7, 22, 42, 69, 100)
+    (3, 14, 33, 62, 100)
     """
     if total_steps < 1:
         raise InvalidArgument("total_steps", "at least 1", total_steps)
@@ -150,7 +150,7 @@ def decision_steps(total_steps: int, count: int = 50, power: float = 1.7) -> tup
     return tuple(sorted(steps))
 
 
-def anytime_decision_step(decision: int, scale: float = 2.0, power: float = 1.7) -> int:
+def anytime_decision_step(decision: int, scale: float = 0.5, power: float = 2.2) -> int:
     """The step after which decision 1, 2, ... is taken when the length of the run is unknown."""
     return math.ceil(scale * decision**power)
 

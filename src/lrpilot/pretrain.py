@@ -24,7 +24,7 @@ from lrpilot.policy import Policy
 from lrpilot.population.data import load_sources
 from lrpilot.population.draw import draw_group, draw_tasks
 from lrpilot.population.evaluation import Evaluation
-from lrpilot.population.flights import Explorer, Flight, Script, blur, fly
+from lrpilot.population.flights import Explorer, Flight, Script, blur, fly, log_warmth
 from lrpilot.population.trainings import Pool, Trainings
 from lrpilot.ppo import Experience, update
 from lrpilot.pretrain_config import PretrainConfig
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
 COSTLY = 40_000.0
 """Groups whose runs take more microseconds than this get half as many tasks."""
-LOWEST_START, HIGHEST_START = -3.7, 1.8
-"""Decades from the usual peak between which runs start."""
+LOWEST_START, HIGHEST_START, WILD_START = -4.7, 0.8, 4.0
+"""Decades from the usual peak between which runs begin, a tenth of what a user gives; one in twelve beyond, up to the
+last."""
 
 
 def pretrain(
@@ -119,8 +120,8 @@ class Pretraining:
 
     def _fly(
         self, tasks: int, replicas: int, noise: Tensor, *, schedules: bool
-    ) -> tuple[Flight, Float[Tensor, "task peak"]]:
-        """A new group's flight, and the grid of peaks that the schedules, if any, try."""
+    ) -> tuple[Flight, Float[Tensor, "task peak"], Float[Tensor, "decision run"]]:
+        """A new group's flight, the grid of peaks that the schedules, if any, try, and their warm-up (`Lesson`)."""
         config, generator = self.config, self._generator
         group = draw_group(generator, shortest=config.shortest, longest=config.longest)
         if group.cost > COSTLY:
@@ -132,7 +133,10 @@ class Pretraining:
         if schedules:
             peaks[:, :PEAKS] = grid
         share = torch.rand(tasks, replicas, generator=generator)
-        decades = LOWEST_START + (HIGHEST_START - LOWEST_START) * share
+        wild = torch.rand(tasks, replicas, generator=generator) < 1 / 12
+        lowest = torch.where(wild, HIGHEST_START, LOWEST_START)
+        highest = torch.where(wild, WILD_START, HIGHEST_START)
+        decades = lowest + (highest - lowest) * share
         start = drawn.usual.unsqueeze(1) + math.log(10) * decades
         constant = drawn.anytime | (not config.deviates)
         script = Script(peaks.flatten(), constant.repeat_interleave(replicas))
@@ -148,17 +152,18 @@ class Pretraining:
             deviates=config.deviates,
             horizon=config.horizon,
         )
-        return flight, grid
+        warmth = torch.where(script.constant, 0.0, log_warmth(group.steps)[1:].unsqueeze(1))
+        return flight, grid, warmth
 
     def _distil(self) -> dict[str, Any]:
         config, generator = self.config, self._generator
         replicas = PEAKS + config.distil_flown
         # Half of the replicas are pushed about, so that the policy learns to come back.
         noise = torch.where(torch.rand(1, replicas, generator=generator) < 0.5, 0.0, 0.15)
-        flight, grid = self._fly(config.distil_tasks, replicas, noise, schedules=True)
+        flight, grid, warmth = self._fly(config.distil_tasks, replicas, noise, schedules=True)
         scores = flight.scores.view(-1, replicas)
         regrets = Regrets.from_scores(grid, scores[:, :PEAKS], replicas)
-        self._lessons = [*self._lessons, Lesson(flight, regrets)][-config.distil_memory :]
+        self._lessons = [*self._lessons, Lesson(flight, regrets, warmth)][-config.distil_memory :]
         done = self._distilled / config.distil_groups
         for settings in self._actor.param_groups:
             settings["lr"] = config.distil_rate * (1 - done) + 0.03 * config.distil_rate
@@ -187,7 +192,7 @@ class Pretraining:
         noise = torch.full((1, config.ppo_replicas), config.exploration)
         batch = []
         for _ in range(config.ppo_groups):
-            flight, _ = self._fly(config.ppo_tasks, config.ppo_replicas, noise, schedules=False)
+            flight, _, _ = self._fly(config.ppo_tasks, config.ppo_replicas, noise, schedules=False)
             settings = {"replicas": config.ppo_replicas, "dense": config.dense, "decay": config.gae}
             batch.append(Experience.of(flight, self.policy, **settings))
         rate = config.ppo_rate * (1 - self._improved / config.ppo_iterations)

@@ -7,7 +7,7 @@ import operator
 from .errors import InvalidArgument
 from .features import GUARD_WINDOW, anytime_decision_step, decision_steps
 
-ANYTIME_WINDOW = 8
+ANYTIME_WINDOW = 12
 """The guard's window where the run's length is unknown, in decisions: as many as `GUARD_WINDOW` holds otherwise."""
 
 

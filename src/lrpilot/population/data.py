@@ -86,12 +86,12 @@ def _small_mnist(generator: torch.Generator) -> Source:
     if root is None or not Path(root).is_dir():
         raise InvalidArgument("LRPILOT_DATA", "the folder that holds MNIST (or pretrain without it)", root)
     data = MNIST(root, train=True)
-    pictures = F.pad(data.data[:24000].float() / 255, (2, 2, 2, 2)).unsqueeze(1)
+    pictures = F.pad(data.data[:46000].float() / 255, (2, 2, 2, 2)).unsqueeze(1)
     inputs = F.avg_pool2d(pictures, 4).flatten(1)
-    return Source("mnist 8x8", inputs, data.targets[:24000], _teacher(inputs, TARGETS, generator), 20000)
+    return Source("mnist 8x8", inputs, data.targets[:46000], _teacher(inputs, TARGETS, generator), 40000)
 
 
-def _synthetic(name: str, generator: torch.Generator, rows: int = 5120) -> Source:
+def _synthetic(name: str, generator: torch.Generator, rows: int = 16384) -> Source:
     """Gaussian clusters, two to thirty, of a random spectrum and distance; some overlap, some do not.
 
     Each cluster belongs to one of two to ten classes; a third of the sources take a teacher's labels instead.

@@ -39,7 +39,7 @@ RULES: tuple[tuple[Kind, float, float], ...] = (
 )
 
 
-LARGEST_COST = 120_000.0
+LARGEST_COST = 200_000.0
 """Microseconds that one run may take."""
 JUDGED_LENGTHS = (3000, 4000, 6000, 12_000)
 """Lengths, in steps, of the tasks that the pilot is judged on; no run of the population has one of them."""
@@ -56,6 +56,7 @@ class Group:
         steps: the length of every run.
         batch_size: examples a step.
         cost: microseconds that one run takes on one core, roughly.
+        dropout: probability that a hidden unit is dropped.
     """
 
     network: Network
@@ -64,6 +65,7 @@ class Group:
     steps: int
     batch_size: int
     cost: float = 0.0
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def draw_group(generator: torch.Generator, *, shortest: int, longest: int) -> Gr
     activation = dice.pick(("tanh", "relu", "silu", "sigmoid"), (0.4, 0.38, 0.15, 0.07))
     if family == "mlp":
         depth = dice.pick((0, 1, 2, 3, 5), (0.22, 0.34, 0.26, 0.12, 0.06))
-        widths = tuple(dice.pick((16, 24, 32, 48, 64, 96)) for _ in range(depth))
+        widths = tuple(dice.pick((16, 24, 32, 48, 64, 96, 128, 192)) for _ in range(depth))
         network = mlp(widths, activation, outputs, normalised=depth > 0 and dice.chance(0.15))
     elif family == "cnn":
         network = cnn(dice.pick(((6, 8), (8, 16), (12, 16))), dice.pick((24, 48)), activation, outputs)
@@ -147,7 +149,10 @@ def draw_group(generator: torch.Generator, *, shortest: int, longest: int) -> Gr
     affordable = max(min(longest, LARGEST_COST / step_cost), shortest)
     steps = round(math.exp(dice.uniform(math.log(shortest), math.log(affordable))))
     steps += steps in JUDGED_LENGTHS
-    return Group(network, goal, _draw_rule(dice), steps, batch_size, steps * step_cost)
+    dropout = 0.0
+    if dice.chance({"mlp": 0.15, "cnn": 0.5, "attention": 0.25}.get(family, 0.0)):
+        dropout = dice.pick((0.1, 0.25, 0.5))
+    return Group(network, goal, _draw_rule(dice), steps, batch_size, steps * step_cost, dropout)
 
 
 def _step_cost(family: str, size: int, batch_size: int) -> float:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 BLURRED = {"update_ratio": 0.3, "sensitivity": 0.6, "steps": 0.4, "predicted_decrease": 0.15}
 """Features whose level depends on a network's size or a run's length, and how far training shifts them."""
 
+WARM_UP = 0.04
+"""Scripted decays rise to their peak over this fraction of the run, from a tenth of it, as the Pilot's runs do."""
+
 WIDEST = 14.0
 """No policy moves the log rate farther than this from its start."""
 
@@ -73,6 +76,12 @@ def remaining(begin: float, end: float) -> float:
     return max(1 - (begin + end) / 2, 1e-3)
 
 
+def log_warmth(steps: int) -> Float[Tensor, " interval"]:
+    """Log of the part of its peak that a scripted decay has warmed up to in each interval of a run."""
+    ends = torch.tensor([0, *decision_steps(steps)]) / steps
+    return ((ends[:-1] + ends[1:]) / 2 / WARM_UP).clamp(0.1, 1.0).log()
+
+
 def blur(runs: int, generator: torch.Generator) -> Float[Tensor, "run feature"]:
     """A random shift of some features for each run, the same throughout the run.
 
@@ -107,12 +116,13 @@ def fly(
     first = trainings.evaluate()
     ends = decision_steps(trainings.group.steps)
     marks = [0.0, *(end / ends[-1] for end in ends)]
+    warmth = log_warmth(trainings.group.steps)
     scripted = ~torch.isnan(script.log_peak)
     hidden = trainings.tasks.anytime.repeat_interleave(trainings.replicas)
 
     def scheduled(interval: int) -> Tensor:
         decay = math.log(remaining(marks[interval], marks[interval + 1]))
-        return torch.where(script.constant, script.log_peak, script.log_peak + decay)
+        return script.log_peak + torch.where(script.constant, 0.0, decay + warmth[interval])
 
     origin = torch.where(scripted, scheduled(0), start)
     log_rate, last_step = origin.clone(), torch.zeros_like(origin)

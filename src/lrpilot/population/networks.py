@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 SIDE = math.isqrt(INPUTS)
 
+Drop = Callable[["Tensor"], "Tensor"]
+
+
+class Forward(Protocol):
+    """A pure function of parameters and inputs."""
+
+    def __call__(self, values: list[Tensor], x: Tensor, drop: Drop = ...) -> Tensor: ...  # noqa: D102
+
+
+def _kept(hidden: Tensor) -> Tensor:
+    return hidden
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -47,11 +59,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Network:
-    """Parameters in order, and forward([run, *shape] each, [run, example, 64]) -> [run, example, out]."""
+    """Parameters in order, and forward([run, *shape] each, [run, example, 64], drop) -> [run, example, out].
+
+    ``drop`` is what hidden units go through before the next layer: dropout in training, nothing otherwise.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
-    forward: Callable[[list[Tensor], Tensor], Tensor]
+    forward: Forward
     plain: Callable[[], nn.Module]
 
 
@@ -82,7 +97,7 @@ def mlp(
         parameters += [Parameter((1, width), 0) for width in widths]
     act = ACTIVATIONS[activation]
 
-    def forward(values: list[Tensor], x: Tensor) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         for layer in range(len(sizes) - 1):
             x = apply_linear(values[2 * layer], values[2 * layer + 1], x)
             if layer < len(widths):
@@ -90,7 +105,7 @@ def mlp(
                     centred = x - x.mean(1, keepdim=True)
                     x = centred * (centred.square().mean(1, keepdim=True) + 1e-5).rsqrt()
                     x = x * values[2 * len(sizes) - 2 + layer]
-                x = act(x)
+                x = drop(act(x))
         return x
 
     name = "-".join(map(str, sizes)) + f" {activation}" * bool(widths) + " batch norm" * normalised
@@ -120,12 +135,12 @@ def cnn(channels: tuple[int, int], hidden: int, activation: str, outputs: int) -
         # Pooled before the activation, which then costs a quarter.
         return act(torch.maximum(columns[:, :, :, 0], columns[:, :, :, 1]))
 
-    def forward(values: list[Tensor], x: Tensor) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         runs, examples, _ = x.shape
         y = convolve(x.reshape(-1, SIDE, SIDE, 1), values[0], values[1], runs)
         y = convolve(y, values[2], values[3], runs)
         y = act(apply_linear(values[4], values[5], y.reshape(runs, examples, -1)))
-        return apply_linear(values[6], values[7], y)
+        return apply_linear(values[6], values[7], drop(y))
 
     name = f"cnn {first}-{second}-{hidden} {activation}"
     return Network(name, parameters, forward, lambda: plain.cnn(channels, hidden, activation, outputs))
@@ -147,7 +162,7 @@ def attention(width: int, outputs: int, *, normalised: bool) -> Network:
     def norm(x: Tensor) -> Tensor:
         return F.layer_norm(x, (width,)) if normalised else x
 
-    def forward(values: list[Tensor], x: Tensor) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         runs, examples, _ = x.shape
         tokens = apply_linear(values[0], values[1], x.reshape(runs, examples * SIDE, SIDE))
         tokens = (tokens.view(runs, examples, SIDE, width) + values[2].unsqueeze(1)).flatten(1, 2)
@@ -158,7 +173,7 @@ def attention(width: int, outputs: int, *, normalised: bool) -> Network:
         tokens = tokens + apply_linear(values[5], values[6], mixed)
         hidden = torch.relu(apply_linear(values[7], values[8], norm(tokens)))
         tokens = norm(tokens + apply_linear(values[9], values[10], hidden))
-        return apply_linear(values[11], values[12], tokens.view(runs, examples, SIDE, width).mean(2))
+        return apply_linear(values[11], values[12], drop(tokens.view(runs, examples, SIDE, width).mean(2)))
 
     name = f"attention {width}" + " layer norm" * normalised
     return Network(name, parameters, forward, lambda: plain.Attention(width, outputs, normalised=normalised))
@@ -168,13 +183,13 @@ def recurrent(width: int, outputs: int) -> Network:
     """A tanh recurrence over the picture's eight rows, read out at the last."""
     parameters = (*linear(SIDE, width), *linear(width, width), *linear(width, outputs))
 
-    def forward(values: list[Tensor], x: Tensor) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: Drop = _kept) -> Tensor:
         runs, examples, _ = x.shape
         rows = apply_linear(values[0], values[1], x.reshape(runs, examples * SIDE, SIDE))
         rows = rows.view(runs, examples, SIDE, width)
         state = torch.tanh(rows[:, :, 0] + values[3])
         for row in range(1, SIDE):
             state = torch.tanh(rows[:, :, row] + apply_linear(values[2], values[3], state))
-        return apply_linear(values[4], values[5], state)
+        return apply_linear(values[4], values[5], drop(state))
 
     return Network(f"recurrent {width}", parameters, forward, lambda: plain.Recurrent(width, outputs))

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 def quadratic() -> Network:
     """The network whose outputs are its 64 parameters, whatever the inputs."""
     parameters = (Parameter((1, INPUTS), 1),)
-    return Network("quadratic", parameters, lambda values, x: values[0].expand_as(x), plain.Point)
+
+    def forward(values: list[Tensor], x: Tensor, _drop: object = None) -> Tensor:
+        return values[0].expand_as(x)
+
+    return Network("quadratic", parameters, forward, plain.Point)
 
 
 def expected_losses(

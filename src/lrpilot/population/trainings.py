@@ -171,10 +171,18 @@ class Trainings:
     def _gradient(self, inputs: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
         """Losses [run] and gradient [run, parameter], both times the loss scale."""
         values = [part.requires_grad_() for part in self._split(self.weights)]
-        loss = self._losses(self.group.network.forward(values, inputs), answers).mean(1) * self._loss_scale
+        loss = self._losses(self.group.network.forward(values, inputs, self._drop), answers).mean(1) * self._loss_scale
         # Runs do not share parameters, so the gradient of the sum holds each run's own.
         gradients = torch.autograd.grad(loss.sum(), values)
         return loss.detach(), torch.cat([g.flatten(1) for g in gradients], 1)
+
+    def _drop(self, hidden: Tensor) -> Tensor:
+        """Dropout, for all replicas of a task alike."""
+        if not self.group.dropout:
+            return hidden
+        tasks = hidden.shape[0] // self.replicas
+        kept = torch.rand(tasks, *hidden.shape[1:], generator=self._generator) >= self.group.dropout
+        return hidden * kept.repeat_interleave(self.replicas, 0) / (1 - self.group.dropout)
 
     def _examine(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss and error over rows [task, example], each [run]."""
