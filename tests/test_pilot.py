@@ -157,6 +157,22 @@ def test_weights_that_are_not_finite_raise_where_nothing_is_kept():
     assert not pilot.optimizer._optimizer_step_pre_hooks
 
 
+def test_a_network_that_has_learned_nothing_yet_goes_back_to_its_start_at_any_time():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e-9), 1000, policy=Scripted(0.0))
+    for _ in range(500):
+        fly(pilot, model, 1)  # always on the same batch, so that the loss stays where it is
+    start = copy_of(model)
+    spoil(model)
+    for _ in range(next(step for step in decision_steps(1000) if step > 500) - 500):
+        fly(pilot, model, 1)
+    decision = pilot.history.decisions[-1]
+    assert (decision.reason, decision.back_to) == ("the weights were not finite", 0)
+    assert decision.rate == pytest.approx(decision.rate_before / 3)
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(value.detach(), start[name], rtol=0, atol=1e-6)
+
+
 def test_a_loss_that_is_not_finite_cuts_the_rate_at_any_time():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))

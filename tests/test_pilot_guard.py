@@ -104,8 +104,8 @@ def test_which_copy_is_held(rollback):
     guard.remember_start(optimizer)
     train(model, optimizer)
     memory = remembered(interval(*FINE))
-    for bad in (HIGH, NAN):
-        guard.look_after(1, interval(*bad), memory)
+    for ends, known in ((HIGH, memory), (NAN, memory), (FINE, remembered(interval(1.0, 1.0, 0.99, 0.99)))):
+        guard.look_after(1, interval(*ends), known)
         assert guard.state_dict()["snapshot"] is not None  # still that of the start
         assert guard.step == 0
     guard.look_after(1, interval(*FINE), memory)

@@ -31,6 +31,9 @@ GUARD_WINDOW = 0.05
 FORCED_CUT = -math.log(3.0)
 """The log-rate step that follows a taking back is at most this."""
 
+PROGRESS = math.log(0.97)
+"""An untrained network has learned something once an interval's mean log loss lies this far from the first."""
+
 LOWEST, HIGHEST = -16.0, 7.0
 """Log losses are held within these distances of the first one."""
 
@@ -182,7 +185,7 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
     exploded = logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(1.5)
     if not closing:
         return exploded
-    stalled = torch.minimum(memory.best, logs.mean(-1)) > math.log(0.97)
+    stalled = torch.minimum(memory.best, logs.mean(-1)) > PROGRESS
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
 
 

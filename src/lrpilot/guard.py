@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .features import MEASURED_STEPS, Interval, Memory, observe, takes_back
+from .features import MEASURED_STEPS, PROGRESS, Interval, Memory, observe, takes_back
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -154,6 +154,8 @@ class Guard:
     def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
         """Outside the window, once an interval ends well: free the copy of the start; with rollback, replace it.
 
+        A network that has learned nothing yet has nothing to lose by going back, and keeps it.
+
         Args:
             step: how many steps the network has taken.
             interval: what happened since the last decision; the network has not been taken back now.
@@ -162,6 +164,8 @@ class Guard:
         if self._snapshot is None:
             return  # all has been well once, and nothing is kept
         if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
+            return
+        if memory.best > PROGRESS:
             return
         self._snapshot = None  # never two copies at a time
         if self.rollback:

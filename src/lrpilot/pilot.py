@@ -62,8 +62,8 @@ class Pilot:
 
     If the loss rises above the untrained network's within the first twentieth of the run, or has not moved after a
     far higher rate, the network is taken back to its start (weights, optimizer state, BatchNorm's statistics) and the
-    rate is cut; one copy is kept for this, and freed when all is well after that twentieth. A loss that is not finite
-    shows at the next decision, and cuts the rate at any time.
+    rate is cut. One copy is kept for this, and freed when all is well after that twentieth and something has been
+    learned. A loss that is not finite shows at the next decision, and cuts the rate at any time.
 
     Where `torch.distributed` is initialised, all ranks of ``process_group`` decide alike, on the mean of what they see.
 
