@@ -128,15 +128,17 @@ def test_known_and_unknown_lengths_mix():
 
 
 def test_takes_back_what_is_worse_than_untrained():
-    losses = torch.tensor([[2.0, 1.0, 1.0], [2.0, 4.0, 8.0], [2.0, math.nan, math.nan], [2.0, 2.0, 2.0]])
-    interval = Interval.unmeasured(losses)
-    memory = Memory.fresh((4,))._replace(highest=torch.full((4,), 2.0))
-    assert takes_back(interval, memory, closing=False).tolist() == [False, True, True, False]
-    assert takes_back(interval, memory, closing=True).tolist() == [False, True, True, True]
-    untried = memory._replace(highest=torch.zeros(4))
-    assert takes_back(interval, untried, closing=True).tolist() == [False, True, True, False]
+    nan = math.nan
+    learned, rising, broken, stalled = [2.0, 1.0, 1.0, 1.0], [2.0, 2.0, 4.0, 8.0], [2.0, 2.0, nan, nan], [2.0] * 4
+    spiked, high = [2.0, 201.0, 1.0, 1.0], [2.0, 199.0, 1.0, 1.0]
+    interval = Interval.unmeasured(torch.tensor([learned, rising, broken, stalled, spiked, high]))
+    memory = Memory.fresh((6,))._replace(highest=torch.full((6,), 2.0))
+    assert takes_back(interval, memory, closing=False).tolist() == [False, True, True, False, True, False]
+    assert takes_back(interval, memory, closing=True).tolist() == [False, True, True, True, True, True]
+    untried = memory._replace(highest=torch.zeros(6))
+    assert takes_back(interval, untried, closing=True).tolist() == [False, True, True, False, True, False]
     features, after = observe(replace(interval, taken_back=takes_back(interval, memory, closing=False)), memory)
-    assert features[:, FEATURES.index("taken_back")].tolist() == [0, 1, 1, 0]
+    assert features[:, FEATURES.index("taken_back")].tolist() == [0, 1, 1, 0, 1, 0]
     assert after.last[1] == 0
 
 

@@ -31,6 +31,9 @@ GUARD_WINDOW = 0.05
 FORCED_CUT = -math.log(3.0)
 """The log-rate step that follows a taking back is at most this."""
 
+SPIKE = math.log(100.0)
+"""A single loss this far above the first log loss has destroyed the network, even if the following ones are lower."""
+
 PROGRESS = math.log(0.97)
 """An untrained network has learned something once an interval's mean log loss lies this far from the first."""
 
@@ -176,13 +179,13 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
 
     To be asked at the decisions of the first `GUARD_WINDOW` of a run, in which that costs nothing but these
     steps. A run is taken back if the second half of the interval lies half above the first loss, or is not
-    finite; and, when the window closes (``closing``, the last decision within it), also if no interval has
-    brought the loss 3 % below the first one after a rate at least three times the present one has been tried:
-    such a network may have been silenced for good. The step that follows must be at most `FORCED_CUT` in the
-    first case.
+    finite, or if any loss lies a hundredfold above it; and, when the window closes (``closing``, the last
+    decision within it), also if no interval has brought the loss 3 % below the first one after a rate at least
+    three times the present one has been tried: such a network may have been silenced for good. The step that
+    follows must be at most `FORCED_CUT` in the first cases.
     """
     logs = _log_losses(interval.losses, _first_loss(interval.losses, memory))
-    exploded = logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(1.5)
+    exploded = (logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(1.5)) | (logs.amax(-1) > SPIKE)
     if not closing:
         return exploded
     stalled = torch.minimum(memory.best, logs.mean(-1)) > PROGRESS

@@ -24,7 +24,7 @@ def quadratic() -> Network:
     """The network whose outputs are its 64 parameters, whatever the inputs."""
     parameters = (Parameter((1, INPUTS), 1),)
 
-    def forward(values: list[Tensor], x: Tensor, _drop: object = None) -> Tensor:
+    def forward(values: list[Tensor], x: Tensor, drop: object = None) -> Tensor:
         return values[0].expand_as(x)
 
     return Network("quadratic", parameters, forward, plain.Point)
