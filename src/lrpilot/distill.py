@@ -1,6 +1,6 @@
 """Learning a first policy from schedules that were tried out: the regret of each peak, as a function.
 
-Each task is trained under linear decays from a grid of peaks (constants, where the length is hidden). The
+Each task is trained under linear decays from a grid of peaks, warmed up (constants, where the length is hidden). The
 final scores give the regret of every peak; an actor that proposes a peak is trained by descending along that
 curve, from the states it comes into itself (DAgger). A rate that is too high costs more than one that is too
 low, and the curve knows it.
