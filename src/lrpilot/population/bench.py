@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from lrpilot.population.draw import Group, draw_group, draw_tasks
 from lrpilot.population.trainings import Pool, Trainings
+from lrpilot.pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speed:
-    """Training steps a second of one group: batched, and in a loop over single trainings."""
+    """Training steps a second of one group, whose runs are ``steps`` long: batched, and in a loop over single ones."""
 
     network: str
     optimizer: str
     batch_size: int
+    steps: int
     batched: float
     single: float
 
@@ -40,16 +42,16 @@ class Speed:
 def measure(sources: list[Source], *, groups: int, runs: int = 192, seed: int = 0) -> list[Speed]:
     """The speeds of groups drawn like the population's, one after the other in this process.
 
-    For a factor over the whole mix, compare the times that the same number of steps of each group takes:
-    ``sum(1 / s.single) / sum(1 / s.batched)``.
+    For a factor over the whole mix, compare the times that a run of each group takes:
+    ``sum(s.steps / s.single) / sum(s.steps / s.batched)``.
     """
-    generator, pool = torch.Generator().manual_seed(seed), Pool(sources)
+    generator, pool, config = torch.Generator().manual_seed(seed), Pool(sources), PretrainConfig()
     speeds = []
     for _ in range(groups):
-        group = draw_group(generator, shortest=100, longest=200)
+        group = draw_group(generator, shortest=config.shortest, longest=config.longest)
         batched = _batched(group, pool, runs, generator)
         single = _single(group, pool, generator)
-        speeds.append(Speed(group.network.name, group.rule.kind, group.batch_size, batched, single))
+        speeds.append(Speed(group.network.name, group.rule.kind, group.batch_size, group.steps, batched, single))
     return speeds
 
 
