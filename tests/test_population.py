@@ -92,7 +92,7 @@ def test_what_reaches_the_last_layer_goes_through_dropout(network):
     inputs = torch.randn(2, 11, INPUTS, generator=generator)
     kept = network.forward(values, inputs)
     silenced = network.forward(values, inputs, torch.zeros_like)
-    hidden = not network.name.startswith(("64-4", "64-10"))  # a linear model has no hidden units
+    hidden = len(network.parameters) > 2  # a linear model has no hidden units
     assert (silenced == silenced[:, :1]).all() == hidden
     assert torch.equal(silenced, kept) != hidden
 
@@ -280,12 +280,24 @@ def test_blur_shifts_what_the_policy_sees_and_nothing_else(pool):
     assert names == set(BLURRED)
 
 
-@pytest.mark.slow
-def test_batching_is_worth_its_while():
-    """Six times as fast over the mix of runs, twenty times for the smallest, on one thread."""
-    threads = torch.get_num_threads()
+@pytest.fixture(scope="module")
+def speeds():
+    """Of 72 groups, on one thread."""
+    threads, sources = torch.get_num_threads(), load_sources(0, mnist=False)
     torch.set_num_threads(1)
-    speeds = measure(load_sources(0, mnist=False), groups=24)
+    measured = [speed for seed in range(3) for speed in measure(sources, groups=24, seed=seed)]
     torch.set_num_threads(threads)
+    return measured
+
+
+@pytest.mark.slow
+def test_batching_is_worth_its_while(speeds):
+    """Six times the steps a second over the mix of runs, twenty for the smallest."""
     assert sum(s.steps / s.single for s in speeds) / sum(s.steps / s.batched for s in speeds) >= 6
     assert max(s.factor for s in speeds) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="wide layers gain less, and weigh as much as all others: docs/pilot-trials.md")
+def test_batching_is_worth_its_while_if_every_group_trained_equally_long(speeds):
+    assert sum(1 / s.single for s in speeds) / sum(1 / s.batched for s in speeds) >= 6

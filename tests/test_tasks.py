@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.tasks import TASKS, evaluate, load_task, loss_of
 from lrpilot.experiments.tensors import Examples
+from lrpilot.experiments.terminal import TASK_HELP
 
 
 def test_digits_lie_in_the_unit_interval():
@@ -28,6 +29,11 @@ def test_unknown_tasks_are_refused_with_what_there_is():
     assert all(name in str(raised.value) for name in TASKS)
     with pytest.raises(InvalidArgument, match="image-folder:PATH"):
         load_task("image-folder:")
+
+
+def test_the_help_names_every_task():
+    assert [name.strip() for name in TASK_HELP.split(",")[:-1]] == list(TASKS)
+    assert "image-folder:PATH" in TASK_HELP
 
 
 def test_own_pictures_get_a_network_of_their_size(tmp_path, monkeypatch):

@@ -114,8 +114,8 @@ def learn_from(
         observations, heights = lesson.flight.observations, lesson.flight.heights
         chosen = torch.randperm(observations.shape[1], generator=generator)[:runs]
         raw, _ = actor(observations[:, chosen])
-        targets = heights - lesson.warmth
-        loss = distillation_loss(raw, targets[:, chosen], lesson.regrets.of(chosen)).mean() / 4
+        peaks = heights - lesson.warmth
+        loss = distillation_loss(raw, peaks[:, chosen], lesson.regrets.of(chosen)).mean() / 4
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)

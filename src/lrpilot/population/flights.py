@@ -36,7 +36,7 @@ BLURRED = {"update_ratio": 0.3, "sensitivity": 0.6, "steps": 0.4, "predicted_dec
 """Features whose level depends on a network's size or a run's length, and how far training shifts them."""
 
 WARM_UP = 0.04
-"""Scripted decays rise to their peak over this fraction of the run, from a tenth of it, as the Pilot's runs do."""
+"""Scripted decays rise to their peak over this fraction of the run, from a tenth of it."""
 
 WIDEST = 14.0
 """No policy moves the log rate farther than this from its start."""
