@@ -1,0 +1,1 @@
+"""How the pilot's policy is learned."""

@@ -1,0 +1,105 @@
+"""The bank on disk: JSON lines, one a task, with the scores of every schedule tried on it.
+
+A line holds the task itself, so that it can be trained again whatever later versions draw.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib import Parallel, delayed
+
+from .schedules import Schedule, search
+from .tasks import Task, draw_task
+from .training import Training
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task, the schedules tried on it, and their scores (lower is better)."""
+
+    task: Task
+    schedules: tuple[Schedule, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def best(self) -> float:
+        """The lowest score."""
+        return min(self.scores)
+
+
+def read(path: str | Path) -> list[Entry]:
+    """The bank's entries, in the order of their indices."""
+    lines = Path(path).read_text().splitlines() if Path(path).is_file() else []
+    return sorted(map(_entry, lines), key=lambda entry: entry.task.index)
+
+
+def extend(
+    path: str | Path,
+    tasks: int,
+    *,
+    workers: int = 1,
+    seed: int = 0,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> None:
+    """Compute what is missing of the first ``tasks`` tasks; each line is appended as soon as its task is done.
+
+    Args:
+        path: of the bank; made if need be.
+        tasks: how many the bank is to hold.
+        workers: processes, of one thread each.
+        seed: of the tasks drawn.
+        report: called with each new line.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = {entry.task.index for entry in read(path)}
+    missing = (index for index in range(tasks) if index not in known)
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
+    lines: Iterable[dict[str, Any]] = parallel(delayed(score_task)(index, seed) for index in missing)
+    for line in lines:
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        report(line)
+
+
+def score_task(index: int, seed: int = 0) -> dict[str, Any]:
+    """Search the schedules of one task; its line."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    training = Training(draw_task(index, seed))
+    tried: list[dict[str, Any]] = []
+
+    def score(schedule: Schedule) -> float:
+        measured = training.follow(schedule)
+        result = training.score(measured)
+        numbers = {name: _rounded(value) for name, value in asdict(measured).items()}
+        tried.append({**asdict(schedule), **numbers, "score": round(result, 5)})
+        return result
+
+    search(score, training.task.usual)
+    untrained = {name: _rounded(value) for name, value in asdict(training.untrained).items()}
+    return {
+        "task": training.task.as_dict(),
+        "untrained": untrained,
+        "guess": _rounded(training.guess),
+        "tried": tried,
+    }
+
+
+def _rounded(number: float) -> float | None:
+    """Six digits; JSON has neither NaN nor infinity."""
+    return float(f"{number:.6g}") if math.isfinite(number) else None
+
+
+def _entry(line: str) -> Entry:
+    values = json.loads(line)
+    names = ("peak", "warm_up", "power", "floor")
+    schedules = tuple(Schedule(**{name: tried[name] for name in names}) for tried in values["tried"])
+    return Entry(Task(**values["task"]), schedules, tuple(tried["score"] for tried in values["tried"]))

@@ -1,0 +1,378 @@
+"""Drawing the bank's tasks: what people train, at a size that one core can afford."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+BLOCK = 4
+"""So many tasks in a row belong together: the last one is the first one again in another width."""
+HELD_OUT = 5
+"""One block in so many is never learned from."""
+CHEAPEST, COSTLIEST = 0.4, 9.0
+"""Seconds that one run takes on one core, roughly."""
+SHORTEST, LONGEST = 100, 15_000
+JUDGED_LENGTHS = (2000, 3000, 4000, 6000, 12_000)
+"""Lengths, in steps, of the tasks that the pilot is judged on; no task of the bank has one of them."""
+
+KINDS = {
+    "mlp": 0.20,
+    "cnn": 0.12,
+    "resnet": 0.06,
+    "autoencoder": 0.08,
+    "transformer": 0.09,
+    "language": 0.05,
+    "regression": 0.12,
+    "recall": 0.06,
+    "parity": 0.05,
+    "deep": 0.06,
+    "tiny": 0.11,
+}
+"""Kinds of tasks and their shares. The last but one four rest on a plateau before their loss falls."""
+
+OPTIMIZERS: dict[str, tuple[float, float]] = {
+    "sgd": (0.20, -0.5),
+    "momentum": (0.12, -1.5),
+    "nesterov": (0.10, -1.5),
+    "adam": (0.17, -2.6),
+    "adamw": (0.21, -2.6),
+    "rmsprop": (0.08, -2.9),
+    "nadam": (0.05, -2.6),
+    "adagrad": (0.07, -1.6),
+}
+"""Kinds of optimizers: share, and log10 of the peak at which the search begins."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training but its learning rate. Names and options are those of `data`, `networks` and `torch.optim`.
+
+    Attributes:
+        index: its place in the bank.
+        kind: one of `KINDS`.
+        loss: "cross entropy" or "square".
+        initial: how the weights are drawn.
+        usual: log10 of the peak rate at which the search for the best begins.
+        seed: of the initial weights, the order of the examples and dropout.
+    """
+
+    index: int
+    kind: str
+    data: str
+    data_options: dict[str, Any]
+    network: str
+    network_options: dict[str, Any]
+    initial: str
+    loss: str
+    optimizer: str
+    optimizer_options: dict[str, Any]
+    usual: float
+    batch_size: int
+    steps: int
+    seed: int
+
+    @property
+    def held_out(self) -> bool:
+        """Whether policies are judged by it rather than learn from it."""
+        return (self.index // BLOCK) % HELD_OUT == HELD_OUT - 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, from which ``Task(**values)`` makes it again."""
+        return asdict(self)
+
+
+class Dice(random.Random):
+    """Draws of the usual kinds."""
+
+    def pick(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
+        """One of them."""
+        return self.choices(options, weights)[0]
+
+    def log_uniform(self, low: float, high: float) -> float:
+        """A number between ``low`` and ``high``."""
+        return math.exp(self.uniform(math.log(low), math.log(high)))
+
+    def chance(self, probability: float) -> bool:
+        """True with this probability."""
+        return self.random() < probability
+
+
+def draw_task(index: int, seed: int = 0) -> Task:
+    """The bank's task of this index, a function of both arguments alone."""
+    sibling = index % BLOCK == BLOCK - 1
+    dice = Dice(f"{seed}/{index - (BLOCK - 1) * sibling}")
+    kind = dice.pick(list(KINDS), list(KINDS.values()))
+    widen = 1.0
+    if sibling:
+        widen = Dice(f"{seed}/{index}").pick((1 / 3, 3.0))
+    task, cost = DRAWN[kind](dice, widen)
+    optimizer, options, usual = _draw_optimizer(dice)
+    seconds = dice.log_uniform(CHEAPEST, COSTLIEST)
+    overhead = 5e-5 * cost.tensors * (1.0 if optimizer == "SGD" else 2.0)
+    step = overhead + cost.seconds
+    steps = min(max(round(seconds / step), round(dice.log_uniform(SHORTEST, 3 * SHORTEST))), LONGEST)
+    if kind == "tiny":
+        steps = round(dice.log_uniform(20, 2500))
+    steps += steps in JUDGED_LENGTHS
+    return replace(
+        task,
+        index=index,
+        kind=kind,
+        optimizer=optimizer,
+        optimizer_options=options,
+        usual=usual - (_log_scale(task) if optimizer == "SGD" else 0.0),
+        steps=steps,
+        seed=1000 + index,
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step takes: seconds of its passes on one core, roughly, and tensors to be updated."""
+
+    seconds: float
+    tensors: int
+
+
+def _log_scale(task: Task) -> float:
+    """Plain gradients grow with the square of the targets' scale; the best peak falls with it."""
+    return 2 * math.log10(task.data_options.get("scale", 1.0))
+
+
+def _task(data: str, data_options: dict, network: str, options: dict, batch_size: int, dice: Dice, **rest: Any) -> Task:
+    initial = dice.pick(("torch", "truncated", "kaiming", "xavier"), (0.7, 0.1, 0.1, 0.1))
+    if network in ("transformer", "recurrent"):
+        initial = "torch"
+    known = {"initial": initial, "loss": "cross entropy", **rest}
+    return Task(
+        index=0,
+        kind="",
+        data=data,
+        data_options={**data_options, "seed": dice.randrange(10_000)},
+        network=network,
+        network_options=options,
+        optimizer="",
+        optimizer_options={},
+        usual=0.0,
+        batch_size=batch_size,
+        steps=0,
+        seed=0,
+        **known,
+    )
+
+
+def _dense_cost(sizes: Sequence[int], batch_size: int) -> Cost:
+    parameters = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return Cost(2e-4 + parameters * (1e-9 + batch_size * 1.2e-10), 2 * (len(sizes) - 1))
+
+
+def _batch(dice: Dice) -> int:
+    return dice.pick((8, 16, 32, 50, 64, 100, 128), (0.1, 0.15, 0.25, 0.15, 0.15, 0.1, 0.1))
+
+
+def _glyphs(dice: Dice, *, flat: bool) -> dict[str, Any]:
+    return {
+        "classes": dice.pick((10, 20, 49)),
+        "rows": round(dice.log_uniform(500, 10_000)),
+        "noise": dice.pick((0.0, 0.1, 0.3), (0.7, 0.2, 0.1)),
+        "standardised": dice.chance(0.5),
+        "flat": flat,
+    }
+
+
+def _mlp(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    data = _glyphs(dice, flat=True)
+    depth = dice.pick((0, 1, 2, 3), (0.12, 0.38, 0.33, 0.17))
+    widths = [max(round(widen * dice.pick((64, 100, 128, 200, 256, 400))), 12) for _ in range(depth)]
+    options = {
+        "inputs": 784,
+        "widths": widths,
+        "outputs": data["classes"],
+        "activation": dice.pick(("relu", "tanh", "gelu", "silu"), (0.5, 0.25, 0.15, 0.1)),
+        "norm": dice.pick(("", "batch", "layer"), (0.65, 0.2, 0.15)),
+        "dropout": dice.pick((0.0, 0.2, 0.5), (0.7, 0.15, 0.15)),
+    }
+    size = _batch(dice)
+    cost = _dense_cost([784, *widths, data["classes"]], size)
+    return _task("glyphs", data, "mlp", options, size, dice), cost
+
+
+def _cnn(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    data = _glyphs(dice, flat=False)
+    channels = [max(round(widen * c), 3) for c in dice.pick(((8, 16), (16, 32), (8, 16, 32), (12, 12)))]
+    options = {
+        "channels": channels,
+        "kernel": dice.pick((3, 5)),
+        "dense": dice.pick((0, 64, 256)),
+        "outputs": data["classes"],
+        "activation": dice.pick(("relu", "tanh", "gelu"), (0.7, 0.15, 0.15)),
+        "norm": dice.chance(0.35),
+        "dropout": dice.pick((0.0, 0.5), (0.75, 0.25)),
+    }
+    size = min(_batch(dice), 64)
+    square, work, fan_in = 784, 0.0, 1
+    for channel in channels:
+        work += square * channel * (fan_in * options["kernel"] ** 2 + 20)
+        square, fan_in = square // 4, channel
+    parameters = square * fan_in * max(options["dense"], 10)
+    seconds = 4e-4 + size * (work * 1.2e-10 + parameters * 1.2e-10) + parameters * 1e-9
+    return _task("glyphs", data, "cnn", options, size, dice), Cost(seconds, 2 * len(channels) + 4)
+
+
+def _resnet(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    data = _glyphs(dice, flat=False)
+    width = max(round(widen * dice.pick((6, 8, 12))), 4)
+    options = {
+        "width": width,
+        "blocks": dice.pick((1, 2, 3)),
+        "outputs": data["classes"],
+        "norm": dice.chance(0.7),
+    }
+    size = min(_batch(dice), 50)
+    work = 196 * width * width * 9 * (1 + options["blocks"]) * 2.0
+    seconds = 6e-4 * options["blocks"] + size * (work * 8e-11 + 196 * width * 1e-8)
+    return _task("glyphs", data, "resnet", options, size, dice), Cost(seconds, 8 + 8 * options["blocks"])
+
+
+def _autoencoder(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    data = {"rows": round(dice.log_uniform(1000, 9000))}
+    width, code = max(round(widen * dice.pick((64, 128, 256))), 24), dice.pick((4, 16, 32))
+    options = {"width": width, "code": code, "activation": dice.pick(("relu", "tanh", "sigmoid", "gelu"))}
+    size, loss = _batch(dice), dice.pick(("cross entropy", "square"))
+    cost = _dense_cost([784, width, code, width, 784], size)
+    return _task("reconstruction", data, "autoencoder", options, size, dice, loss=loss), cost
+
+
+def _transformer(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    length, heads = dice.pick((16, 32, 48)), dice.pick((2, 4))
+    width = max(round(widen * dice.pick((32, 48, 64)) / heads), 4) * heads
+    data = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
+    options = {"tokens": 96, "length": length, "width": width, "layers": dice.pick((1, 2)), "heads": heads}
+    options["before"] = dice.chance(0.7)
+    size = dice.pick((8, 16, 32))
+    work = options["layers"] * 12 * width * width + 96 * width
+    seconds = 8e-4 * options["layers"] + size * length * (work * 1.1e-10 + width * 8e-9)
+    return _task("text", data, "transformer", options, size, dice), Cost(seconds, 4 + 12 * options["layers"])
+
+
+def _language(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    length, width = dice.pick((16, 24)), max(round(widen * dice.pick((32, 64))), 12)
+    data = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
+    options = {"tokens": 96, "width": width, "layers": 1, "cell": dice.pick(("LSTM", "GRU")), "last": False}
+    size = dice.pick((8, 16, 32))
+    return _task("text", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
+
+
+def _recurrent_cost(width: int, length: int, size: int) -> Cost:
+    return Cost(3e-4 + length * (3e-5 + size * width * (width + 60) * 5e-10), 7)
+
+
+def _regression(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    data = {
+        "inputs": dice.pick((8, 16, 64, 256)),
+        "outputs": dice.pick((1, 4, 10)),
+        "rows": round(dice.log_uniform(300, 8000)),
+        "offset": dice.pick((0.0, dice.uniform(-3, 3)), (0.4, 0.6)),
+        "scale": dice.pick((1.0, 10 ** dice.uniform(-1, 3)), (0.5, 0.5)),
+        "noise": dice.pick((0.0, 0.1, 0.5)),
+    }
+    widths = [max(round(widen * dice.pick((32, 64, 128, 200))), 8) for _ in range(dice.pick((1, 2, 3)))]
+    options = {"inputs": data["inputs"], "widths": widths, "outputs": data["outputs"]}
+    options["activation"] = dice.pick(("relu", "tanh", "gelu", "silu"))
+    size = min(_batch(dice), data["rows"])
+    cost = _dense_cost([data["inputs"], *widths, data["outputs"]], size)
+    return _task("regression", data, "mlp", options, size, dice, loss="square"), cost
+
+
+def _recall(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    length, symbols = dice.pick((6, 10, 16, 24)), dice.pick((4, 8, 16))
+    width = max(round(widen * dice.pick((24, 32, 64))), 12)
+    data = {"length": length, "symbols": symbols, "rows": 5000}
+    options = {"tokens": symbols, "width": width, "layers": 1, "cell": dice.pick(("LSTM", "GRU")), "last": True}
+    size = dice.pick((16, 32, 50))
+    return _task("recall", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
+
+
+def _parity(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    bits = dice.pick((2, 3))
+    data = {"inputs": dice.pick((8, 12, 20)), "bits": bits, "rows": dice.pick((1000, 4000))}
+    widths = [max(round(widen * dice.pick((32, 64, 128))), 12) for _ in range(dice.pick((1, 2)))]
+    options = {"inputs": data["inputs"], "widths": widths, "outputs": 2}
+    options["activation"] = dice.pick(("relu", "tanh", "gelu"))
+    size = dice.pick((16, 32, 64, 100))
+    cost = _dense_cost([data["inputs"], *widths, 2], size)
+    return _task("parity", data, "mlp", options, size, dice), cost
+
+
+def _deep(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    depth, width = dice.pick((3, 4, 5, 6)), max(round(widen * dice.pick((32, 64, 100))), 12)
+    activation = dice.pick(("sigmoid", "tanh", "relu"), (0.5, 0.25, 0.25))
+    if dice.chance(0.5):
+        data, source, inputs = _glyphs(dice, flat=True), "glyphs", 784
+    else:
+        inputs, source = dice.pick((16, 64)), "teacher"
+        data = {"inputs": inputs, "classes": dice.pick((3, 10)), "rows": 4000, "noise": dice.pick((0.0, 0.1))}
+    options = {"inputs": inputs, "widths": [width] * depth, "outputs": data["classes"], "activation": activation}
+    size = _batch(dice)
+    cost = _dense_cost([inputs, *[width] * depth, data["classes"]], size)
+    return _task(source, data, "mlp", options, size, dice), cost
+
+
+def _tiny(dice: Dice, widen: float) -> tuple[Task, Cost]:
+    """Small tables and points of the plane, often in one batch, for 20 to 2,500 steps."""
+    if dice.chance(0.5):
+        name = dice.pick(("iris", "wine", "breast_cancer", "diabetes"))
+        data, source = {"name": name}, "table"
+        inputs, rows = {"iris": (4, 120), "wine": (13, 142), "breast_cancer": (30, 455), "diabetes": (10, 353)}[name]
+        outputs = {"iris": 3, "wine": 3, "breast_cancer": 2, "diabetes": 1}[name]
+    else:
+        rows = dice.pick((100, 200, 500))
+        data = {"shape": dice.pick(("circles", "chequers", "spirals")), "rows": rows, "noise": dice.pick((0.05, 0.15))}
+        source, inputs, outputs = "plane", 2, 3 if data["shape"] == "spirals" else 2
+    widths = [max(round(widen * dice.pick((4, 8, 16, 32))), 4) for _ in range(dice.pick((0, 1, 2), (0.1, 0.6, 0.3)))]
+    options = {"inputs": inputs, "widths": widths, "outputs": outputs, "activation": dice.pick(("relu", "tanh"))}
+    size = rows if dice.chance(0.5) else dice.pick((8, 16, 32))
+    loss = "square" if data.get("name") == "diabetes" else "cross entropy"
+    return _task(source, data, "mlp", options, size, dice, loss=loss), _dense_cost([inputs, *widths, outputs], size)
+
+
+DRAWN = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "resnet": _resnet,
+    "autoencoder": _autoencoder,
+    "transformer": _transformer,
+    "language": _language,
+    "regression": _regression,
+    "recall": _recall,
+    "parity": _parity,
+    "deep": _deep,
+    "tiny": _tiny,
+}
+
+
+def _draw_optimizer(dice: Dice) -> tuple[str, dict[str, Any], float]:
+    """The class in `torch.optim`, its options but the rate, and log10 of a usual peak."""
+    kind = dice.pick(list(OPTIMIZERS), [share for share, _ in OPTIMIZERS.values()])
+    decay = dice.pick((0.0, 1e-4, 5e-4, 1e-3), (0.5, 0.2, 0.2, 0.1))
+    second = dice.pick((0.999, 0.99, 0.95), (0.6, 0.25, 0.15))
+    momentum = dice.pick((0.9, 0.95, 0.8), (0.75, 0.15, 0.1))
+    usual = OPTIMIZERS[kind][1]
+    if kind == "sgd":
+        return "SGD", {"weight_decay": decay}, usual
+    if kind in ("momentum", "nesterov"):
+        options = {"momentum": momentum, "nesterov": kind == "nesterov", "weight_decay": decay}
+        return "SGD", options, usual + math.log10((1 - momentum) / 0.1)
+    if kind == "adamw":
+        return "AdamW", {"betas": [0.9, second], "weight_decay": dice.pick((0.0, 0.01, 0.1, 0.3))}, usual
+    if kind in ("adam", "nadam"):
+        name = "Adam" if kind == "adam" else "NAdam"
+        return name, {"betas": [0.9, second], "weight_decay": decay if dice.chance(0.3) else 0.0}, usual
+    if kind == "rmsprop":
+        return "RMSprop", {"alpha": dice.pick((0.99, 0.9)), "momentum": dice.pick((0.0, 0.9), (0.8, 0.2))}, usual
+    return "Adagrad", {}, usual

@@ -1,0 +1,161 @@
+"""One training of the bank, from the start to the end, under a schedule or any other driver of the rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .data import Examples, load
+from .networks import build
+
+if TYPE_CHECKING:
+    from .schedules import Schedule
+    from .tasks import Task
+
+EXAMINED = 1000
+"""Rows on which losses are measured before and after a run."""
+
+Driver = Callable[[torch.optim.Optimizer], Callable[[Tensor], None]]
+"""Takes a fresh optimizer and sets its rate; what it returns is called with each step's loss, after the step."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Mean losses on rows trained on and held out, and the error on the latter (NaN for regression)."""
+
+    training_loss: float
+    held_out_loss: float
+    error: float
+
+
+class Training:
+    """A task made ready: its examples are loaded once, for any number of runs."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.examples: Examples = load(task.data, task.data_options)
+        self.untrained = self._measure(self._network())
+        self.guess = _guess(self.examples, task.loss)
+        """The loss of the best constant answer."""
+
+    def run(self, driver: Driver) -> Measured:
+        """Train a fresh network to the end; losses are infinite if the run ends in numbers that are not finite."""
+        task, network = self.task, self._network().train()
+        optimizer = make_optimizer(network, task)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(task.seed)  # dropout
+            after_step = driver(optimizer)
+            for rows in self._batches():
+                loss = self._loss(network(self.examples.inputs[rows]), self.examples.targets[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                after_step(loss.detach())
+        return self._measure(network)
+
+    def follow(self, schedule: Schedule) -> Measured:
+        """:meth:`run` under a schedule; it stops at the first loss that is not finite."""
+        steps = self.task.steps
+
+        def driver(optimizer: torch.optim.Optimizer) -> Callable[[Tensor], None]:
+            done = 0
+
+            def write() -> None:
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.rate(done / steps)
+
+            def after_step(loss: Tensor) -> None:
+                nonlocal done
+                if not math.isfinite(loss.item()):
+                    raise FloatingPointError
+                done += 1
+                if done < steps:
+                    write()
+
+            write()
+            return after_step
+
+        try:
+            return self.run(driver)
+        except FloatingPointError:
+            return Measured(math.inf, math.inf, math.nan if not self.examples.classes else 1.0)
+
+    def score(self, measured: Measured) -> float:
+        """How a run ended, lower is better: the mean of log losses and, for classification, of the log error.
+
+        1/4 log training loss + 1/4 log held-out loss + 1/2 log held-out error, or 1/2 and 1/2 of the log losses for
+        regression. Losses are relative to the untrained network's or the best constant answer's, whichever is lower;
+        floored at 0.005 and capped at 1.5 of that.
+        """
+
+        def log_loss(loss: float, untrained: float) -> float:
+            reference = min(untrained, self.guess)
+            return math.log(min(loss if math.isfinite(loss) else math.inf, 1.5 * reference) / reference + 0.005)
+
+        losses = 0.5 * log_loss(measured.training_loss, self.untrained.training_loss)
+        losses += 0.5 * log_loss(measured.held_out_loss, self.untrained.held_out_loss)
+        if not self.examples.classes:
+            return losses
+        worst = 1 - 1 / self.examples.classes
+        error = min(measured.error if math.isfinite(measured.held_out_loss) else worst, worst)
+        return 0.5 * losses + 0.5 * math.log((error + 0.01) / worst)
+
+    def _network(self) -> nn.Module:
+        return build(self.task.network, self.task.network_options, initial=self.task.initial, seed=self.task.seed)
+
+    def _batches(self) -> list[Tensor]:
+        """Rows for each step: shuffled epochs."""
+        generator, rows, size = torch.Generator().manual_seed(self.task.seed), self.examples.training, 0
+        order: list[Tensor] = []
+        while size < self.task.steps * self.task.batch_size:
+            order.append(torch.randperm(rows, generator=generator))
+            size += rows
+        whole = torch.cat(order)[: self.task.steps * self.task.batch_size]
+        return list(whole.view(self.task.steps, self.task.batch_size))
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if self.examples.classes:
+            return F.cross_entropy(outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1))
+        if self.task.loss == "cross entropy":
+            return F.binary_cross_entropy_with_logits(outputs, targets)
+        return F.mse_loss(outputs, targets)
+
+    @torch.no_grad()
+    def _measure(self, network: nn.Module) -> Measured:
+        network.eval()
+        numbers = []
+        training = self.examples.training
+        for rows in (slice(0, min(training, EXAMINED)), slice(training, training + EXAMINED)):
+            losses, errors, count = 0.0, 0.0, 0
+            inputs, targets = self.examples.inputs[rows], self.examples.targets[rows]
+            for x, y in zip(inputs.split(100), targets.split(100), strict=True):
+                outputs = network(x)
+                losses += self._loss(outputs, y).item() * len(x)
+                if self.examples.classes:
+                    errors += (outputs.argmax(-1) != y).float().mean().item() * len(x)
+                count += len(x)
+            numbers += [losses / count, errors / count if self.examples.classes else math.nan]
+        return Measured(numbers[0], numbers[2], numbers[3])
+
+
+def make_optimizer(network: nn.Module, task: Task) -> torch.optim.Optimizer:
+    """The task's optimizer, at a rate that is to be overwritten."""
+    return getattr(torch.optim, task.optimizer)(network.parameters(), lr=10.0**task.usual, **task.optimizer_options)
+
+
+def _guess(examples: Examples, loss: str) -> float:
+    targets = examples.targets[: examples.training]
+    if examples.classes:
+        share = torch.bincount(targets.reshape(-1), minlength=examples.classes) / targets.numel()
+        return float(-(share * (share + 1e-12).log()).sum())
+    mean = targets.mean(0)
+    if loss == "cross entropy":
+        mean = mean.clamp(1e-6, 1 - 1e-6)
+        return float(-(mean * mean.log() + (1 - mean) * (1 - mean).log()).mean())
+    return float((targets - mean).square().mean())
