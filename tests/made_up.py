@@ -2,7 +2,7 @@
 
 import math
 
-from lrpilot.experiments.trial import Result, Trial
+from lrpilot.experiments.runs.trial import Result, Trial
 
 
 def trial(**changes):

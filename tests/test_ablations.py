@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lrpilot.distill import SPACING
-from lrpilot.experiments import ablations
-from lrpilot.experiments.ablations import Ledger, short_horizons, tables
-from lrpilot.features import FEATURES
-from lrpilot.policy import Policy
-from lrpilot.population.flights import Explorer
+from lrpilot.experiments.studies import ablations
+from lrpilot.experiments.studies.ablations import Ledger, short_horizons, tables
+from lrpilot.learning.distill import SPACING
+from lrpilot.learning.population.flights import Explorer
+from lrpilot.pilot.features import FEATURES
+from lrpilot.pilot.policy import Policy
 
 DECADES = SPACING / math.log(10)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lrpilot import InvalidArgument
-from lrpilot.action import AbsoluteRate, LogRate
+from lrpilot.online.action import AbsoluteRate, LogRate
 
 
 def test_absolute_rate() -> None:

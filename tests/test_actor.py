@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from lrpilot.actor import Actor, Recollection
+from lrpilot.online.actor import Actor, Recollection
 
 
 def test_forward_equals_two_stacked_cells() -> None:

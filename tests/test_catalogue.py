@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from lrpilot.experiments.catalogue import EXPERIMENTS, mean_rate, results_of, with_needs
-from lrpilot.experiments.methods import METHODS
-from lrpilot.experiments.profiles import PAPER, PROFILES, QUICK
-from lrpilot.experiments.store import Store
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, mean_rate, results_of, with_needs
+from lrpilot.experiments.studies.methods import METHODS
+from lrpilot.experiments.studies.profiles import PAPER, PROFILES, QUICK
 from made_up import result
 
 BEST_BY_TEST, BEST_BY_VALIDATION = 0.01, 0.1

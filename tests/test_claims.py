@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from lrpilot.experiments import claims
-from lrpilot.experiments.catalogue import EXPERIMENTS
-from lrpilot.experiments.profiles import SMOKE
-from lrpilot.experiments.store import Store
+from lrpilot.experiments.report import claims
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS
+from lrpilot.experiments.studies.profiles import SMOKE
 from made_up import result
 
 

@@ -146,7 +146,7 @@ def test_a_truncated_checkpoint_is_told_and_mended(lrpilot):
 
 
 def test_ctrl_c_stops_with_the_command_that_goes_on(lrpilot, monkeypatch):
-    from lrpilot.experiments.progress import PlainDisplay
+    from lrpilot.experiments.runs.progress import PlainDisplay
 
     show = PlainDisplay.show
 
@@ -168,7 +168,7 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(lrpilot, monkeypatch):
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch, lrpilot):
     monkeypatch.setitem(sys.modules, "typer", None)
-    monkeypatch.delitem(sys.modules, "lrpilot.experiments.commands", raising=False)
+    monkeypatch.delitem(sys.modules, "lrpilot.experiments.commands.app", raising=False)
     code, _, err = lrpilot("train")
     assert code == 2
     assert err == "lrpilot: the command needs typer: pip install 'lrpilot[experiments]'\n"

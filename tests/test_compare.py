@@ -9,14 +9,14 @@ import pytest
 
 from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments import execute
-from lrpilot.experiments.comparison import CONTENDERS, HIGH_STARTS, LOW_STARTS, Comparison, Outcome, outcomes
-from lrpilot.experiments.comparison_pages import by_rate, headline, picture, standings
-from lrpilot.experiments.perform import perform
-from lrpilot.experiments.profiles import SMOKE
-from lrpilot.experiments.report import update_readme
-from lrpilot.experiments.store import Store
-from lrpilot.policy import Policy, fingerprint
+from lrpilot.experiments.report.comparison_pages import by_rate, headline, picture, standings
+from lrpilot.experiments.report.report import update_readme
+from lrpilot.experiments.runs import execute
+from lrpilot.experiments.runs.perform import perform
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.comparison import CONTENDERS, HIGH_STARTS, LOW_STARTS, Comparison, Outcome, outcomes
+from lrpilot.experiments.studies.profiles import SMOKE
+from lrpilot.pilot.policy import Policy, fingerprint
 from made_up import result
 
 ERRORS = {  # by method and rate; seed s adds s

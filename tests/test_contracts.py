@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.online import OnlineActorCritic
-from lrpilot.pilot import Pilot
+from lrpilot.online.controller import OnlineActorCritic
+from lrpilot.pilot.controller import Pilot
 from scripted import Reactive
 
 STEPS = 40

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments import data as data_sets
-from lrpilot.experiments import image_folder
-from lrpilot.experiments.image_folder import read_image_folder
-from lrpilot.experiments.tensors import DataError
+from lrpilot.experiments.tasks import data as data_sets
+from lrpilot.experiments.tasks import image_folder
+from lrpilot.experiments.tasks.image_folder import read_image_folder
+from lrpilot.experiments.tasks.tensors import DataError
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.evaluation import Displacement, Evaluator
+from lrpilot.online.evaluation import Displacement, Evaluator
 
 
 def network() -> nn.Sequential:

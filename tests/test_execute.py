@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments import execute
-from lrpilot.experiments.catalogue import plans_of
-from lrpilot.experiments.execute import Engine, complete, run
-from lrpilot.experiments.profiles import SMOKE
-from lrpilot.experiments.store import Store
+from lrpilot.experiments.runs import execute
+from lrpilot.experiments.runs.execute import Engine, complete, run
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.catalogue import plans_of
+from lrpilot.experiments.studies.profiles import SMOKE
 from made_up import result, trial
 
 

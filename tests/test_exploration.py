@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lrpilot import InvalidArgument
-from lrpilot.exploration import LogNormal, Opening
+from lrpilot.online.exploration import LogNormal, Opening
 
 
 @pytest.mark.parametrize(("step", "sigma"), [(0, 0.3), (3000, 0.15), (10**6, 0.1)])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.features import FEATURES, Interval, Memory, decision_steps, observe, takes_back
+from lrpilot.pilot.features import FEATURES, Interval, Memory, decision_steps, observe, takes_back
 
 
 def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) -> Interval:

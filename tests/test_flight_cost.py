@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lrpilot.experiments.flight_cost import SHAPES, Shape, Still, measure_flight
-from lrpilot.pilot import Pilot
+from benchmarks.runs import SHAPES, Shape, Still, measure_flight
+from lrpilot.pilot.controller import Pilot
 
 
 def small(generator):

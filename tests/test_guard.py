@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.guard import Snapshot
+from lrpilot.core.snapshot import Snapshot
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam"])

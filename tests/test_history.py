@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lrpilot import InvalidArgument
-from lrpilot.history import History
+from lrpilot.core.history import History
 
 
 def test_columns_grow_on_their_own() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.loss_buffer import LossBuffer
+from lrpilot.pilot.loss_buffer import LossBuffer
 
 
 def test_losses_of_every_form():

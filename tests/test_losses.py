@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lrpilot import losses
+from lrpilot.online import losses
 
 
 def test_reward_is_the_decrement() -> None:

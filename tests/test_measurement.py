@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.measurement import Measured, Measurement, StepHooks
+from lrpilot.pilot.measurement import Measured, Measurement, StepHooks
 
 
 def flat(tensors):

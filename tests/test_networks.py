@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments import networks
+from lrpilot.experiments.tasks import networks
 
 
 def layers_of(name, seed=0, **options):

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lrpilot.observation import BatchLoss, RelativeLogLoss
+from lrpilot.online.observation import BatchLoss, RelativeLogLoss
 
 
 def test_batch_loss_is_the_loss() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lrpilot.experiments.overhead import Cost, markdown, measure_arithmetic, measure_task
-from lrpilot.experiments.tasks import load_task
+from benchmarks.overhead import Cost, markdown, measure_arithmetic, measure_task
+from lrpilot.experiments.tasks.catalogue import load_task
 
 KINDS = ["plain SGD", "a forward pass", "online (stable)", "online (paper)", "literal transcription"]
 

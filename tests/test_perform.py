@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from lrpilot.experiments import perform as module
-from lrpilot.experiments.methods import METHODS
-from lrpilot.experiments.perform import perform
+from lrpilot.experiments.runs import perform as module
+from lrpilot.experiments.runs.perform import perform
+from lrpilot.experiments.studies.methods import METHODS
 from made_up import trial
 
 OFFLINE = {"offline-paper", "offline-stable"}
@@ -87,7 +87,7 @@ def test_settings_reach_the_method():
 def test_schedule_free_is_evaluated_at_its_average(monkeypatch):
     from contextlib import nullcontext
 
-    from lrpilot.experiments import training
+    from lrpilot.experiments.runs import training
 
     proper = perform(digits("schedule-free-sgd"))
     monkeypatch.setattr(training, "evaluation_weights", lambda _: nullcontext())

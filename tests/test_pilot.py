@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
-from lrpilot.features import FEATURES, FORCED_CUT, anytime_decision_step, decision_steps
-from lrpilot.guard import WIDEST
-from lrpilot.pilot import Pilot
-from lrpilot.policy import Policy
+from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.features import FEATURES, FORCED_CUT, anytime_decision_step, decision_steps
+from lrpilot.pilot.guard import WIDEST
+from lrpilot.pilot.policy import Policy
 from scripted import Reactive, Scripted
 
 

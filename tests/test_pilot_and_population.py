@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.features import FEATURES, LINEAR_DECAY
-from lrpilot.guard import WIDEST
-from lrpilot.pilot import BELOW, Pilot
-from lrpilot.policy import bounded_step
-from lrpilot.population import flights
-from lrpilot.population.data import load_sources
-from lrpilot.population.draw import Group, draw_tasks
-from lrpilot.population.networks import mlp
-from lrpilot.population.optimizers import Rule
-from lrpilot.population.trainings import Pool, Trainings
+from lrpilot.learning.population import flights
+from lrpilot.learning.population.data import load_sources
+from lrpilot.learning.population.draw import Group, draw_tasks
+from lrpilot.learning.population.networks import mlp
+from lrpilot.learning.population.optimizers import Rule
+from lrpilot.learning.population.trainings import Pool, Trainings
+from lrpilot.pilot.controller import BELOW, Pilot
+from lrpilot.pilot.features import FEATURES, LINEAR_DECAY
+from lrpilot.pilot.guard import WIDEST
+from lrpilot.pilot.policy import bounded_step
 from scripted import Scripted
 
 STEPS, RUNS = 120, 4

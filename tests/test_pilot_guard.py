@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.features import Interval, Memory, observe
-from lrpilot.guard import Guard, buffers_beside, ended_well
+from lrpilot.pilot.features import Interval, Memory, observe
+from lrpilot.pilot.guard import Guard, buffers_beside, ended_well
 
 
 def network():

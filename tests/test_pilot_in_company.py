@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from lrpilot.pilot import Pilot
+from lrpilot.pilot.controller import Pilot
 from scripted import Reactive
 
 STEPS = 60

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.features import FEATURES, LINEAR_DECAY
-from lrpilot.policy import LARGEST_STEP, Policy, bounded_step
-from lrpilot.pretrain_config import PretrainConfig
+from lrpilot.learning.pretrain_config import PretrainConfig
+from lrpilot.pilot.features import FEATURES, LINEAR_DECAY
+from lrpilot.pilot.policy import LARGEST_STEP, Policy, bounded_step
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_an_untrained_policy_is_near_the_linear_decay(policy):
 
 
 def test_the_shipped_policy_is_small_and_says_what_made_it():
-    path = files("lrpilot") / "policies" / "pilot.safetensors"
+    path = files("lrpilot.pilot") / "policies" / "pilot.safetensors"
     assert len(path.read_bytes()) < 1_000_000
     provenance = Policy.load("shipped").provenance
     assert PretrainConfig(**provenance["configuration"]) == PretrainConfig()  # fields of later date at their defaults

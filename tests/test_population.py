@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 
-from lrpilot.features import FEATURES, decision_steps
-from lrpilot.population.bench import measure, plain_optimizer
-from lrpilot.population.data import INPUTS, TARGETS, Source, load_sources
-from lrpilot.population.draw import Group, draw_group, draw_tasks
-from lrpilot.population.flights import BLURRED, Script, blur, fly, log_warmth, remaining
-from lrpilot.population.networks import Network, attention, cnn, mlp, recurrent
-from lrpilot.population.optimizers import Optimizer, Rule
-from lrpilot.population.quadratic import best_schedule, expected_losses, quadratic
-from lrpilot.population.trainings import Pool, Trainings
+from benchmarks.rollouts import measure, plain_optimizer
+from lrpilot.learning.population.data import INPUTS, TARGETS, Source, load_sources
+from lrpilot.learning.population.draw import Group, draw_group, draw_tasks
+from lrpilot.learning.population.flights import BLURRED, Script, blur, fly, log_warmth, remaining
+from lrpilot.learning.population.networks import Network, attention, cnn, mlp, recurrent
+from lrpilot.learning.population.optimizers import Optimizer, Rule
+from lrpilot.learning.population.quadratic import best_schedule, expected_losses, quadratic
+from lrpilot.learning.population.trainings import Pool, Trainings
+from lrpilot.pilot.features import FEATURES, decision_steps
 
 NETWORKS = [
     mlp((), "tanh", 10),

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from lrpilot.distill import PEAKS, SPACING, Regrets, distillation_loss, peak_grid
 from lrpilot.errors import InvalidArgument
-from lrpilot.policy import LARGEST_STEP, Policy
-from lrpilot.population.data import load_sources
-from lrpilot.population.evaluation import Evaluation
-from lrpilot.population.flights import Explorer, Flight
-from lrpilot.population.trainings import Pool
-from lrpilot.ppo import actor_loss, advantages, centre_over_replicas, rewards
-from lrpilot.pretrain import PretrainConfig, pretrain
+from lrpilot.learning.distill import PEAKS, SPACING, Regrets, distillation_loss, peak_grid
+from lrpilot.learning.population.data import load_sources
+from lrpilot.learning.population.evaluation import Evaluation
+from lrpilot.learning.population.flights import Explorer, Flight
+from lrpilot.learning.population.trainings import Pool
+from lrpilot.learning.ppo import actor_loss, advantages, centre_over_replicas, rewards
+from lrpilot.learning.pretrain import PretrainConfig, pretrain
+from lrpilot.pilot.policy import LARGEST_STEP, Policy
 
 TINY = PretrainConfig(
     mnist=False,

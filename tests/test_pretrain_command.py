@@ -5,11 +5,11 @@ from functools import partial
 
 import pytest
 
-from lrpilot import pretrain as module
 from lrpilot.cli import main
-from lrpilot.policy import Policy
-from lrpilot.population.evaluation import Evaluation
-from lrpilot.pretrain import PretrainConfig
+from lrpilot.learning import pretrain as module
+from lrpilot.learning.population.evaluation import Evaluation
+from lrpilot.learning.pretrain import PretrainConfig
+from lrpilot.pilot.policy import Policy
 
 TINY = {
     "width": 8,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lrpilot import InvalidArgument
-from lrpilot.rates import LearningRates
+from lrpilot.core.knobs import LearningRates
 
 
 def optimizer(*rates: object) -> torch.optim.Optimizer:

@@ -7,9 +7,9 @@ import torch
 
 from lrpilot import PAPER, STABLE
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments import readings
-from lrpilot.experiments.methods import METHODS
-from lrpilot.settings import DEVIATIONS, STABLE_DEVIATIONS, deviating
+from lrpilot.experiments.studies import readings
+from lrpilot.experiments.studies.methods import METHODS
+from lrpilot.online.settings import DEVIATIONS, STABLE_DEVIATIONS, deviating
 from made_up import result, trial
 
 

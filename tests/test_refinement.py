@@ -11,9 +11,9 @@ import torch
 
 import lrpilot
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot import Pilot
-from lrpilot.policy import Policy, bounded_step
-from lrpilot.refinement import ExploringPolicy, Refining, _log_losses
+from lrpilot.learning.refinement import ExploringPolicy, Refining, _log_losses
+from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.policy import Policy, bounded_step
 
 STEPS = 60
 

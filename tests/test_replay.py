@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lrpilot import InvalidArgument
-from lrpilot.replay import LastTransition, Replay, Transition
+from lrpilot.online.replay import LastTransition, Replay, Transition
 
 
 def transition(k: float, slope: bool = True) -> Transition:

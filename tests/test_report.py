@@ -10,13 +10,13 @@ import pytest
 
 from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments import execute
-from lrpilot.experiments.catalogue import EXPERIMENTS, with_needs
-from lrpilot.experiments.page import Picture
-from lrpilot.experiments.profiles import SMOKE
-from lrpilot.experiments.report import update_readme, write_report
-from lrpilot.experiments.sections import WRITERS
-from lrpilot.experiments.store import Store
+from lrpilot.experiments.report.page import Picture
+from lrpilot.experiments.report.report import update_readme, write_report
+from lrpilot.experiments.report.sections import WRITERS
+from lrpilot.experiments.runs import execute
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
+from lrpilot.experiments.studies.profiles import SMOKE
 from made_up import result
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

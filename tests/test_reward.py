@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lrpilot.reward import Evidence, LossDecrement, TransferredDecrement
+from lrpilot.online.reward import Evidence, LossDecrement, TransferredDecrement
 
 
 def test_loss_decrement_is_equation_5() -> None:

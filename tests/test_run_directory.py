@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.configuration import Choices
-from lrpilot.experiments.run_directory import CHECKPOINT, CONFIG, CURVES, METRICS, PREVIOUS
-from lrpilot.experiments.single_run import train
+from lrpilot.experiments.runs.configuration import Choices
+from lrpilot.experiments.runs.run_directory import CHECKPOINT, CONFIG, CURVES, METRICS, PREVIOUS
+from lrpilot.experiments.runs.single_run import train
 
 STEPS = 60
 CHOICES = Choices(task="digits", controller="online", steps=STEPS, evaluate_every=20, lr=0.01)
@@ -229,7 +229,7 @@ def _train_in_another_process(out):
     train(KILLED, display=Silent(), out=Path(out), resume=resume, checkpoint_every=1)
 
 
-PRELOADED = ["lrpilot.experiments.single_run", "sklearn.datasets", "torch.utils.tensorboard", "torch._dynamo"]
+PRELOADED = ["lrpilot.experiments.runs.single_run", "sklearn.datasets", "torch.utils.tensorboard", "torch._dynamo"]
 KILLED = Choices(task="digits", controller="online", steps=400, evaluate_every=50, lr=0.01)
 
 

@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 import lrpilot
-from lrpilot.reward import TransferredDecrement
-from lrpilot.settings import resolve
+from lrpilot.online.reward import TransferredDecrement
+from lrpilot.online.settings import resolve
 
 
 def test_names_resolve() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lrpilot.experiments.store import Store
+from lrpilot.experiments.runs.store import Store
 from made_up import result, trial
 
 
@@ -70,7 +70,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_killed_at_any_moment_there_is_a_whole_file_or_none(tmp_path):
     code = (
-        "from lrpilot.experiments.store import Store; from made_up import result, trial\n"
+        "from lrpilot.experiments.runs.store import Store; from made_up import result, trial\n"
         f"store = Store({str(tmp_path)!r}); print('ready', flush=True)\n"
         "while True:\n"
         "    for status in ('finished', 'diverged'): store.save(result(status))\n"

@@ -2,7 +2,7 @@
 
 import math
 
-from lrpilot.experiments.studies import critic_slope, early_stopping, seconds_to_error, sensitivity, wall_clock
+from lrpilot.experiments.report.studies import critic_slope, early_stopping, seconds_to_error, sensitivity, wall_clock
 from made_up import result, trial
 
 LABELS = {"sgd": "SGD", "online-paper": "actor-critic"}

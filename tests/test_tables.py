@@ -2,7 +2,7 @@
 
 import pytest
 
-from lrpilot.experiments.tables import Summary, Table, choose_setting, comparison, paper_form, ranks
+from lrpilot.experiments.report.tables import Summary, Table, choose_setting, comparison, paper_form, ranks
 from made_up import result, trial
 
 

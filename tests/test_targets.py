@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lrpilot import OnlineActorCritic
-from lrpilot.experiments.optimizers import make_optimizer
-from lrpilot.experiments.tasks import load_task
-from lrpilot.experiments.training import Plan, Training
+from lrpilot.experiments.runs.optimizers import make_optimizer
+from lrpilot.experiments.runs.training import Plan, Training
+from lrpilot.experiments.tasks.catalogue import load_task
 
 STARTS = (1e-4, 1e-2, 0.5)
 SEEDS = range(5)

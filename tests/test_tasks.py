@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.tasks import TASKS, evaluate, load_task, loss_of
-from lrpilot.experiments.tensors import Examples
-from lrpilot.experiments.terminal import TASK_HELP
+from lrpilot.experiments.report.terminal import TASK_HELP
+from lrpilot.experiments.tasks.catalogue import TASKS, evaluate, load_task, loss_of
+from lrpilot.experiments.tasks.tensors import Examples
 
 
 def test_digits_lie_in_the_unit_interval():

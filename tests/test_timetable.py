@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lrpilot.features import GUARD_WINDOW, anytime_decision_step, decision_steps
-from lrpilot.timetable import ANYTIME_WINDOW, Timetable
+from lrpilot.pilot.features import GUARD_WINDOW, anytime_decision_step, decision_steps
+from lrpilot.pilot.timetable import ANYTIME_WINDOW, Timetable
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 100, 12_000])

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
-from lrpilot.experiments.batches import Batches
-from lrpilot.experiments.controllers import CONTROLLERS, Terms
-from lrpilot.experiments.optimizers import OPTIMIZERS, REFUSED, default_learning_rate, make_optimizer
-from lrpilot.experiments.tasks import Task, evaluate
-from lrpilot.experiments.tensors import Examples, TensorData
-from lrpilot.experiments.training import Plan, Training
-from lrpilot.settings import resolve
+from lrpilot.experiments.runs.controllers import CONTROLLERS, Terms
+from lrpilot.experiments.runs.optimizers import OPTIMIZERS, REFUSED, default_learning_rate, make_optimizer
+from lrpilot.experiments.runs.training import Plan, Training
+from lrpilot.experiments.tasks.batches import Batches
+from lrpilot.experiments.tasks.catalogue import Task, evaluate
+from lrpilot.experiments.tasks.tensors import Examples, TensorData
+from lrpilot.online.settings import resolve
 
 
 def blobs(count=60):

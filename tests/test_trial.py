@@ -6,7 +6,7 @@ import math
 import pytest
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.trial import Result
+from lrpilot.experiments.runs.trial import Result
 from made_up import result, trial
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, cast
 
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from .errors import InvalidArgument, NonFiniteLoss
 
 BAD_INPUT = 2
 
@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         import typer
 
-        from lrpilot.experiments.commands import app
-        from lrpilot.experiments.tensors import DataError
+        from lrpilot.experiments.commands.app import app
+        from lrpilot.experiments.tasks.tensors import DataError
     except ModuleNotFoundError as missing:
         _needs(missing)
     # ClickException: of the package click, or of typer's own copy of it, by typer's version.

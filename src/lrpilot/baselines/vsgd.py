@@ -12,7 +12,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lrpilot.baselines.curvature import (
+from lrpilot.errors import InvalidArgument
+
+from .curvature import (
     BackwardRecorder,
     LayerPass,
     bias_curvature,
@@ -21,7 +23,6 @@ from lrpilot.baselines.curvature import (
     weight_curvature,
     weight_square,
 )
-from lrpilot.errors import InvalidArgument
 
 Granularity = Literal["local", "block", "global"]
 _TINY = torch.finfo(torch.float32).tiny  # makes 0 / 0 a zero: a pixel that is always blank has no gradient

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from joblib import Parallel, delayed
@@ -61,8 +61,8 @@ def extend(
     path.parent.mkdir(parents=True, exist_ok=True)
     known = {entry.task.index for entry in read(path)}
     missing = (index for index in range(tasks) if index not in known)
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
-    lines: Iterable[dict[str, Any]] = parallel(delayed(score_task)(index, seed) for index in missing)
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size="auto")
+    lines = cast("Iterable[dict[str, Any]]", parallel(delayed(score_task)(index, seed) for index in missing))
     for line in lines:
         with path.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -167,7 +168,7 @@ def _task(data: str, data_options: dict, network: str, options: dict, batch_size
 
 
 def _dense_cost(sizes: Sequence[int], batch_size: int) -> Cost:
-    parameters = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    parameters = sum(a * b for a, b in pairwise(sizes))
     return Cost(2e-4 + parameters * (1e-9 + batch_size * 1.2e-10), 2 * (len(sizes) - 1))
 
 

@@ -1,0 +1,1 @@
+"""The subcommands of `lrpilot`: they parse, call and print."""

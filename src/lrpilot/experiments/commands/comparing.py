@@ -1,0 +1,83 @@
+"""The subcommand ``lrpilot compare``: it parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lrpilot.experiments.report.terminal import STOPPED, TASK_HELP, say, show
+
+
+def compare(
+    task: Annotated[
+        str,
+        typer.Argument(help=TASK_HELP),
+    ] = "digits",
+    optimizer: Annotated[
+        str,
+        typer.Option(help="What pilot and grids drive: any of torch.optim by name, or momentum (SGD with 0.9)."),
+    ] = "sgd",
+    seeds: Annotated[int, typer.Option(help="Runs of each method at each starting rate.")] = 3,
+    steps: Annotated[int | None, typer.Option(help="Updates in each run; default the task's.")] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these: pilot, constant, cosine, or a peer such as prodigy; with commas, or repeated. Only "
+            "where asked for: pilot-refined, each of whose runs is the last of nine."
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="The pilot's policy file, such as pretrain makes; default the shipped one.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Runs side by side, each with one thread.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(help="Make the runs on the Ray cluster at this address (auto, local, HOST:PORT).")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")] = False,
+    results: Annotated[Path, typer.Option(help="Where results are; these go into its folder compare.")] = Path(
+        "results"
+    ),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache."),
+    ] = None,
+) -> None:
+    """The pilot from five starting rates, against constant and cosine rates and rate-free optimizers, on TASK.
+
+    Makes the runs that are missing; prints a table and draws a picture of all there are.
+    """
+    from lrpilot.experiments.report.comparison_pages import by_rate, picture, standings
+    from lrpilot.experiments.runs.execute import Engine, complete
+    from lrpilot.experiments.runs.store import Store
+    from lrpilot.experiments.studies.catalogue import found
+    from lrpilot.experiments.studies.comparison import CONTENDERS, KNOWN, Comparison, Outcome
+
+    given = [name.strip() for each in methods or [] for name in each.split(",")]
+    whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=KNOWN)
+    comparison = Comparison.of(
+        task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=given or CONTENDERS
+    )
+    engine = Engine(workers=workers, ray=ray, data=data, policy=policy and policy.resolve())
+    store, console = Store(results), Console()
+    folder = store.root / comparison.experiment
+    try:
+        tally = complete(
+            {comparison.name: comparison.trials}, store, engine=engine, retry_failed=retry_failed, console=console
+        )
+    except KeyboardInterrupt:
+        say(console, f"Stopped. What was made is in {folder}; the same command goes on from there.")
+        raise typer.Exit(STOPPED) from None
+    # Of all methods, whichever this call made.
+    outcome = Outcome(whole.task, whole.optimizer, whole.steps, found(store, whole.trials()))
+    show(console, by_rate(outcome, policy=whole.policy))
+    stands = standings([outcome], policy=whole.policy)
+    for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
+        say(console, f"{heading}: {cell}")
+    file = picture([outcome], comparison.name, policy=whole.policy).write(folder)
+    say(console, f"{tally.text()}. Picture in {file}; pages: lrpilot report")
+    if tally.failed:
+        say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
+        raise typer.Exit(1)

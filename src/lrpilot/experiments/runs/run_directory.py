@@ -1,0 +1,188 @@
+"""A run on disk, safe against being killed at any moment.
+
+    config.json          the configuration, and the versions that ran it
+    metrics.jsonl        one record a line
+    events.out.tfevents* the same for TensorBoard
+    checkpoint           all that the rest of the run depends on, and how long metrics.jsonl was
+    checkpoint.previous  the one before, should the first be damaged
+    curves.png           loss, error and rate
+
+Files are replaced whole: written beside, flushed to the disk, renamed. What metrics.jsonl gained after the
+checkpoint is cut off when a run is resumed, because the resumed run writes it again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lrpilot.errors import InvalidArgument
+from .configuration import Configuration
+from .training import Record
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+CONFIG, METRICS, CHECKPOINT, PREVIOUS, CURVES = (
+    "config.json",
+    "metrics.jsonl",
+    "checkpoint",
+    "checkpoint.previous",
+    "curves.png",
+)
+UNFINISHED = ".unfinished"
+
+
+class RunDirectory:
+    """The files of one run. Use it as a context manager: leaving it closes them.
+
+    Args:
+        path: made when it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._events: SummaryWriter | None = None
+        self._step = 0
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._events:
+            self._events.close()
+
+    def saved_configuration(self) -> Configuration | None:
+        """The configuration of the run that is here; None when there is none.
+
+        Raises:
+            InvalidArgument: ``config.json`` is there and cannot be read.
+        """
+        file = self.path / CONFIG
+        try:
+            return Configuration.from_json(json.loads(file.read_text())["configuration"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidArgument("out", f"a run directory whose {CONFIG} can be read", str(file)) from error
+
+    def begin(self, configuration: Configuration) -> None:
+        """Write the configuration of a run that starts here.
+
+        Raises:
+            InvalidArgument: there is something else already, or nothing can be written there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if any(file.suffix != UNFINISHED for file in self.path.iterdir()):
+                allowed = "a new or an empty directory (--resume goes on with the run in it)"
+                raise InvalidArgument("out", allowed, str(self.path))
+            versions = {name: version(name) for name in ("lrpilot", "torch")}
+            content = {"configuration": configuration.as_json(), "versions": versions}
+            _replace(self.path / CONFIG, json.dumps(content, indent=2).encode() + b"\n")
+        except OSError as error:
+            allowed = f"a directory that can be written ({error.strerror})"
+            raise InvalidArgument("out", allowed, str(self.path)) from error
+
+    def write(self, record: Record) -> None:
+        """Append a record to ``metrics.jsonl`` and to the events."""
+        if self._events is None:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            # A resumed run tells TensorBoard to forget what the killed one wrote after the checkpoint.
+            self._events = SummaryWriter(str(self.path), purge_step=self._step + 1 if self._step else None)
+        values = record.as_json()
+        with (self.path / METRICS).open("ab") as metrics:
+            metrics.write(json.dumps(values).encode() + b"\n")
+        for name, value in values.items():
+            if name not in ("step", "seconds", "diverged") and value is not None:
+                self._events.add_scalar(name, value, record.step)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What ``metrics.jsonl`` holds, line by line; a last line cut short by a kill is left out."""
+        file = self.path / METRICS
+        lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Make ``state`` the checkpoint, and the present checkpoint the previous one."""
+        metrics = self.path / METRICS
+        length = 0
+        if metrics.exists():
+            with metrics.open("ab") as file:
+                os.fsync(file.fileno())
+                length = file.tell()
+        if self._events:
+            self._events.flush()
+        content = io.BytesIO()
+        torch.save({"metrics_bytes": length, "training": state}, content)
+        _replace(self.path / CHECKPOINT, content.getvalue(), keep=self.path / PREVIOUS)
+
+    def restore(self) -> tuple[dict[str, Any] | None, str | None]:
+        """The state to resume from and one line on what was wrong with the files, each None if there is none.
+
+        Cuts ``metrics.jsonl`` to what it was at that state.
+        """
+        damaged = []
+        for name in (CHECKPOINT, PREVIOUS):
+            file = self.path / name
+            if not file.exists():
+                continue
+            checkpoint = _read_checkpoint(file)
+            if checkpoint is not None:
+                self._cut_metrics(checkpoint["metrics_bytes"])
+                self._step = checkpoint["training"]["step"]
+                problem = f"{damaged[0]} is damaged: going on from {name}" if damaged else None
+                return checkpoint["training"], problem
+            damaged.append(str(file))
+        self._cut_metrics(0)
+        if damaged:
+            return None, f"{' and '.join(damaged)} damaged, no other checkpoint: starting again from step 0"
+        return None, None
+
+    def draw(self) -> Path:
+        """Draw ``curves.png`` from the metrics; returns its path."""
+        from lrpilot.experiments.report.pictures import draw_run
+
+        draw_run(self.records(), self.path / CURVES)
+        return self.path / CURVES
+
+    def _cut_metrics(self, length: int) -> None:
+        metrics = self.path / METRICS
+        if metrics.exists():
+            os.truncate(metrics, length)
+
+
+def _read_checkpoint(file: Path) -> dict[str, Any] | None:
+    """A checkpoint, or None when it is damaged: zipfile looks at the checksums, torch's reader does not."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip():
+                return None
+        return torch.load(file, weights_only=True)
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError):
+        return None
+
+
+def _replace(file: Path, content: bytes, keep: Path | None = None) -> None:
+    """Put ``content`` in the place of ``file`` as one act, its present content going to ``keep``."""
+    unfinished = file.with_name(file.name + UNFINISHED)
+    with unfinished.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if keep and file.exists():
+        file.replace(keep)
+    unfinished.replace(file)
+    if os.name == "posix":
+        directory = os.open(file.parent, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)

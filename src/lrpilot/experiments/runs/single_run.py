@@ -1,0 +1,174 @@
+"""One run with its directory: begun or resumed, recorded as it goes, stopped so that it can go on."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from .configuration import Choices, Configuration, check
+from .run_directory import CONFIG, RunDirectory
+from lrpilot.experiments.tasks.catalogue import load_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .training import Record, Training
+
+
+class Display(Protocol):
+    """What shows a run to whoever waits for it."""
+
+    def begin(self, configuration: Configuration, step: int) -> None:
+        """The run is about to train, from ``step`` on."""
+        ...
+
+    def show(self, record: Record) -> None:
+        """The run has come this far."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Something happened that one line tells."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        path: its directory.
+        configuration: what it was.
+        records: all of its records, as in ``metrics.jsonl``.
+        curves: the picture.
+        finished: False when it was stopped and can go on.
+        failure: set when it diverged.
+    """
+
+    path: Path
+    configuration: Configuration
+    records: list[dict[str, Any]]
+    curves: Path
+    finished: bool
+    failure: NonFiniteLoss | None
+
+    def resume_command(self, folder: Path | None) -> str:
+        """The command that goes on with a run that was stopped; ``folder`` as ``--data`` was given."""
+        words = ["lrpilot", "train", self.configuration.task, "--out", str(self.path), "--resume"]
+        return shlex.join([*words, "--data", str(folder)] if folder else words)
+
+
+def train(
+    choices: Choices,
+    *,
+    display: Display,
+    folder: Path | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    checkpoint_every: int | None = None,
+) -> Outcome:
+    """Train as asked, all of it in a run directory. Ctrl-C or SIGTERM stops it after the step under way.
+
+    Args:
+        choices: what to train and how; in a resumed run what is left out is as it was.
+        display: shows the run.
+        folder: where data sets lie; None: LRPILOT_DATA, or the user's cache.
+        out: the run directory; None: a fresh one under ``runs/``.
+        resume: go on with the run in ``out``.
+        checkpoint_every: steps between checkpoints, at the next record; None: ``evaluate_every``.
+
+    Raises:
+        InvalidArgument: a choice out of range, or that contradicts the run to be resumed.
+        DataError: data that is not there or cannot be read.
+    """
+    check(choices)
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise InvalidArgument("checkpoint_every", "a whole number of at least 1", checkpoint_every)
+    if resume and out is None:
+        raise InvalidArgument("out", "the directory of the run that --resume goes on with", out)
+    with RunDirectory(out or _fresh_directory(choices)) as directory:
+        saved = directory.saved_configuration() if resume else None
+        if saved:
+            saved.check_against(choices, where=str(directory.path / CONFIG))
+        task = load_task(choices.task, folder=folder)
+        configuration = saved or Configuration.complete(choices, task)
+        if configuration.data != task.data.label:
+            allowed = f"{configuration.data} as in {directory.path / CONFIG}"
+            raise InvalidArgument("data", allowed, task.data.label)
+        training = configuration.training(task)
+        if saved:
+            _take_up(training, directory, display)
+        else:
+            directory.begin(configuration)
+            if resume:
+                display.say(f"nothing to resume in {directory.path}: starting from step 0")
+        display.begin(configuration, training.step)
+        with _stopped_by_signals(training):
+            _record(training, directory, display, checkpoint_every or configuration.evaluate_every)
+        return Outcome(
+            path=directory.path,
+            configuration=configuration,
+            records=directory.records(),
+            curves=directory.draw(),
+            finished=training.step == configuration.steps,
+            failure=training.failure,
+        )
+
+
+def _take_up(training: Training, directory: RunDirectory, display: Display) -> None:
+    state, problem = directory.restore()
+    if state:
+        training.load_state_dict(state)
+    if problem:
+        display.say(problem)
+    elif state and training.step < training.plan.steps:
+        display.say(f"going on from step {training.step}")
+
+
+def _record(training: Training, directory: RunDirectory, display: Display, checkpoint_every: int) -> None:
+    saved = training.step
+    for record in training.run():
+        directory.write(record)
+        display.show(record)
+        if record.diverged:
+            return  # the checkpoint stays that of a sound network
+        if record.step - saved >= checkpoint_every or record.step == training.plan.steps:
+            directory.save(training.state_dict())
+            saved = record.step
+    if training.step > saved:
+        directory.save(training.state_dict())
+
+
+def _fresh_directory(choices: Choices) -> Path:
+    task = re.sub(r"[^\w.-]+", "-", choices.task).strip("-")
+    name = f"{task}-{choices.driver}-{time.strftime('%Y%m%d-%H%M%S')}"
+    candidates = (Path("runs") / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 100))))
+    return next(path for path in candidates if not path.exists())
+
+
+@contextmanager
+def _stopped_by_signals(training: Training) -> Iterator[None]:
+    """The first Ctrl-C asks the run to stop after its step; a second one interrupts it on the spot."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _: object) -> None:
+        training.stop_requested = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,226 @@
+"""The training loop: a task, an optimizer, a controller; records come out, nothing is printed or written.
+
+training = Training(load_task("m1"), Plan(steps=7200, batch_size=50, evaluate_every=720),
+                    make_optimizer=..., make_controller=...)
+for record in training.run():
+    print(record.step, record.loss, record.test_error)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lrpilot.baselines.peers import evaluation_weights
+from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.experiments.tasks.batches import Batches
+from .controllers import Piloted
+from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from .controllers import Controller
+    from lrpilot.experiments.tasks.catalogue import Task
+
+LOGS = 200  # records of loss and rate in a run, unless said otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long a run is, and when it is looked at.
+
+    Attributes:
+        steps: updates of the network.
+        batch_size: examples a step.
+        evaluate_every: steps between evaluations on the test set; the last step is always evaluated.
+        log_every: steps between records of loss and rate; 0: about 200 in the run.
+        seed: of everything random in the run: weights, order of the examples, dropout, the controller.
+    """
+
+    steps: int
+    batch_size: int
+    evaluate_every: int
+    log_every: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("steps", 1),
+            ("batch_size", 1),
+            ("evaluate_every", 1),
+            ("log_every", 0),
+            ("seed", 0),
+        ):
+            if getattr(self, name) < least:
+                raise InvalidArgument(name, f"a whole number of at least {least}", getattr(self, name))
+
+    def next_record(self, step: int) -> int:
+        """The first step after ``step`` that leaves a record."""
+        log_every = self.log_every or max(1, self.steps // LOGS)
+        return min(self.steps, *(step - step % every + every for every in (log_every, self.evaluate_every)))
+
+    def evaluates(self, step: int) -> bool:
+        """Whether the record after ``step`` updates contains an evaluation."""
+        return step == self.steps or step % self.evaluate_every == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A run at one moment.
+
+    Attributes:
+        step: updates made so far.
+        loss: mean training loss of the steps since the record before; NaN in the last one of a diverged run.
+        learning_rate: of the last step.
+        seconds: spent training so far, evaluations not counted.
+        test_loss: mean cross entropy on the test set, where it was evaluated.
+        test_error: percent of the test set.
+        validation_loss: as ``test_loss``, on what the task holds out.
+        validation_error: percent of what the task holds out.
+        diverged: the loss was not finite and the run is over.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    test_loss: float | None = None
+    test_error: float | None = None
+    validation_loss: float | None = None
+    validation_error: float | None = None
+    diverged: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that say something, for ``json.dumps``; a number that is not finite is None (null)."""
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        if not self.diverged:
+            del fields["diverged"]
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in fields.items()
+        }
+
+
+class Training:
+    """One run, from its first step or from where a saved one stopped.
+
+    Args:
+        task: what is trained on what.
+        plan: for how long.
+        make_optimizer: gives the optimizer for the network's parameters.
+        make_controller: gives the controller for the optimizer; it draws from the ``generator`` it is given.
+        clock: tells the time, in seconds from anywhere, that :attr:`Record.seconds` is measured with.
+
+    Two runs of one seed start from the same weights and see the same batches, whatever drives them.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        plan: Plan,
+        *,
+        make_optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
+        make_controller: Callable[[Optimizer, torch.Generator], Controller],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        seeds = torch.randint(2**62, (4,), generator=torch.Generator().manual_seed(plan.seed)).tolist()
+        network, batches, controller, dropout = (torch.Generator().manual_seed(seed) for seed in seeds)
+        self.task = task
+        self.plan = plan
+        self.network = task.make_network(network)
+        self.optimizer = make_optimizer(self.network.parameters())
+        self.controller = make_controller(self.optimizer, controller)
+        self.step = 0
+        self.seconds = 0.0
+        self.failure: NonFiniteLoss | None = None
+        """Why the run ended early, if it diverged."""
+        self.stop_requested = False
+        """Set it (from a signal handler, say) and :meth:`run` returns after the step under way."""
+        self._batches = Batches(task.data.train, plan.batch_size, generator=batches)
+        self._random_state = dropout.get_state()
+        self._losses: list[Tensor] = []
+        self._clock = clock
+
+    def run(self) -> Iterator[Record]:
+        """Train, and yield a record every ``log_every`` steps and after each evaluation, up to the last step.
+
+        A run that diverges yields a last record that says so and sets :attr:`failure`. Whenever a record is
+        out, and after the end, :meth:`state_dict` may be taken.
+        """
+        torch.set_rng_state(self._random_state)
+        while self.step < self.plan.steps and not self.failure and not self.stop_requested:
+            due = self.plan.next_record(self.step)
+            self._train_until(due)
+            record = self._record() if self.step == due or self.failure else None
+            self._random_state = torch.get_rng_state()
+            if record:
+                yield record
+                torch.set_rng_state(self._random_state)
+
+    def _train_until(self, step: int) -> None:
+        draw, train, losses = self._batches.draw, self.controller.step, self._losses
+        loss_fn = loss_of(self.network)
+        started = self._clock()
+        try:
+            while self.step < step and not self.stop_requested:
+                losses.append(train(loss_fn, draw()))
+                self.step += 1
+        except NonFiniteLoss as failure:
+            self.failure = failure
+        self.seconds += self._clock() - started
+
+    def _record(self) -> Record:
+        rate = self.controller.get_last_lr()[0]
+        losses = torch.stack(self._losses) if self._losses else torch.full((1,), math.nan)
+        if isinstance(self.controller, Piloted):  # it mends a loss that is not finite, or raises
+            losses = losses[losses.isfinite()]
+        elif not self.failure and not losses.isfinite().all():
+            bad = int(losses.isfinite().logical_not().nonzero()[0])
+            self.failure = NonFiniteLoss(self.step - len(losses) + bad, rate, losses[bad].item())
+        self._losses.clear()
+        measured: dict[str, float] = {}
+        if self.failure or self.plan.evaluates(self.step):
+            with evaluation_weights(self.optimizer):
+                measured["test_loss"], measured["test_error"] = evaluate(self.network, self.task.data.test)
+                if self.task.data.validation:
+                    validation = evaluate(self.network, self.task.data.validation)
+                    measured["validation_loss"], measured["validation_error"] = validation
+        return Record(
+            step=self.step,
+            loss=math.nan if self.failure else losses.mean().item(),
+            learning_rate=rate,
+            seconds=self.seconds,
+            diverged=self.failure is not None,
+            **measured,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the run depends on: resumed from it, the run goes on bit for bit."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "controller": self.controller.state_dict(),
+            "batches": self._batches.state_dict(),
+            "random_state": self._random_state,
+            "losses": list(self._losses),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave, for the same task, plan, optimizer and controller."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.controller.load_state_dict(state["controller"])
+        self._batches.load_state_dict(state["batches"])
+        self._random_state = state["random_state"]
+        self._losses = list(state["losses"])
+        self.step, self.seconds = state["step"], state["seconds"]

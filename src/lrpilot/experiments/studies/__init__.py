@@ -1,0 +1,1 @@
+"""Which runs an experiment consists of: the paper's, comparisons, ablations."""

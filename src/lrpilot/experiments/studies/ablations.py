@@ -1,0 +1,221 @@
+"""What the pilot's policy owes to its parts: each feature, the action's form, the horizon, the population's size.
+
+Every finding is one line of a JSON file, so that a study that was stopped goes on where it stood. Scores are those of
+`lrpilot.learning.population.flights.score` on the evaluation population: lower is better, a hundredth is one percent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lrpilot.experiments.report.tables import Summary, Table
+from lrpilot.learning.distill import SPACING
+from lrpilot.learning.population.data import load_sources
+from lrpilot.learning.population.evaluation import Evaluation
+from lrpilot.learning.population.quadratic import best_schedule, expected_losses
+from lrpilot.learning.population.trainings import Pool
+from lrpilot.learning.pretrain import Pretraining
+from lrpilot.learning.pretrain_config import PretrainConfig
+from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.features import FEATURES
+from lrpilot.pilot.policy import Policy
+
+from .comparison import HIGH_STARTS
+
+Finding = dict[str, Any]
+
+BUDGET = 25  # groups of schedules that a policy of the retrained studies learns from, without PPO
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "reference": {},
+    "action: deviations from a constant rate": {"deviates": False},
+    "horizon: scored after a tenth of the run": {"horizon": 0.1},
+    "horizon: scored after a third of the run": {"horizon": 1 / 3},
+    "population: a quarter of the groups": {"distil_groups": BUDGET // 4},
+    "population: twice the groups": {"distil_groups": 2 * BUDGET},
+}
+HORIZONS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+NOISES = (0.01, 0.1, 1.0)  # variance of a step's minimum: of the examples, over the batch size
+QUADRATIC_STEPS, QUADRATIC_RUNS = 300, 40
+
+
+@dataclass
+class Ledger:
+    """The findings so far, in a file that grows by a line for each."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[Finding]:
+        """All of them, in their order."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        return map(json.loads, lines)
+
+    def complete(self, key: Finding, make: Callable[[], Finding]) -> None:
+        """Add what ``make`` finds under ``key``, unless it is there."""
+        if any(key.items() <= finding.items() for finding in self):
+            return
+        found = {**key, **make()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+
+
+def study(
+    ledger: Ledger,
+    policy: str | Path = "shipped",
+    *,
+    seeds: int = 3,
+    report: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Find out what is not in the ledger yet. An hour or two on one core.
+
+    Args:
+        ledger: where findings are, and go.
+        policy: whose features are hidden, and which flies the quadratics.
+        seeds: how often each of the :data:`VARIANTS` is learned anew.
+        report: called with a line before each part.
+    """
+    torch.set_num_threads(1)
+    shipped = Policy.load(policy)
+
+    @cache
+    def evaluation() -> Evaluation:
+        return Evaluation.usual(Pool(load_sources(PretrainConfig().seed, mnist=PretrainConfig().mnist)))
+
+    report("the fixed schedules of the evaluation population")
+    ledger.complete({"study": "horizon"}, lambda: {"decades": short_horizons(evaluation())})
+    for noise in NOISES:
+        report(f"the noisy quadratic, variance {noise:g}")
+        ledger.complete({"study": "quadratic", "variance": noise}, lambda noise=noise: quadratic(shipped, noise))
+    for name in ("none", *FEATURES):
+        report(f"hidden feature: {name}")
+        place = None if name == "none" else FEATURES.index(name)
+        key = {"study": "feature", "hidden": name}
+        ledger.complete(key, lambda place=place: evaluation().judge(shipped, hidden=place))
+    for seed in range(seeds):
+        for variant, changes in VARIANTS.items():
+            report(f"retrained, seed {seed}: {variant}")
+            config = replace(PretrainConfig(), seed=seed, ppo_iterations=0, **{"distil_groups": BUDGET, **changes})
+            key = {"study": "retrained", "variant": variant, "seed": seed}
+            ledger.complete(key, lambda config=config: _retrained(config, evaluation()))
+
+
+def _retrained(config: PretrainConfig, evaluation: Evaluation) -> Finding:
+    with tempfile.TemporaryDirectory() as folder:
+        run = Pretraining(config, Path(folder), evaluation=evaluation)
+        policy = run.finish()
+    return evaluation.judge(policy, deviates=config.deviates)
+
+
+def short_horizons(evaluation: Evaluation) -> dict[str, float]:
+    """By share of the run: how far, in decades, the constant rate that is best by then lies above the best at the end.
+
+    Best by the mean training loss of the decision interval that ends there; the mean over tasks.
+    """
+    found = {}
+    for horizon in HORIZONS:
+        shifts = []
+        for ends, losses in evaluation.constants:
+            interval = int((ends >= horizon - 1e-6).nonzero()[0])
+            best, last = losses[interval].argmin(-1), losses[-1].argmin(-1)
+            shifts.append((best - last) * SPACING / math.log(10))
+        found[f"{horizon:g}"] = torch.cat(shifts).mean().item()
+    return found
+
+
+def quadratic(policy: Policy, variance: float) -> Finding:
+    """Expected loss at the end, as multiples of the best schedule's: constants, linear decays, and the pilot.
+
+    The curvature is h_i = 1 / i over 64 directions and every direction starts at a distance of 1, for 300 steps of SGD.
+    The schedules' losses are exact, the best of a grid of forty rates; the pilot's are means over forty runs.
+    """
+    curvature, moments = 1 / torch.arange(1.0, 65.0), torch.ones(64)
+
+    def loss(rates: torch.Tensor) -> float:
+        return expected_losses(rates, curvature, moments, variance)[-1].item()
+
+    steps = QUADRATIC_STEPS
+    with torch.enable_grad():
+        best = loss(best_schedule(curvature, moments, variance, steps=steps, iterations=300))
+    grid = torch.logspace(-3, math.log10(1.9), 40)
+    decay = 1 - torch.arange(steps) / steps
+    flown = {f"{start:g}": _fly_quadratic(policy, curvature, variance, start) / best for start in HIGH_STARTS}
+    return {
+        "constant": min(loss(torch.full((steps,), rate.item())) for rate in grid) / best,
+        "decay": min(loss(rate * decay) for rate in grid) / best,
+        "pilot": flown,
+    }
+
+
+def _fly_quadratic(policy: Policy, curvature: torch.Tensor, variance: float, start: float) -> float:
+    """The mean of 1/2 sum_i h_i w_i^2 at the end of the pilot's runs."""
+    losses = []
+    for seed in range(QUADRATIC_RUNS):
+        generator = torch.Generator().manual_seed(seed)
+        w = torch.nn.Parameter(torch.ones(64))
+        optimizer = torch.optim.SGD([w], lr=start)
+        pilot = Pilot(optimizer, total_steps=QUADRATIC_STEPS, policy=policy)
+        for _ in range(QUADRATIC_STEPS):
+            drawn = math.sqrt(variance) * torch.randn(64, generator=generator)
+            loss = 0.5 * (curvature * (w - drawn).square()).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pilot.step(loss)
+        losses.append(0.5 * (curvature * w.detach().square()).sum().item())
+    return statistics.fmean(losses)
+
+
+def tables(findings: Sequence[Finding]) -> list[Table]:
+    """What was found, a table for each study that has findings."""
+    by_study: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_study.setdefault(finding["study"], []).append(finding)
+    writers = {"feature": _features, "retrained": _variants, "horizon": _horizons, "quadratic": _quadratics}
+    return [write(by_study[name]) for name, write in writers.items() if name in by_study]
+
+
+def _features(findings: Sequence[Finding]) -> Table:
+    whole = next((finding["score"] for finding in findings if finding["hidden"] == "none"), math.nan)
+    worst = sorted(findings, key=lambda finding: -finding["score"])
+    rows = [[each["hidden"], f"{each['score']:.3f}", f"{each['score'] - whole:+.3f}"] for each in worst]
+    note = "The policy as it is, with one feature at 0, which is how a feature that was not measured reads."
+    return Table("One feature hidden", ["hidden", "mean score", "change"], rows, note)
+
+
+def _variants(findings: Sequence[Finding]) -> Table:
+    rows = []
+    for variant in VARIANTS:
+        runs = [finding for finding in findings if finding["variant"] == variant]
+        if runs:
+            columns = [Summary.of([run[name] for run in runs]).text(3) for name in ("score", "regret", "median_regret")]
+            rows.append([variant, *columns, str(len(runs))])
+    note = f"Each learned anew from {BUDGET} groups of schedules unless said, without PPO; scored after whole runs."
+    return Table("Learned anew", ["variant", "mean score", "mean regret", "median regret", "seeds"], rows, note)
+
+
+def _horizons(findings: Sequence[Finding]) -> Table:
+    (finding,) = findings
+    header = ["judged after", *(f"{100 * float(share):g}% of the run" for share in finding["decades"])]
+    rows = [["decades from the best rate at the end", *(f"{shift:+.2f}" for shift in finding["decades"].values())]]
+    return Table("Short-horizon bias: which constant rate looks best", header, rows)
+
+
+def _quadratics(findings: Sequence[Finding]) -> Table:
+    rows = [
+        [f"{each['variance']:g}", f"{each['constant']:.2f}", f"{each['decay']:.2f}"]
+        + [f"{ratio:.2f}" for ratio in each["pilot"].values()]
+        for each in findings
+    ]
+    header = ["variance", "best constant", "best linear decay", *(f"pilot from {start:g}" for start in HIGH_STARTS)]
+    note = "Expected loss at the end as a multiple of that of the best possible schedule."
+    return Table("The noisy quadratic against its optimum", header, rows, note)

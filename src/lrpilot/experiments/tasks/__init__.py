@@ -1,0 +1,1 @@
+"""Data sets and networks by name, as tensors in memory."""

@@ -1,0 +1,216 @@
+"""Flights: batched trainings from start to end, each run under a scripted schedule or under a policy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from lrpilot.pilot.features import (
+    FEATURES,
+    FORCED_CUT,
+    GUARD_WINDOW,
+    LINEAR_DECAY,
+    Memory,
+    decision_steps,
+    observe,
+    takes_back,
+)
+from lrpilot.pilot.policy import bounded_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from lrpilot.pilot.policy import Policy
+
+    from .trainings import Evaluation, Trainings
+
+    Pilot = Callable[[Tensor], Tensor]
+    """Observations [run, feature] of one decision -> raw actions [run]; keeps its own memory."""
+
+BLURRED = {"update_ratio": 0.3, "sensitivity": 0.6, "steps": 0.4, "predicted_decrease": 0.15}
+"""Features whose level depends on a network's size or a run's length, and how far training shifts them."""
+
+WARM_UP = 0.04
+"""Scripted decays rise to their peak over this fraction of the run, from a tenth of it."""
+
+WIDEST = 14.0
+"""No policy moves the log rate farther than this from its start."""
+
+
+@dataclass(frozen=True)
+class Flight:
+    """What happened, decision by decision.
+
+    Attributes:
+        observations: before each decision.
+        raw: the raw actions of the policy (scripted runs: what it would have done).
+        heights: log of the peak that the rate in force stood for: log rate minus the log of the linear decay.
+        log_losses: mean log loss of each interval relative to the first loss.
+        restored: the runs taken back at each decision.
+        scores: of the finished runs; lower is better.
+    """
+
+    observations: Float[Tensor, "decision run feature"]
+    raw: Float[Tensor, "decision run"]
+    heights: Float[Tensor, "decision run"]
+    log_losses: Float[Tensor, "interval run"]
+    restored: Bool[Tensor, "decision run"]
+    scores: Float[Tensor, " run"]
+
+
+@dataclass(frozen=True)
+class Script:
+    """Schedules for some runs: [run] log peaks (NaN: flown by the policy), and whether they stay constant."""
+
+    log_peak: Float[Tensor, " run"]
+    constant: Bool[Tensor, " run"]
+
+
+def remaining(begin: float, end: float) -> float:
+    """The mean of a linear decay from 1 to 0 over the part [begin, end] of the run."""
+    return max(1 - (begin + end) / 2, 1e-3)
+
+
+def log_warmth(steps: int) -> Float[Tensor, " interval"]:
+    """Log of the part of its peak that a scripted decay has warmed up to in each interval of a run."""
+    ends = torch.tensor([0, *decision_steps(steps)]) / steps
+    return ((ends[:-1] + ends[1:]) / 2 / WARM_UP).clamp(0.1, 1.0).log()
+
+
+def blur(runs: int, generator: torch.Generator) -> Float[Tensor, "run feature"]:
+    """A random shift of some features for each run, the same throughout the run.
+
+    Networks ten or a hundred times as large as the population's have other norms of gradients and updates. A
+    policy that has learned under shifts reads how these features move rather than where they stand.
+    """
+    sizes = torch.tensor([BLURRED.get(name, 0.0) for name in FEATURES])
+    return sizes * torch.randn(runs, len(FEATURES), generator=generator)
+
+
+def fly(
+    trainings: Trainings,
+    pilot: Pilot,
+    start: Float[Tensor, " run"],
+    script: Script,
+    *,
+    shift: Float[Tensor, "run feature"] | None = None,
+    deviates: bool = True,
+    horizon: float = 1.0,
+) -> Flight:
+    """Train all runs to their end.
+
+    Args:
+        trainings: fresh ones.
+        pilot: the policy.
+        start: log rates at which the policy's runs begin.
+        script: which runs follow schedules, and which.
+        shift: added to the observations of each run (see `blur`).
+        deviates: whether the policy's steps are deviations from the linear decay, or from a constant rate.
+        horizon: the share of the run after which it is scored, at the first decision from there on.
+    """
+    first = trainings.evaluate()
+    ends = decision_steps(trainings.group.steps)
+    marks = [0.0, *(end / ends[-1] for end in ends)]
+    warmth = log_warmth(trainings.group.steps)
+    scripted = ~torch.isnan(script.log_peak)
+    hidden = trainings.tasks.anytime.repeat_interleave(trainings.replicas)
+
+    def scheduled(interval: int) -> Tensor:
+        decay = math.log(remaining(marks[interval], marks[interval + 1]))
+        return script.log_peak + torch.where(script.constant, 0.0, decay + warmth[interval])
+
+    origin = torch.where(scripted, scheduled(0), start)
+    log_rate, last_step = origin.clone(), torch.zeros_like(origin)
+    memory = Memory.fresh(origin.shape)
+    records: list[list[Tensor]] = [[], [], [], [], []]
+    final = None
+    for index in range(len(ends)):
+        if final is None and marks[index] >= horizon:
+            final = trainings.evaluate()
+        steps = ends[index] - (ends[index - 1] if index else 0)
+        interval = trainings.advance(steps, log_rate)
+        if index == len(ends) - 1:
+            _, after = observe(interval, memory)
+            records[3].append(after.last)
+            break
+        known = [torch.where(hidden, torch.nan, mark) for mark in marks[index : index + 3]]
+        interval = replace(
+            interval,
+            log_rate=log_rate - origin,
+            last_step=last_step,
+            boundaries=(known[0], known[1], known[2]),
+        )
+        back = trainings.broken()
+        if marks[index + 1] <= GUARD_WINDOW:
+            back = back | takes_back(interval, memory, closing=marks[index + 2] > GUARD_WINDOW)
+        back = back & ~scripted
+        observations, memory = observe(replace(interval, taken_back=back), memory)
+        decays = observations[..., LINEAR_DECAY]
+        if shift is not None:
+            observations = observations + shift
+        raw = pilot(observations)
+        decay = math.log(remaining(marks[index], marks[index + 1]))
+        height = torch.where(hidden, log_rate, log_rate - decay) if deviates else log_rate
+        for record, value in zip(records, (observations, raw, height, memory.last, back), strict=True):
+            record.append(value)
+        step = bounded_step(raw, decays if deviates else torch.zeros_like(decays))
+        step = torch.where(back, step.clamp(max=FORCED_CUT), step)
+        step = torch.where(scripted, scheduled(index + 1) - log_rate, step)
+        lowest, highest = origin - WIDEST, origin + WIDEST
+        new_rate = torch.where(scripted, log_rate + step, (log_rate + step).clamp(lowest, highest))
+        log_rate, last_step = new_rate, new_rate - log_rate
+        trainings.take_back(back)
+    stacked = [torch.stack(record) for record in records]
+    return Flight(*stacked, scores=score(final or trainings.evaluate(), first))
+
+
+def score(final: Evaluation, first: Evaluation) -> Float[Tensor, " run"]:
+    """How a run ended, lower is better: mean of log losses and, for classification, the log error.
+
+    1/4 log training loss + 1/4 log held-out loss + 1/2 log held-out error, or 1/2 and 1/2 of the log losses
+    for regression. Losses are floored and capped relative to those of the untrained network.
+    """
+
+    def log_loss(loss: Tensor, reference: Tensor) -> Tensor:
+        loss = torch.where(torch.isfinite(loss), loss, torch.inf)
+        return (torch.minimum(loss, 1.5 * reference) / reference + 0.005).log()
+
+    losses = log_loss(final.training_loss, first.training_loss) / 2
+    losses = losses + log_loss(final.held_out_loss, first.held_out_loss) / 2
+    error = torch.where(torch.isfinite(final.held_out_loss), final.held_out_error, 0.9)
+    both = 0.5 * losses + 0.5 * ((error + 0.01) / 0.9).log()
+    return torch.where(torch.isnan(first.held_out_error), losses, both)
+
+
+class Explorer:
+    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action.
+
+    ``hidden`` is the place of a feature that it sees as 0, like one that was not measured.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        noise: Tensor | float,
+        generator: torch.Generator | None,
+        *,
+        hidden: int | None = None,
+    ) -> None:
+        self._policy, self._noise, self._generator, self._hidden = policy, noise, generator, hidden
+        self._state: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, seen: Float[Tensor, "run feature"]) -> Float[Tensor, " run"]:
+        """The raw actions at one decision."""
+        if self._hidden is not None:
+            seen = seen.index_fill(-1, torch.tensor(self._hidden), 0.0)
+        raw, self._state = self._policy.actor(seen.unsqueeze(0), self._state)
+        if self._generator is None:
+            return raw[0]
+        return raw[0] + self._noise * torch.randn(raw[0].shape, generator=self._generator)

@@ -1,0 +1,14 @@
+"""The paper's algorithm, one file for each arrow of the data's way.
+
+batch -> loss -> observation s_t -> actor -> action a_t -> optimizer.step -> reward r_t -> critic -> actor
+
+observation.py  losses -> s_t             reward.py       f_t, f_{t+1} -> r_t
+actor.py        s_t, memory -> raw        critic.py       s_t, a_t -> Q
+action.py       raw -> a_t                losses.py       equations 5 to 10 as pure functions
+exploration.py  a_t -> the executed rate  replay.py       remembered transitions
+evaluation.py   f_{t+1} without a trace in the network
+actor_critic.py the actor's decisions, both updates
+settings.py     which parts: paper, stable
+controller.py   Algorithm 1
+offline.py      the appendix: equation 10
+"""

@@ -1,0 +1,259 @@
+"""Algorithm 1: the actor and the critic learn the learning rate during the very run that they drive.
+
+    observation s_t -> actor -> action a_t -> optimizer.step -> reward r_t -> critic -> actor
+
+The line numbers in the code are those of the paper's Algorithm 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from lrpilot.core.history import History
+from lrpilot.core.knobs import LearningRates
+from lrpilot.errors import InvalidArgument, NonFiniteLoss
+
+from .actor_critic import ActorCritic
+from .evaluation import Displacement, Evaluator, LossFunction
+from .exploration import Opening
+from .replay import Transition
+from .reward import Evidence
+from .settings import Setting, resolve
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from matplotlib.figure import Figure
+
+
+class Experience(NamedTuple):
+    """What a step leaves to be learned from once the next batch, x_j, is known."""
+
+    s_t: Tensor
+    a_t: Tensor
+    f_t: Tensor
+    f_tp1: Tensor | None
+    promised: Tensor | None
+
+
+class OnlineActorCritic:
+    """Drives an optimizer's learning rate by Algorithm 1.
+
+    >>> model = torch.nn.Linear(3, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    >>> controller = OnlineActorCritic(optimizer)
+    >>> def loss_fn(batch):
+    ...     inputs, targets = batch
+    ...     return (model(inputs) - targets).square().mean()
+    >>> loss = controller.step(loss_fn, (torch.ones(8, 3), torch.zeros(8, 1)))
+
+    ``"paper"`` costs one forward pass more than a plain step (two with ``actor_batch="draw"``), ``"stable"`` one in
+    eight steps once its opening is over. Any torch optimizer that does not need a closure will do; ratios between
+    parameter groups are kept.
+
+    Args:
+        optimizer: its parameters are on one device, where actor and critic are put as well.
+        setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.Setting`. A given learner brings its own.
+        draw: for ``actor_batch="draw"`` alone: called without arguments, returns a batch x_j.
+        learner: an actor and a critic that have lived before; new ones if None.
+        generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
+            seeded from torch's global one, if None.
+        dtype: of actor and critic.
+
+    Raises:
+        InvalidArgument: an argument outside its range.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        setting: str | Setting = "stable",
+        *,
+        draw: Callable[[], Any] | None = None,
+        learner: ActorCritic | None = None,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.setting = setting = resolve(setting) if learner is None else learner.setting
+        if (draw is not None) != (setting.actor_batch == "draw"):
+            raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise InvalidArgument("optimizer", "one whose step needs no closure", "LBFGS")
+        self.rates = LearningRates(optimizer)
+        self.optimizer = optimizer
+        self.history = History("loss", "rate", "reward", "td_error", "dq_da")
+        """Loss and executed rate of each step; reward, TD error and dQ/da of each that was learned from, in order."""
+        self._draw = draw
+        self._generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self._like = torch.empty(0, dtype=dtype, device=optimizer.param_groups[0]["params"][0].device)
+        self._observation = setting.observation()
+        self._reward = setting.reward()
+        self._opening = setting.opening() if setting.opening else None
+        self._evaluator = Evaluator(shared_masks=setting.dropout == "shared")
+        self._displacement = Displacement(optimizer) if self._reward.measures_slope else None
+        self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
+        self.learner.begin_run(self.rates.start)
+        always = setting.discount > 0 or setting.actor_batch == "same"
+        self._looks_every = 1 if always else self._reward.looks_every
+        self._unlearned: Experience | None = None
+        self._step = 0
+
+    def step(self, loss_fn: LossFunction, batch: Any) -> Float[Tensor, ""]:
+        """Train on ``batch``: forward, backward, one step of the optimizer at the actor's rate, and learn from it.
+
+        What a step teaches is learned at the beginning of the next one, when x_j is known.
+
+        Args:
+            loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients and,
+                where the setting asks for it, once more without, at the new parameters; running statistics (BatchNorm)
+                move with the first call only.
+            batch: whatever ``loss_fn`` takes.
+
+        Returns:
+            The loss before the step, detached.
+
+        Raises:
+            NonFiniteLoss: names the step and the rate. The network is as the last step left it.
+        """
+        loss = self._evaluator.training_pass(loss_fn, batch)  # line 4, and line 18 of the step before
+        f_t = self._checked(loss)
+        self.optimizer.zero_grad()
+        loss.backward()  # line 8
+        if self._unlearned is not None:
+            self._learn(self._unlearned, loss_fn, f_t)
+
+        s_t = self._observation(f_t)
+        a_t = self._decide(s_t)  # line 6
+        self._observation.commit(f_t)
+        promised = self._update(a_t)  # line 9
+        self.history.append(loss=f_t, rate=a_t)
+        self._step += 1
+
+        self._unlearned = Experience(s_t, a_t, f_t, None, promised)
+        if self._step % self._looks_every == 0 or self._sweep is not None:
+            after = self._evaluator.extra_pass(loss_fn, batch)
+            if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
+                self._unlearned = None  # the network is back where it was
+                self._settle()
+            else:
+                self._unlearned = self._unlearned._replace(f_tp1=self._checked(after))
+        return loss.detach()
+
+    @property
+    def _sweep(self) -> Opening | None:
+        """The opening while it lasts."""
+        return None if self._opening is None or self._opening.done else self._opening
+
+    def _settle(self) -> None:
+        """Hand over to the actor if the opening has just ended."""
+        if self._opening is not None and self._opening.done:
+            self.learner.action.centre(self._opening.rate, settled=True)
+
+    def _decide(self, s_t: Tensor) -> Tensor:
+        a_t = self.learner.decide(s_t)
+        if self._sweep is not None:  # Deviation D8
+            self._sweep.attach(self.rates.start, self.optimizer, self._evaluator.buffers)
+            return a_t.new_tensor(self._sweep.rate)
+        if self.setting.exploration is not None:  # Deviation D7
+            return self.setting.exploration(a_t, self._step, self._generator)
+        return a_t
+
+    def _update(self, a_t: Tensor) -> Tensor | None:
+        """One step of the optimizer; what it promises its own batch to first order, if that is measured."""
+        if self._displacement is None:
+            self.rates.write(a_t)
+            self.optimizer.step()
+            return None
+        self._displacement.begin()
+        self.rates.write(a_t)
+        self.optimizer.step()
+        self._displacement.end()
+        return self._displacement.decrement()
+
+    def _learn(self, lived: Experience, loss_fn: LossFunction, f_next: Tensor) -> None:
+        """Lines 11 to 20 for the step before; ``f_next`` is the loss of the batch that has just come."""
+        elsewhere = None if self._displacement is None else self._displacement.decrement()
+        r_t, slope = self._reward(Evidence(lived.f_t, lived.f_tp1, lived.promised, elsewhere))  # line 11
+        s_tp1, a_tp1 = lived.s_t, lived.a_t  # with a discount of 0 nobody looks at them
+        if lived.f_tp1 is not None:
+            s_tp1 = self._observation(lived.f_tp1)  # line 12
+        if self.setting.discount > 0:
+            a_tp1 = self.learner.foresee(s_tp1)
+        batch = self.learner.remember(Transition(lived.s_t, lived.a_t, r_t, s_tp1, a_tp1, slope))
+        if self._sweep is not None and elsewhere is not None and lived.promised is not None:
+            self._sweep.climb(float(elsewhere), float(lived.promised))
+            self._settle()
+            return
+        td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
+        self.history.append(reward=r_t, td_error=td_error)
+        if self.setting.learn_actor:
+            s_j = self._other_observation(loss_fn, f_next, s_tp1)
+            self.history.append(dq_da=self.learner.improve_actor(s_j))  # lines 19 and 20
+
+    def _other_observation(self, loss_fn: LossFunction, f_next: Tensor, s_tp1: Tensor) -> Tensor:
+        """Lines 17 and 18: ``s_j^{t+1}``, of the batch that has just come, of one of its own, or of x_i."""
+        if self._draw is not None:
+            return self._observation(self._checked(self._evaluator.extra_pass(loss_fn, self._draw())))
+        return s_tp1 if self.setting.actor_batch == "same" else self._observation(f_next)
+
+    def _checked(self, loss: Tensor) -> Tensor:
+        """The loss as a detached finite scalar in the controller's precision and on its device."""
+        if not (isinstance(loss, Tensor) and loss.numel() == 1):
+            came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise InvalidArgument("the loss", "a tensor of one element", came)
+        value = loss.detach().to(self._like).reshape(())
+        if not math.isfinite(value):
+            raise NonFiniteLoss(self._step, self.rates.last()[0], float(value))
+        return value
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of each parameter group as it stands."""
+        return self.rates.last()
+
+    def export_schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
+        """The executed rates as a plain scheduler for a fresh ``optimizer``: :meth:`History.export_schedule`."""
+        return self.history.export_schedule(optimizer)
+
+    def plot(self) -> Figure:
+        """Loss and rate by step, as a matplotlib figure."""
+        return self.history.plot()
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {
+            "rates": self.rates,
+            "history": self.history,
+            "observation": self._observation,
+            "reward": self._reward,
+            "learner": self.learner,
+            "opening": self._opening,
+            "displacement": self._displacement,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a bit-exact resume needs (beside the network's, the optimizer's and torch's own random state)."""
+        return {
+            "setting": self.setting.describe(),
+            "step": self._step,
+            "unlearned": None if self._unlearned is None else tuple(self._unlearned),
+            "generator": self._generator.get_state(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave.
+
+        Raises:
+            InvalidArgument: it comes from another setting; nothing is changed then.
+        """
+        self.setting.check_same(state["setting"])
+        self._step = state["step"]
+        self._unlearned = None if state["unlearned"] is None else Experience(*state["unlearned"])
+        self._generator.set_state(state["generator"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])

@@ -1,0 +1,79 @@
+"""Transitions, and the memory from which the critic learns them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrpilot.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class Transition(NamedTuple):
+    """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch, and the slope of the reward if measured; all detached."""
+
+    observation: Float[Tensor, "*batch s"]
+    rate: Float[Tensor, "*batch"]
+    reward: Float[Tensor, "*batch"]
+    next_observation: Float[Tensor, "*batch s"]
+    next_rate: Float[Tensor, "*batch"]
+    slope: Float[Tensor, "*batch"] | None
+
+
+class LastTransition:
+    """No memory (the paper): the critic learns from the transition that has just happened, and from no other."""
+
+    def learn_from(self, transition: Transition, generator: torch.Generator) -> Transition:
+        """The transition itself, as a batch of one."""
+        return Transition._make(None if part is None else part.unsqueeze(0) for part in transition)
+
+    def state_dict(self) -> dict[str, object]:
+        """Empty."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Nothing to take up."""
+
+
+class Replay:
+    """The last ``capacity`` transitions; the critic learns from ``batch`` of them, drawn uniformly, each step.
+
+    Args:
+        capacity: in transitions.
+        batch: transitions drawn, the newest always among them.
+    """
+
+    def __init__(self, capacity: int = 2000, batch: int = 64) -> None:
+        if not 1 <= batch <= capacity:
+            raise InvalidArgument("batch", f"between 1 and the capacity of {capacity}", batch)
+        self.capacity = capacity
+        self.batch = batch
+        self._rows: Float[Tensor, "transition number"] | None = None
+        self._count = 0
+
+    def learn_from(self, transition: Transition, generator: torch.Generator) -> Transition:
+        """Store ``transition`` and draw a batch; one row of memory holds one transition."""
+        parts = [part for part in transition if part is not None]
+        widths = [part.numel() for part in parts]
+        if self._rows is None:
+            self._rows = transition.rate.new_zeros(self.capacity, sum(widths))
+        newest = self._count % self.capacity
+        self._rows[newest] = torch.cat([part.reshape(-1) for part in parts])
+        self._count += 1
+        drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator)
+        drawn[0] = newest
+        columns = self._rows[drawn.to(self._rows.device)].split(widths, dim=-1)
+        batches = [column if part.ndim else column.squeeze(-1) for column, part in zip(columns, parts, strict=True)]
+        return Transition._make([*batches, *[None] * (len(transition) - len(batches))])
+
+    def state_dict(self) -> dict[str, object]:
+        """The rows and how many transitions were ever stored."""
+        return {"rows": self._rows, "count": self._count}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self._rows, self._count = state["rows"], state["count"]

@@ -1,0 +1,146 @@
+"""Rewards: what a step was worth. ``f_t, f_{t+1} -> r_t``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from lrpilot.errors import InvalidArgument
+from lrpilot.online import losses
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class Evidence(NamedTuple):
+    """What a step showed. All scalars, detached."""
+
+    before: Float[Tensor, ""]
+    """f_t: the loss of x_i before the step."""
+    after: Float[Tensor, ""] | None = None
+    """f_{t+1}: the loss of x_i after it, if it was looked at."""
+    promised: Float[Tensor, ""] | None = None
+    """The first-order decrement of the loss of x_i at the step's start, ``-(w_{t+1} - w_t) . g_i``, if measured."""
+    elsewhere: Float[Tensor, ""] | None = None
+    """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured."""
+
+
+class Reward(Protocol):
+    """Turns the evidence of a step into a reward, and perhaps into the reward's slope."""
+
+    looks_every: int
+    """``after`` is asked for at every so many steps; it costs a forward pass."""
+    measures_slope: bool
+    """Whether ``promised`` and ``elsewhere`` are asked for, and a slope is answered."""
+
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, ""] | None]:
+        """Reward and slope ``a dr/da`` as they are remembered; moves running statistics. Called once a step."""
+        ...
+
+    def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Remembered rewards or slopes as the critic sees them now."""
+        ...
+
+    def state_dict(self) -> dict[str, object]:
+        """The running statistics."""
+        ...
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what ``state_dict`` gave."""
+        ...
+
+
+class LossDecrement:
+    """The paper's reward, equation 5, as it is. Stateless."""
+
+    looks_every = 1
+    measures_slope = False
+
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], None]:
+        """``f_t - f_{t+1}``, and no slope."""
+        if evidence.after is None:
+            raise InvalidArgument("evidence", "complete with the loss after the step", None)
+        return losses.reward(evidence.before, evidence.after), None
+
+    def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """The rewards themselves."""
+        return rewards
+
+    def state_dict(self) -> dict[str, object]:
+        """Empty."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Nothing to take up."""
+
+
+class TransferredDecrement:
+    """The decrement of the *next* batch's loss, and a little of the batch's own, both to first order.
+
+    Equation 5 asks how much a step lowered the loss of the very batch it was made from. That is largest where each step
+    undoes the one before. What a step did to a batch it has not seen is ``N = -(w_{t+1} - w_t) . g_j`` to first order,
+    with the gradient that the next step computes anyway; and N is also the slope ``a df_j/da`` at the step's end,
+    without the noise of a trial with another rate. But the rate that gains most on the next batch is smaller than the
+    one that gains most in the long run, hence a little of equation 5. The decrement ``D = f_t - f_{t+1}`` of the
+    own batch being quadratic in a, its slope is ``2 D - P`` with ``P = -(w_{t+1} - w_t) . g_i``; a look at f_{t+1} now
+    and then tells how that compares to P: ::
+
+        reward r  =  slope a dr/da  =  (N + own_batch c P) / mean |f|        c = running mean of (2 D - P) / P
+
+    Args:
+        own_batch: weight of equation 5. At rest N and P are both proportional to the gradient's noise, so that the
+            weight should not have to follow the batch size.
+        looks_every: steps from one look at f_{t+1} (a forward pass) to the next.
+        decay: of the running means, each step.
+        bound: scaled rewards are clipped to plus and minus this, so that one explosion does not drown the rest.
+    """
+
+    measures_slope = True
+
+    def __init__(
+        self, own_batch: float = 0.03, *, looks_every: int = 8, decay: float = 0.99, bound: float = 5.0
+    ) -> None:
+        if not 0 <= own_batch <= 1:
+            raise InvalidArgument("own_batch", "a number in [0, 1]", own_batch)
+        self.own_batch = own_batch
+        self.looks_every = looks_every
+        self.decay = decay
+        self.bound = bound
+        self._loss: Tensor | None = None
+        self._bend: Tensor | None = None
+        self._square: Tensor | None = None
+
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Reward and slope relative to the running loss."""
+        before, after, promised, elsewhere = evidence
+        if promised is None or elsewhere is None:
+            raise InvalidArgument("evidence", "complete with promised and elsewhere", None)
+        tiny = torch.finfo(before.dtype).tiny
+        self._loss = self._mean(self._loss, before.abs(), self.decay)
+        if after is not None:
+            bend = (2 * losses.reward(before, after) - promised) / promised.abs().clamp_min(tiny)
+            self._bend = self._mean(self._bend, bend.clamp(-1, 1), self.decay**self.looks_every)
+        own = promised if self._bend is None else self._bend * promised
+        reward = (elsewhere + self.own_batch * own) / self._loss.clamp_min(tiny)
+        self._square = self._mean(self._square, reward.square(), self.decay)
+        return reward, reward
+
+    def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Divided by the root of the running mean square reward as it is now, clipped."""
+        if self._square is None:
+            return rewards
+        size = self._square.sqrt().clamp_min(torch.finfo(rewards.dtype).tiny)
+        return (rewards / size).clamp(-self.bound, self.bound)
+
+    def _mean(self, mean: Tensor | None, value: Tensor, decay: float) -> Tensor:
+        return value if mean is None else torch.lerp(value, mean, decay)
+
+    def state_dict(self) -> dict[str, object]:
+        """The running means."""
+        return {"loss": self._loss, "bend": self._bend, "square": self._square}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self._loss, self._bend, self._square = state["loss"], state["bend"], state["square"]

@@ -1,0 +1,169 @@
+"""The two named settings of Algorithm 1: the same algorithm with different parts passed in.
+
+Each field of :class:`Setting` that the paper leaves open carries the reading of ``docs/algorithm.md`` as its default;
+the other reading is one ``dataclasses.replace`` away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, Literal
+
+from lrpilot.errors import InvalidArgument
+
+from .action import AbsoluteRate, Action, LogRate
+from .actor import Initialisation
+from .critic import ACTIVATIONS, Activation
+from .exploration import LogNormal, Opening
+from .observation import BatchLoss, Observation, RelativeLogLoss
+from .replay import LastTransition, Replay
+from .reward import LossDecrement, Reward, TransferredDecrement
+
+ActorBatch = Literal["next", "draw", "same"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What Algorithm 1 is made of. Parts are given as factories: a part may hold state, and each run has its own.
+
+    Attributes:
+        observation: the state function chi; section 3.1.
+        action: what the actor's output means; section 4.1.
+        reward: equation 5, or a normalised form of it.
+        learn_slope: whether the critic is taught the reward's measured slope as well.
+        replay: which transitions the critic learns from.
+        exploration: how the executed rate departs from the actor's, or None.
+        opening: a sweep of rates before the actor takes over, or None.
+        discount: gamma, in [0, 1].
+        actor_batch: which batch is x_j: the one that the next step trains on (``"next"``, no further forward pass),
+            one of its own (``"draw"``, one further forward pass), or x_i itself (``"same"``, the paper's ablation).
+        actor_learning_rate, critic_learning_rate, betas, epsilon: of Adam; TensorFlow's defaults.
+        learn_actor: False freezes the actor (a control).
+        unroll: steps of truncated back-propagation.
+        units, layers, critic_units, critic_activation: sizes; section 4.1.
+        initialisation: of actor and critic.
+        output_scale: deviation of the actor's output weights.
+        keep_evaluations: whether the evaluations at s_i^{t+1} and s_j^{t+1} advance the actor's memory too.
+        dropout: fresh masks in each evaluation, or masks shared within a step.
+    """
+
+    observation: Callable[[], Observation] = BatchLoss
+    action: Callable[[], Action] = AbsoluteRate
+    reward: Callable[[], Reward] = LossDecrement
+    learn_slope: bool = False
+    replay: Callable[[], LastTransition | Replay] = LastTransition
+    exploration: LogNormal | None = None
+    opening: Callable[[], Opening] | None = None
+    discount: float = 0.99
+    actor_batch: ActorBatch = "next"
+    actor_learning_rate: float = 1e-3
+    critic_learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    learn_actor: bool = True
+    unroll: int = 20
+    units: int = 20
+    layers: int = 2
+    critic_units: int = 10
+    critic_activation: Activation = "relu"
+    initialisation: Initialisation = "tensorflow"
+    output_scale: float = 0.1
+    keep_evaluations: bool = False
+    dropout: Literal["fresh", "shared"] = "fresh"
+
+    def __post_init__(self) -> None:
+        """Check every range; raise :class:`InvalidArgument` at the first that is left."""
+        if not 0 <= self.discount <= 1:
+            raise InvalidArgument("discount", "a number in [0, 1]", self.discount)
+        for name in ("actor_learning_rate", "critic_learning_rate", "epsilon"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InvalidArgument(name, "a finite number above 0", getattr(self, name))
+        for name in ("unroll", "units", "layers", "critic_units"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise InvalidArgument(name, "a whole number of at least 1", getattr(self, name))
+        if not self.reward().measures_slope:
+            if self.opening is not None:
+                raise InvalidArgument("opening", "None where the reward measures no slope", _plain(self.opening))
+            if self.learn_slope:
+                raise InvalidArgument("learn_slope", "False where the reward measures no slope", True)
+        choices: dict[str, tuple[str, ...]] = {
+            "actor_batch": ("next", "draw", "same"),
+            "critic_activation": tuple(ACTIVATIONS),
+            "initialisation": ("tensorflow", "pytorch"),
+            "dropout": ("fresh", "shared"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InvalidArgument(name, f"one of {', '.join(allowed)}", getattr(self, name))
+
+    def describe(self) -> dict[str, object]:
+        """Every field as plain numbers and names, for a run's configuration and to tell two settings apart."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    def check_same(self, described: dict[str, object]) -> None:
+        """Raise :class:`InvalidArgument` at the first field in which a described setting differs from this one."""
+        mine = self.describe()
+        for name, value in described.items():
+            if value != mine.get(name):
+                raise InvalidArgument(f"the saved setting's {name}", f"{mine.get(name)!r} as here", value)
+
+
+def _plain(part: object) -> object:
+    if isinstance(part, type):
+        return part.__name__
+    if isinstance(part, partial):
+        return {_plain(part.func): [*part.args, dict(part.keywords)]}
+    if isinstance(part, LogNormal):
+        return {"LogNormal": vars(part)}
+    return list(part) if isinstance(part, tuple) else part
+
+
+PAPER = Setting()
+"""The paper, literally."""
+
+DEVIATIONS: Mapping[str, Mapping[str, Any]] = {
+    "D1": {"observation": RelativeLogLoss},
+    "D2": {"action": LogRate, "output_scale": 0.0},  # a raw action of 0 is the rate of the centre
+    "D3": {"reward": TransferredDecrement},
+    "D4": {"learn_slope": True},
+    "D5": {"discount": 0.0},
+    "D6": {"replay": Replay},
+    "D7": {"exploration": LogNormal()},
+    "D8": {"opening": Opening},
+    "D9": {"dropout": "shared"},
+    "D10": {"actor_learning_rate": 3e-4},
+}
+"""The numbered deviations of ``docs/algorithm.md``: the fields that each changes. D4 and D8 need D3.
+
+D1, D6 and D7 are studied (``lrpilot reproduce readings``); the stable setting does without them.
+"""
+
+
+def deviating(*numbers: str) -> Setting:
+    """The paper's setting with some of the :data:`DEVIATIONS`.
+
+    Raises:
+        InvalidArgument: there is no such deviation, or one without another that it needs.
+    """
+    for number in numbers:
+        if number not in DEVIATIONS:
+            raise InvalidArgument("deviations", f"some of {', '.join(DEVIATIONS)}", number)
+    return Setting(**{name: value for number in numbers for name, value in DEVIATIONS[number].items()})
+
+
+STABLE_DEVIATIONS = ("D2", "D3", "D4", "D5", "D8", "D9", "D10")
+STABLE = deviating(*STABLE_DEVIATIONS)
+"""The cure: what was found necessary for Algorithm 1 to be sound from any start, and D5, which saves a forward pass."""
+
+SETTINGS: dict[str, Setting] = {"paper": PAPER, "stable": STABLE}
+
+
+def resolve(setting: str | Setting) -> Setting:
+    """A setting by its name, or the setting itself."""
+    if isinstance(setting, Setting):
+        return setting
+    if setting not in SETTINGS:
+        raise InvalidArgument("setting", f"one of {', '.join(SETTINGS)} or a Setting", setting)
+    return SETTINGS[setting]

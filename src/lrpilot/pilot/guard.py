@@ -1,0 +1,172 @@
+"""Taking a network back to where it was."""
+
+from __future__ import annotations
+
+import gc
+import math
+from itertools import compress
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lrpilot.core.snapshot import Snapshot
+
+from .features import MEASURED_STEPS, PROGRESS, Interval, Memory, observe, takes_back
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+WIDEST = 14.0
+"""The pilot moves the log rate no farther than this from its start, up or down: six decades."""
+
+
+def buffers_beside(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The buffers of the networks that hold one of the optimizer's parameters, in an order that depends on these alone.
+
+    An optimizer knows no modules, so they are looked for among all living objects: a tenth of a second, once. That
+    finds them whether or not they run compiled, and before their first forward pass.
+    """
+    place = {parameter: i for i, parameter in enumerate(_parameters(optimizer))}
+    kinds, networks = _subclasses(nn.Module), []
+    things = gc.get_objects()
+    for module in compress(things, map(kinds.__contains__, map(type, things))):
+        # One that is still being built has no parameters yet.
+        held = [place[p] for p in module.parameters() if p in place] if "_modules" in vars(module) else []
+        if held:
+            networks.append((min(held), -len(held), -sum(1 for _ in module.modules()), module))
+    networks.sort(key=lambda network: network[:3])  # outermost first: the order within them is the order
+    return list({id(buffer): buffer for *_, network in networks for buffer in network.buffers()}.values())
+
+
+class Guard:
+    """Takes a network back that its learning rate has destroyed: weights, optimizer state and running statistics.
+
+    Holds one copy of them at most: of the network before its first step until the window has closed on a good network;
+    with ``rollback`` of the last good one from then on.
+
+    Args:
+        optimizer: of the network. Buffers are those of :func:`buffers_beside` that the first steps change.
+        rollback: go on after the window closes.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, *, rollback: bool) -> None:
+        self.rollback = rollback
+        self.step: int = 0
+        """After how many steps the copy was taken."""
+        self.memory: dict[str, Tensor] | None = None
+        """What the pilot remembered then; None if the copy is of the start."""
+        self._optimizer = optimizer
+        self._buffers = buffers_beside(optimizer)
+        self._untouched = [buffer.detach().clone() for buffer in self._buffers]
+        self._changing: list[int] | None = None
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the first step has been taken."""
+        return self._changing is not None
+
+    def remember_start(self, optimizer: torch.optim.Optimizer) -> None:
+        """To be called right before the first step, when a forward pass has already moved the running statistics."""
+        # By value: BatchNorm's kernels change its statistics without counting up the tensors' versions.
+        pairs = zip(self._buffers, self._untouched, strict=True)
+        self._changing = [i for i, (now, before) in enumerate(pairs) if not torch.equal(now, before)]
+        self._snapshot = Snapshot(optimizer, self._changing_buffers())
+        state = self._snapshot.state_dict()
+        values = [self._untouched[i] for i in self._changing] + state["values"][len(self._changing) :]
+        self._snapshot.load_state_dict({**state, "values": values})
+        self._untouched = []
+
+    def verdict(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
+        """Why the network is to be taken back now; None if it is not, or if there is no copy.
+
+        Args:
+            interval: what happened since the last decision.
+            memory: what the pilot remembers of the time before.
+            opens: whether the decision lies in the window, in which networks worse than untrained are taken back.
+            closes: whether it is the last one within.
+        """
+        if self._snapshot is None:
+            return None
+        if not interval.weight_norm.isfinite():
+            return "the weights were not finite"
+        if not (opens or self.rollback):
+            return None
+        if takes_back(interval, memory, closing=False):
+            return "the loss was higher than the untrained network's"
+        if closes and takes_back(interval, memory, closing=True):
+            return "no progress after a far higher rate"
+        if not opens and _lost(interval, memory):
+            return "more than half of what the log loss had gained was lost"
+        return None
+
+    def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
+        """Outside the window, once an interval ends well: free the copy of the start; with rollback, replace it.
+
+        A network that has learned nothing yet has nothing to lose by going back, and keeps it.
+
+        Args:
+            step: how many steps the network has taken.
+            interval: what happened since the last decision; the network has not been taken back now.
+            memory: what the pilot remembers from now on.
+        """
+        if self._snapshot is None:
+            return  # all has been well once, and nothing is kept
+        if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
+            return
+        if memory.best > PROGRESS:
+            return
+        self._snapshot = None  # never two copies at a time
+        if self.rollback:
+            self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
+            self.step, self.memory = step, memory._asdict()
+
+    def take_back(self) -> None:
+        """Put the network back to the copy."""
+        if self._snapshot is not None:
+            self._snapshot.restore()
+
+    def close(self) -> None:
+        """Free everything."""
+        self._snapshot, self._buffers, self._untouched = None, [], []
+
+    def _changing_buffers(self) -> list[Tensor]:
+        return [self._buffers[i] for i in self._changing or ()]
+
+    def state_dict(self) -> dict[str, object]:
+        """The copy, if there is one, and which buffers belong to it."""
+        return {
+            "step": self.step,
+            "memory": self.memory,
+            "changing": self._changing,
+            "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take up what :meth:`state_dict` gave, for the same network."""
+        self.step, self.memory, self._changing = state["step"], state["memory"], state["changing"]
+        self._snapshot = None
+        if state["snapshot"] is not None:
+            self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
+            self._snapshot.load_state_dict(state["snapshot"])
+
+
+def ended_well(losses: Float[Tensor, " step"]) -> bool:
+    """Whether an interval's losses are finite and the last few of them not twice as high as all."""
+    return bool(losses.isfinite().all() & (losses[-MEASURED_STEPS:].mean() <= 2 * losses.abs().mean()))
+
+
+def _lost(interval: Interval, memory: Memory) -> bool:
+    """Whether more than half is lost of what the log loss had gained, and that was more than a factor of two."""
+    _, after = observe(interval, memory)
+    return bool((memory.best < -math.log(2.0)) & (after.last > memory.best / 2))
+
+
+def _subclasses(kind: type) -> set[type]:
+    return {kind}.union(*map(_subclasses, kind.__subclasses__()))
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -1,0 +1,109 @@
+"""What the pilot saw and did, to be read, plotted and flown again without it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from lrpilot.core.history import History, RecordedSchedule
+from lrpilot.errors import InvalidArgument
+
+from .features import FEATURES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision of the pilot, or an intervention of its guard.
+
+    Attributes:
+        step: after how many steps.
+        loss: mean over the steps since the last decision.
+        rate_before: the learning rate of these steps (of the first parameter group).
+        rate: the one from now on.
+        reason: ``"policy"``, or what made the guard intervene.
+        features: the observation, named by `lrpilot.pilot.features.FEATURES`; empty at the end of the run.
+        back_to: the step to which the network was taken back; None if it was not.
+    """
+
+    step: int
+    loss: float
+    rate_before: float
+    rate: float
+    reason: str
+    features: tuple[float, ...] = ()
+    back_to: int | None = None
+
+    def observation(self) -> dict[str, float]:
+        """The features by name."""
+        return dict(zip(FEATURES, self.features, strict=False))
+
+    def __str__(self) -> str:
+        back = "" if self.back_to is None else f", network taken back to step {self.back_to}"
+        return (
+            f"step {self.step}: loss {self.loss:.4g}, rate {self.rate_before:.3g} -> {self.rate:.3g} "
+            f"(x{self.rate / self.rate_before:.3g}), {self.reason}{back}"
+        )
+
+
+class Logbook(History):
+    """The loss and the rate of each step in the columns ``"loss"`` and ``"rate"``, and every decision."""
+
+    def __init__(self) -> None:
+        super().__init__("loss", "rate")
+        self.decisions: list[Decision] = []
+
+    def explain(self) -> str:
+        """The run in words: a line for each decision."""
+        return "\n".join(map(str, self.decisions))
+
+    def plot(self) -> Figure:
+        """Loss and learning rate against the step, a dashed line where the guard intervened. Needs matplotlib."""
+        figure = super().plot()
+        for decision in self.decisions:
+            if decision.back_to is not None:
+                for axes in figure.axes:
+                    axes.axvline(decision.step, color="tab:red", linestyle="--", linewidth=0.8)
+        return figure
+
+    def export_schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
+        """The flown schedule as a plain scheduler: step for step the rates of :meth:`replayable`, then the last one.
+
+        Args:
+            optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the first
+                rate at once; ratios between groups are kept.
+        """
+        rates = self.replayable()
+        if not rates:
+            raise InvalidArgument("history", "at least one step long", "none")
+        return LambdaLR(optimizer, RecordedSchedule(rates, float(optimizer.param_groups[0]["lr"])))
+
+    def replayable(self) -> list[float]:
+        """The rate of each step, and in the place of those that were undone the one that followed them.
+
+        Without a guard, the rates that destroyed the network would do so again.
+        """
+        rates = self["rate"].tolist()
+        for decision in reversed(self.decisions):
+            if decision.back_to is not None:
+                undone = slice(decision.back_to, decision.step)
+                after = rates[decision.step] if decision.step < len(rates) else decision.rate
+                rates[undone] = [after] * (decision.step - decision.back_to)
+        return rates
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the columns, and the decisions as plain mappings."""
+        return {
+            "columns": super().state_dict(),
+            "decisions": [asdict(decision) for decision in self.decisions],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        super().load_state_dict(state["columns"])
+        self.decisions = [Decision(**decision) for decision in state["decisions"]]
