@@ -48,7 +48,7 @@ def comparison(title: str, runs: DataFrame, paper: Mapping[str, float], *, accur
 def paper_form(title: str, tasks: Mapping[str, DataFrame], methods: Sequence[str], paper: Numbers) -> Table:
     """Table 3 as the paper prints it: one row a network, one column a method; the paper's number in brackets."""
     cells = DataFrame({task.upper(): _beside_the_papers(runs, paper.get(task, {})) for task, runs in tasks.items()})
-    return Table.of(title, "network", cells.reindex(methods).rename(index=LABELS).T)
+    return Table.of(title, "network", cells.reindex(list(methods)).rename(index=LABELS).T)
 
 
 def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, headings: Mapping[str, str]) -> Table:

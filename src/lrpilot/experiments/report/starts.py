@@ -60,8 +60,8 @@ def by_rate(key: Key, runs: DataFrame) -> Table:
     """One row a method and one column a starting rate: mean test error ± standard deviation over the seeds."""
     by_label = groups(runs)
     errors = runs.groupby(["label", "setting_lr"]).test_error
-    means = errors.mean().unstack().reindex(by_label)
-    cells = errors.agg(mean_text).unstack().reindex(by_label).rename(columns=lambda rate: f"from {rate:g}")
+    means = errors.mean().unstack().reindex(list(by_label))
+    cells = errors.agg(mean_text).unstack().reindex(list(by_label)).rename(columns=lambda rate: f"from {rate:g}")
     cells["no rate"] = runs[runs.setting_lr.isna()].groupby("label").test_error.agg(mean_text)
     ratios = means.max(axis=1) / means.min(axis=1)
     cells["worst / best"] = ratios[ratios < math.inf].map("{:.2f}".format)

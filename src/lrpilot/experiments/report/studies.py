@@ -72,12 +72,12 @@ def early_stopping(title: str, runs: DataFrame) -> Table:
     best = best[best.finished]
     looks = [DataFrame(run.evaluations).fillna({"validation_loss": math.inf}) for run in best.run]
     stops = [look.loc[look.validation_loss.argmin()] for look in looks]
-    stops = DataFrame(stops, columns=["step", "test_loss", "test_error"]).set_index(best.index)
-    groups = best.join(stops, rsuffix="_stopped").groupby("label", sort=False)
+    stops = DataFrame(stops, columns=["step", "test_loss", "test_error"]).set_index(best.index).add_suffix("_stopped")
+    by_label = best.join(stops).groupby("label", sort=False)
     three, two = partial(mean_text, digits=3), mean_text
     columns = [("test_loss", three), ("test_loss_stopped", three), ("test_error", two), ("test_error_stopped", two)]
-    cells = groups.agg(setting=("setting", "first"), step=("step", lambda steps: f"{steps.median():.0f}"))
-    cells = cells.join(groups.agg(**{name: (name, text) for name, text in columns}))
+    cells = by_label.agg(setting=("setting", "first"), step=("step_stopped", lambda steps: f"{steps.median():.0f}"))
+    cells = cells.join(by_label.agg(**{name: (name, text) for name, text in columns}))
     cells.columns = ["setting", "stopped at step", "test loss", "stopped", "test error %", "stopped"]
     return Table.of(
         title, "method", cells, "Stopped where the validation loss was least, by run; the step is the median."
@@ -124,7 +124,7 @@ def sensitivity(title: str, runs: DataFrame, setting: str) -> Table:
 def critic_slope(title: str, runs: DataFrame) -> Table:
     """How dQ/da, which alone moves the actor, behaved in each run: its size, its sign, how often that changed."""
     rows = []
-    ordered = (row for by in groups(runs).values() for row in by.sort_values(["setting", "seed"]).itertuples())
+    ordered = (row for by in groups(runs).values() for _, row in by.sort_values(["setting", "seed"]).iterrows())
     for row in ordered:
         slopes, rates = (_finite(row.run.curve.get(name, [])) for name in ("dq_da", "rate"))
         if len(slopes) and len(rates):

@@ -28,7 +28,8 @@ class Table:
     @classmethod
     def of(cls, title: str, first: str, cells: DataFrame, note: str = "") -> Table:
         """From a frame of text, whose index becomes the column ``first``; a dash where a cell is missing."""
-        rows = [[str(name), *row] for name, row in zip(cells.index, cells.fillna("-").values.tolist(), strict=True)]
+        texts = cells.astype(object).where(cells.notna(), "-").values.tolist()
+        rows = [[str(name), *row] for name, row in zip(cells.index, texts, strict=True)]
         return cls(title, [first, *cells.columns], rows, note)
 
     def to_markdown(self) -> str:
