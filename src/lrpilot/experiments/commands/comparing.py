@@ -79,5 +79,5 @@ def compare(
     file = picture([outcome], comparison.name, policy=whole.policy).write(folder)
     say(console, f"{tally.text()}. Picture in {file}; pages: lrpilot report")
     if tally.failed:
-        say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
+        say(console, "The reason of a failed run is in its line of the results; --retry-failed makes such runs again.")
         raise typer.Exit(1)

@@ -61,7 +61,7 @@ def reproduce(
             store,
             engine=execute.Engine(workers=workers, ray=ray, data=data),
             retry_failed=retry_failed,
-            only=lambda trial: not only or any(text in str(trial.path) for text in only),
+            only=lambda trial: not only or any(text in trial.name for text in only),
             console=console,
         )
     except KeyboardInterrupt:
@@ -75,7 +75,7 @@ def reproduce(
                 say(console, str(block.write(store.root / "report")))
     say(console, f"{tally.text()}. Results in {store.root}; pages: lrpilot report --profile {size.name}")
     if tally.failed:
-        say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
+        say(console, "The reason of a failed run is in its line of the results; --retry-failed makes such runs again.")
         raise typer.Exit(1)
 
 

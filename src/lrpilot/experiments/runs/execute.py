@@ -103,11 +103,11 @@ def complete(
                 missing = [
                     trial
                     for trial in store.missing(plan(), retry_failed=retry_failed)
-                    if only(trial) and str(trial.path) not in attempted
+                    if only(trial) and trial.name not in attempted
                 ]
                 if not missing:
                     break
-                attempted.update(str(trial.path) for trial in missing)
+                attempted.update(trial.name for trial in missing)
                 progress.update(bar, total=(progress.tasks[0].total or 0.0) + sum(map(_cost, missing)))
                 for left, result in _countdown(run(missing, engine), len(missing)):
                     store.save(result)

@@ -26,6 +26,7 @@ import torch
 
 from lrpilot.errors import InvalidArgument
 from .configuration import Configuration
+from .files import UNFINISHED, replace_file
 from .training import Record
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ CONFIG, METRICS, CHECKPOINT, PREVIOUS, CURVES = (
     "checkpoint.previous",
     "curves.png",
 )
-UNFINISHED = ".unfinished"
 
 
 class RunDirectory:
@@ -87,7 +87,7 @@ class RunDirectory:
                 raise InvalidArgument("out", allowed, str(self.path))
             versions = {name: version(name) for name in ("lrpilot", "torch")}
             content = {"configuration": configuration.as_json(), "versions": versions}
-            _replace(self.path / CONFIG, json.dumps(content, indent=2).encode() + b"\n")
+            replace_file(self.path / CONFIG, json.dumps(content, indent=2).encode() + b"\n")
         except OSError as error:
             allowed = f"a directory that can be written ({error.strerror})"
             raise InvalidArgument("out", allowed, str(self.path)) from error
@@ -124,7 +124,7 @@ class RunDirectory:
             self._events.flush()
         content = io.BytesIO()
         torch.save({"metrics_bytes": length, "training": state}, content)
-        _replace(self.path / CHECKPOINT, content.getvalue(), keep=self.path / PREVIOUS)
+        replace_file(self.path / CHECKPOINT, content.getvalue(), keep=self.path / PREVIOUS)
 
     def restore(self) -> tuple[dict[str, Any] | None, str | None]:
         """The state to resume from and one line on what was wrong with the files, each None if there is none.
@@ -170,19 +170,3 @@ def _read_checkpoint(file: Path) -> dict[str, Any] | None:
         return torch.load(file, weights_only=True)
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError):
         return None
-
-
-def _replace(file: Path, content: bytes, keep: Path | None = None) -> None:
-    """Put ``content`` in the place of ``file`` as one act, its present content going to ``keep``."""
-    unfinished = file.with_name(file.name + UNFINISHED)
-    with unfinished.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    if keep and file.exists():
-        file.replace(keep)
-    unfinished.replace(file)
-    if os.name == "posix":
-        directory = os.open(file.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
