@@ -69,6 +69,9 @@ class OnlineActorCritic:
         InvalidArgument: an argument outside its range.
     """
 
+    mends = False
+    """A loss that is not finite ends the run: :meth:`step` raises."""
+
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrpilot.baselines.peers import evaluation_weights
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.errors import NonFiniteLoss
+from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.batches import Batches
-from .controllers import Piloted
 from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from lrpilot.experiments.tasks.catalogue import LoadedTask
+
     from .controllers import Controller
-    from lrpilot.experiments.tasks.catalogue import Task
 
 LOGS = 200  # records of loss and rate in a run, unless said otherwise
 
@@ -52,15 +53,8 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("steps", 1),
-            ("batch_size", 1),
-            ("evaluate_every", 1),
-            ("log_every", 0),
-            ("seed", 0),
-        ):
-            if getattr(self, name) < least:
-                raise InvalidArgument(name, f"a whole number of at least {least}", getattr(self, name))
+        at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
+        at_least(0, log_every=self.log_every, seed=self.seed)
 
     def next_record(self, step: int) -> int:
         """The first step after ``step`` that leaves a record."""
@@ -115,7 +109,7 @@ class Training:
     Args:
         task: what is trained on what.
         plan: for how long.
-        make_optimizer: gives the optimizer for the network's parameters.
+        make_optimizer: gives the optimizer for the network.
         make_controller: gives the controller for the optimizer; it draws from the ``generator`` it is given.
         clock: tells the time, in seconds from anywhere, that :attr:`Record.seconds` is measured with.
 
@@ -124,10 +118,10 @@ class Training:
 
     def __init__(
         self,
-        task: Task,
+        task: LoadedTask,
         plan: Plan,
         *,
-        make_optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
+        make_optimizer: Callable[[torch.nn.Module], Optimizer],
         make_controller: Callable[[Optimizer, torch.Generator], Controller],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -136,7 +130,7 @@ class Training:
         self.task = task
         self.plan = plan
         self.network = task.make_network(network)
-        self.optimizer = make_optimizer(self.network.parameters())
+        self.optimizer = make_optimizer(self.network)
         self.controller = make_controller(self.optimizer, controller)
         self.step = 0
         self.seconds = 0.0
@@ -180,7 +174,7 @@ class Training:
     def _record(self) -> Record:
         rate = self.controller.get_last_lr()[0]
         losses = torch.stack(self._losses) if self._losses else torch.full((1,), math.nan)
-        if isinstance(self.controller, Piloted):  # it mends a loss that is not finite, or raises
+        if self.controller.mends:
             losses = losses[losses.isfinite()]
         elif not self.failure and not losses.isfinite().all():
             bad = int(losses.isfinite().logical_not().nonzero()[0])

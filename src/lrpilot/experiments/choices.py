@@ -1,14 +1,12 @@
-"""One of a set of names, or one line that says which names there are."""
+"""What a user may choose: one of a set of names, a number of at least so much; or one line that says so."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from lrpilot.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Value = TypeVar("Value")
 
@@ -32,3 +30,10 @@ def choose(argument: str, name: str, choices: Mapping[str, Value], *, also: tupl
     if nearest:
         allowed += f" (did you mean {nearest[0]}?)"
     raise InvalidArgument(argument, allowed, name)
+
+
+def at_least(least: int, **numbers: int | None) -> None:
+    """Refuse, by its name, the first of the numbers given that is below ``least``."""
+    for name, number in numbers.items():
+        if number is not None and number < least:
+            raise InvalidArgument(name, f"a whole number of at least {least}", number)
