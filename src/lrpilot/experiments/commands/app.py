@@ -230,6 +230,7 @@ def policy(
     ] = None,
 ) -> None:
     """What the pilot's policy owes to its parts; the noisy quadratic against its optimum. Hours on one core."""
+    from lrpilot.experiments.report.policy_tables import policy_tables
     from lrpilot.experiments.report.terminal import show
     from lrpilot.experiments.studies import ablations
 
@@ -240,7 +241,7 @@ def policy(
     except KeyboardInterrupt:
         _say(console, f"Stopped. What was found is in {out}; the same command goes on from there.")
         raise typer.Exit(STOPPED) from None
-    tables = ablations.tables(list(ledger))
+    tables = policy_tables(list(ledger))
     for table in tables:
         show(console, table)
     if readme is not None:

@@ -49,11 +49,12 @@ def compare(
 
     Makes the runs that are missing; prints a table and draws a picture of all there are.
     """
-    from lrpilot.experiments.report.comparison_pages import by_rate, picture, standings
+    from lrpilot.experiments.report.starts import arranged, by_rate, picture, standings
     from lrpilot.experiments.runs.execute import Engine, complete
     from lrpilot.experiments.runs.store import Store
     from lrpilot.experiments.studies.catalogue import found
-    from lrpilot.experiments.studies.comparison import CONTENDERS, KNOWN, Comparison, Outcome
+    from lrpilot.experiments.studies.comparison import CONTENDERS, KNOWN, Comparison
+    from lrpilot.experiments.studies.frame import frame
 
     given = [name.strip() for each in methods or [] for name in each.split(",")]
     whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=KNOWN)
@@ -71,12 +72,13 @@ def compare(
         say(console, f"Stopped. What was made is in {folder}; the same command goes on from there.")
         raise typer.Exit(STOPPED) from None
     # Of all methods, whichever this call made.
-    outcome = Outcome(whole.task, whole.optimizer, whole.steps, found(store, whole.trials()))
-    show(console, by_rate(outcome, policy=whole.policy))
-    stands = standings([outcome], policy=whole.policy)
+    key = (whole.task, whole.optimizer, whole.steps)
+    runs = arranged(frame(found(store, whole.trials())), policy=whole.policy)
+    show(console, by_rate(key, runs))
+    stands = standings({key: runs})
     for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
         say(console, f"{heading}: {cell}")
-    file = picture([outcome], comparison.name, policy=whole.policy).write(folder)
+    file = picture({key: runs}, comparison.name).write(folder)
     say(console, f"{tally.text()}. Picture in {file}; pages: lrpilot report")
     if tally.failed:
         say(console, "The reason of a failed run is in its line of the results; --retry-failed makes such runs again.")

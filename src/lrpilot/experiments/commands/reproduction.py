@@ -41,6 +41,7 @@ def reproduce(
     ] = None,
 ) -> None:
     """Make the runs of the paper's tables and figures that are still missing; print the tables, draw the figures."""
+    from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.page import Picture
     from lrpilot.experiments.report.sections import WRITERS
     from lrpilot.experiments.report.tables import Table
@@ -67,8 +68,9 @@ def reproduce(
     except KeyboardInterrupt:
         say(console, f"Stopped. What was made is in {store.root}; the same command goes on from there.")
         raise typer.Exit(STOPPED) from None
+    evidence = Evidence.load(size, store, chosen)
     for name in chosen:
-        for block in WRITERS[name](size, store):
+        for block in WRITERS[name](evidence):
             if isinstance(block, Table):
                 show(console, block)
             elif isinstance(block, Picture):
@@ -89,17 +91,18 @@ def report(
     ] = None,
 ) -> None:
     """Write all results of a profile, and all comparisons, as one Markdown page and one self-contained HTML page."""
-    from lrpilot.experiments.report import comparison_pages
+    from lrpilot.experiments.report import starts
+    from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.report import update_readme, write_report
     from lrpilot.experiments.runs.choices import choose
     from lrpilot.experiments.runs.store import Store
     from lrpilot.experiments.studies.profiles import PROFILES
 
     size = choose("profile", profile, PROFILES)
-    store, compared, console = Store(results / size.name), Store(results), Console()
-    comparisons = comparison_pages.sections(compared)
-    for page in write_report(size, store, out or store.root / "report", before=comparisons):
+    compared, console = Store(results), Console()
+    evidence = Evidence.load(size, Store(results / size.name))
+    for page in write_report(evidence, out or evidence.root / "report", before=starts.sections(compared)):
         say(console, str(page))
     for file in readme or []:
-        update_readme(file, size, store, compared=compared)
+        update_readme(file, evidence, compared=compared)
         say(console, str(file))

@@ -2,64 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from lrpilot.experiments.report import figures, studies
-from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.runs.trial import Result
-from lrpilot.experiments.studies import readings
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, PAPERS_BASELINES, results_of
+import pandas as pd
+from pandas import DataFrame
+
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, PAPERS_BASELINES
+from lrpilot.experiments.studies.frame import chosen
 from lrpilot.experiments.studies.methods import LABELS
-from lrpilot.experiments.studies.profiles import MNIST_NETWORKS, Profile
 
+from . import figures, studies
 from .claims import verdicts
+from .evidence import TASKS, Evidence
 from .page import Block, Picture, Section
+from .paper_tables import comparison, overview, paper_form
 from .published import PAPER_FORM, TABLE1, TABLE2, TABLE3
-from .tables import Choice, Table, by_method, choose_setting, comparison, overview, paper_form
+from .tables import Table
 
 CONTROLLED = ("online-paper", "online-stable")
+UNTRAINED = ("frozen-paper", "frozen-stable")
+OTHERS = tuple(name for name in LABELS if name not in PAPERS_BASELINES and not name.startswith("mean-rate"))
 TARGETS = {"mnist-cnn": 1.5, "cifar10-cnn": 40.0, "m0": 8.5, "m1": 4.0, "m2": 4.0}  # test error, percent
-HEADINGS = {"m0": "M0", "m1": "M1", "m2": "M2", "mnist-cnn": "MNIST CNN", "cifar10-cnn": "CIFAR-10 CNN"}
-FROZEN = ("frozen-paper", "frozen-stable")
+VERSIONS = ("commit", "processor", "torch", "prodigyopt", "dadaptation", "schedulefree")
 
-Writer = Callable[[Profile, Store], list[Block]]
+Writer = Callable[[Evidence], list[Block]]
 
 
-def sections(profile: Profile, store: Store) -> list[Section]:
-    """One section for each experiment that has results, and before them how many there are and of what."""
-    everything = {name: results_of(name, profile, store) for name in EXPERIMENTS}
-    written = [Section("Runs", _runs(profile, store, everything))]
-    judged = verdicts(profile, store)
+def sections(evidence: Evidence) -> list[Section]:
+    """One section for each experiment that has results, and before them how many there are; none without any."""
+    if evidence.runs.empty:
+        return []
+    written = [Section("Runs", _runs(evidence))]
+    judged = verdicts(evidence.runs)
     if judged.rows:
         written.append(Section(judged.title, [judged]))
-    for name, experiment in EXPERIMENTS.items():
-        blocks = WRITERS[name](profile, store)
-        if blocks:
-            written.append(Section(experiment.title, blocks))
-    return written
+    blocks = {EXPERIMENTS[name].title: write(evidence) for name, write in WRITERS.items()}
+    return [*written, *(Section(title, each) for title, each in blocks.items() if each)]
 
 
-def summary(profile: Profile, store: Store) -> Table:
+def summary(evidence: Evidence) -> Table:
     """All methods on all tasks in one table: what the README shows."""
-    results = [result for name in ("table1", "table2", "table3") for result in results_of(name, profile, store)]
-    paper = {
-        **TABLE3,
-        "mnist-cnn": TABLE1,
-        "cifar10-cnn": {name: 100 - accuracy for name, accuracy in TABLE2.items()},
-    }
-    return overview("Test error, %; the paper's in brackets", _by_task(results), LABELS, paper, HEADINGS)
+    errors = {task: 100 - accuracy for task, accuracy in TABLE2.items()}
+    paper = {**TABLE3, "mnist-cnn": TABLE1, "cifar10-cnn": errors}
+    tasks = evidence.by_task("table1", "table2", "table3")
+    return overview("Test error, %; the paper's in brackets", tasks, paper, TASKS)
 
 
-def _runs(profile: Profile, store: Store, everything: Mapping[str, Sequence[Result]]) -> list[Block]:
+def _runs(evidence: Evidence) -> list[Block]:
     rows = []
-    for name, results in everything.items():
-        planned = EXPERIMENTS[name].plan(profile, store)
+    for name, planned in evidence.planned.items():
         if planned:
-            ends = [sum(r.status == status for r in results) for status in ("finished", "diverged", "failed")]
-            hours = sum(r.seconds + r.evaluation_seconds for r in results) / 3600
-            rows.append([name, str(len(planned)), *map(str, ends), f"{hours:.2f}"])
+            own = evidence.of(name)
+            ends = [str((own.status == end).sum()) for end in ("finished", "diverged", "failed")]
+            rows.append([name, str(planned), *ends, f"{(own.seconds + own.evaluation_seconds).sum() / 3600:.2f}"])
     header = ["experiment", "runs known so far", "finished", "diverged", "failed", "core hours"]
-    results = [result for each in everything.values() for result in each]
+    profile = evidence.profile
     blocks: list[Block] = [
         f"Profile {profile.name}: {profile.mnist_steps:,} steps of the MNIST CNN, {profile.cifar10_steps:,} "
         f"of the CIFAR-10 CNN, {profile.vector_steps:,} of M0, M1 and M2 at batch {profile.vector_batch}; "
@@ -71,166 +68,135 @@ def _runs(profile: Profile, store: Store, everything: Mapping[str, Sequence[Resu
     ]
     if profile.screened:
         blocks.append(
-            f"With {', '.join(HEADINGS[task] for task in profile.screened)} the first seed tried the whole grid, and "
+            f"With {', '.join(TASKS[task] for task in profile.screened)} the first seed tried the whole grid, and "
             "the others ran at the settings that it chose by test error and by validation error."
         )
-    for key in ("commit", "processor", "torch", "prodigyopt", "dadaptation", "schedulefree"):
-        values = sorted({result.about.get(key, "unknown") for result in results})
-        if values:
-            blocks.append(f"{key}: {', '.join(values)}")
+    for key in VERSIONS:
+        blocks.append(f"{key}: {', '.join(sorted({run.about.get(key, 'unknown') for run in evidence.runs.run}))}")
     return blocks
 
 
-def _table1(profile: Profile, store: Store) -> list[Block]:
-    results = results_of("table1", profile, store)
-    return _details("table1", "MNIST CNN", results, paper=TABLE1) if results else []
+def _table1(evidence: Evidence) -> list[Block]:
+    return _details("table1", "MNIST CNN", evidence.of("table1"), paper=TABLE1)
 
 
-def _table2(profile: Profile, store: Store) -> list[Block]:
-    results = results_of("table2", profile, store)
-    return _details("table2", "CIFAR-10 CNN", results, paper=TABLE2, accuracy=True) if results else []
+def _table2(evidence: Evidence) -> list[Block]:
+    return _details("table2", "CIFAR-10 CNN", evidence.of("table2"), paper=TABLE2, accuracy=True)
 
 
-def _table3(profile: Profile, store: Store) -> list[Block]:
-    tasks = _by_task(results_of("table3", profile, store))
-    if not tasks:
-        return []
-    labels = {name: LABELS[name] for name in PAPER_FORM}
-    blocks: list[Block] = [paper_form("Table 3 as the paper prints it", tasks, labels, TABLE3)]
-    for task, results in tasks.items():
-        blocks += _details(f"table3-{task}", task.upper(), results, paper=TABLE3[task])
+def _table3(evidence: Evidence) -> list[Block]:
+    tasks = evidence.by_task("table3")
+    blocks: list[Block] = [paper_form("Table 3 as the paper prints it", tasks, PAPER_FORM, TABLE3)] if tasks else []
+    for task, runs in tasks.items():
+        blocks += _details(f"table3-{task}", TASKS[task], runs, paper=TABLE3[task])
     return blocks
 
 
 def _details(
-    name: str, title: str, results: Sequence[Result], *, paper: Mapping[str, float], accuracy: bool = False
+    name: str, title: str, runs: DataFrame, *, paper: Mapping[str, float], accuracy: bool = False
 ) -> list[Block]:
-    blocks: list[Block] = [comparison(title, results, LABELS, paper=paper, accuracy=accuracy)]
-    blocks.append(
-        Picture(
-            f"{name}-rates",
-            figures.rates(f"{title}: the rates in use, by run", _choices(results, _all_but(PAPERS_BASELINES))),
-            "The rate of every method that changes it: learned, estimated or scheduled.",
-        )
-    )
-    slopes = studies.critic_slope(f"{title}: the critic's slope", results, LABELS)
-    return [*blocks, slopes] if slopes.rows else blocks
+    if runs.empty:
+        return []
+    drawn = figures.rates(f"{title}: the rates in use, by run", chosen(runs, methods=OTHERS))
+    slopes = studies.critic_slope(f"{title}: the critic's slope", runs)
+    return [
+        comparison(title, runs, paper=paper, accuracy=accuracy),
+        Picture(f"{name}-rates", drawn, "The rate of every method that changes it: learned, estimated or scheduled."),
+        *([slopes] if slopes.rows else []),
+    ]
 
 
 def _curves(experiment: str, name: str, title: str) -> Writer:
-    def write(profile: Profile, store: Store) -> list[Block]:
-        results = results_of(experiment, profile, store)
+    def write(evidence: Evidence) -> list[Block]:
         blocks: list[Block] = []
-        for suffix, methods in (
-            ("", (*PAPERS_BASELINES, *CONTROLLED)),
-            ("-peers", _all_but(PAPERS_BASELINES)),
+        for suffix, whose, methods in (
+            ("", "the paper's methods", (*PAPERS_BASELINES, *CONTROLLED)),
+            ("-peers", "the others", OTHERS),
         ):
-            choices = _choices(results, methods)
-            if choices:
-                figure = figures.learning_curves(title, choices)
-                caption = f"{title}: " + ("the paper's methods." if not suffix else "the others.")
-                blocks.append(Picture(f"{name}{suffix}", figure, caption))
+            best = chosen(evidence.of(experiment), methods=methods)
+            if len(best):
+                blocks.append(Picture(f"{name}{suffix}", figures.learning_curves(title, best), f"{title}: {whose}."))
         return blocks
 
     return write
 
 
-def _figure4(profile: Profile, store: Store) -> list[Block]:
-    results = results_of("figure4", profile, store)
-    if not results:
+def _figure4(evidence: Evidence) -> list[Block]:
+    best = chosen(evidence.of("figure4"))
+    if best.empty:
         return []
-    figure = figures.learning_curves("CIFAR-10, a fifth of the training data", _choices(results), accuracy=False)
+    figure = figures.learning_curves("CIFAR-10, a fifth of the training data", best, accuracy=False)
     return [Picture("figure4", figure, "Figure 4: the baselines at the rates that Table 2 chose by test error.")]
 
 
-def _figure5(profile: Profile, store: Store) -> list[Block]:
-    choices = _choices(results_of("table2", profile, store), CONTROLLED)
-    if not choices:
+def _figure5(evidence: Evidence) -> list[Block]:
+    best, profile = chosen(evidence.of("table2"), methods=CONTROLLED), evidence.profile
+    if best.empty:
         return []
     epoch = (50_000 - profile.image_validation) / profile.batch_size("cifar10-cnn")
-    figure = figures.rates("The learned rate on CIFAR-10", choices, epoch=epoch)
+    figure = figures.rates("The learned rate on CIFAR-10", best, epoch=epoch)
     return [Picture("figure5", figure, "Figure 5: the learned rate; the paper's ran from 0.010 to 0.055.")]
 
 
-def _figure6(profile: Profile, store: Store) -> list[Block]:
-    same = by_method(results_of("figure6", profile, store))
-    other = by_method(results_of("figure4", profile, store))
+def _figure6(evidence: Evidence) -> list[Block]:
     blocks: list[Block] = []
     for method in CONTROLLED:
-        if method not in same:
-            continue
-        choices = {"x_j = x_i": _choice(same[method])}
-        if method in other:
-            choices["x_j another batch"] = _choice(other[method])
-        title = f"{LABELS[method]}: which batch the actor learns from"
-        figure = figures.learning_curves(title, choices, accuracy=False)
-        blocks.append(Picture(f"figure6-{method}", figure, f"Figure 6, {title}."))
-        blocks.append(Picture(f"figure6-{method}-rates", figures.rates(title, choices), "The rates of the same runs."))
+        same, other = (chosen(evidence.of(figure), methods=[method]) for figure in ("figure6", "figure4"))
+        if len(same):
+            both = pd.concat([same.assign(label="x_j = x_i"), other.assign(label="x_j another batch")])
+            title = f"{LABELS[method]}: which batch the actor learns from"
+            curves, rates = figures.learning_curves(title, both, accuracy=False), figures.rates(title, both)
+            blocks.append(Picture(f"figure6-{method}", curves, f"Figure 6, {title}."))
+            blocks.append(Picture(f"figure6-{method}-rates", rates, "The rates of the same runs."))
     return blocks
 
 
-def _appendix(profile: Profile, store: Store) -> list[Block]:
+def _appendix(evidence: Evidence) -> list[Block]:
     blocks: list[Block] = []
-    for task, results in _by_task(results_of("appendix", profile, store)).items():
+    for task, runs in evidence.by_task("appendix").items():
         table, paper = ("table1", "0.48% error") if task == "mnist-cnn" else ("table2", "80.23% accuracy")
-        online = [r for r in results_of(table, profile, store) if r.trial.method in (*CONTROLLED, *FROZEN)]
+        online = evidence.of(table)
+        beside = pd.concat([runs, online[online.method.isin((*CONTROLLED, *UNTRAINED))]])
         title = f"{task}: the offline version (the paper: {paper}), beside the online one and untrained actors"
-        blocks.append(studies.offline(title, [*results, *online], LABELS, accuracy=task == "cifar10-cnn"))
-        offline = [r for r in results if r.trial.method.startswith("offline")]
-        figure = figures.rates(f"{task}: the rates of the run after the training runs", _choices(offline))
+        blocks.append(studies.offline(title, beside, accuracy=task == "cifar10-cnn"))
+        offline = chosen(runs[runs.method.str.startswith("offline")])
+        figure = figures.rates(f"{task}: the rates of the run after the training runs", offline)
         blocks.append(Picture(f"appendix-{task}", figure, "What the actor does that learned in the runs before."))
     return blocks
 
 
-def _start(profile: Profile, store: Store) -> list[Block]:
-    started = _by_task(results_of("start", profile, store))
-    fixed = _by_task(results_of("table3", profile, store))
+def _start(evidence: Evidence) -> list[Block]:
+    fixed = evidence.of("table3")
     blocks: list[Block] = []
-    for task, results in started.items():
-        plain = [result for result in fixed.get(task, []) if result.trial.method == "sgd"]
-        blocks += _sensitivity(f"{task.upper()}: the starting rate", f"start-{task}", [*results, *plain], "lr")
+    for task, runs in evidence.by_task("start").items():
+        title = f"{TASKS[task]}: the starting rate"
+        beside = pd.concat([runs, fixed[(fixed.task == task) & (fixed.method == "sgd")]])
+        picture = Picture(f"start-{task}", figures.against_start({title: beside}), f"{title}; every run is a point.")
+        blocks += [studies.sensitivity(title, beside, "lr"), picture]
     return blocks
 
 
-def _discount(profile: Profile, store: Store) -> list[Block]:
-    blocks: list[Block] = []
-    for task, results in _by_task(results_of("discount", profile, store)).items():
-        title = f"{task.upper()}: the discount"
-        blocks.append(studies.sensitivity(title, results, LABELS, "discount"))
-    return blocks
+def _discount(evidence: Evidence) -> list[Block]:
+    tasks = evidence.by_task("discount")
+    return [studies.sensitivity(f"{TASKS[task]}: the discount", runs, "discount") for task, runs in tasks.items()]
 
 
-def _readings(profile: Profile, store: Store) -> list[Block]:
-    results = results_of("readings", profile, store)
-    return [readings.table(results)] if results else []
+def _readings(evidence: Evidence) -> list[Block]:
+    runs = evidence.of("readings")
+    return [studies.readings_table(runs)] if len(runs) else []
 
 
-def _sensitivity(title: str, name: str, results: Sequence[Result], setting: str) -> list[Block]:
-    lines: dict[str, dict[float, list[float]]] = {}
-    for method, runs in by_method(results).items():
-        for result in runs:
-            by_value = lines.setdefault(LABELS[method], {})
-            by_value.setdefault(float(result.trial.setting[setting]), []).append(result.final("test_error"))
-    picture = Picture(name, figures.sensitivity(title, lines, setting), f"{title}; every run is a point.")
-    return [studies.sensitivity(title, results, LABELS, setting), picture]
-
-
-def _wall_clock(profile: Profile, store: Store) -> list[Block]:
-    tables = ("table1", "table2", "table3")
-    tasks = _by_task(result for name in tables for result in results_of(name, profile, store))
+def _wall_clock(evidence: Evidence) -> list[Block]:
     return [
-        studies.wall_clock(f"{task}: time to {TARGETS[task]:g}% test error", results, LABELS, TARGETS[task])
-        for task, results in tasks.items()
+        studies.wall_clock(f"{task}: time to {TARGETS[task]:g}% test error", runs, TARGETS[task])
+        for task, runs in evidence.by_task("table1", "table2", "table3").items()
     ]
 
 
-def _early_stopping(profile: Profile, store: Store) -> list[Block]:
-    blocks: list[Block] = []
-    for name, title in (("table2", "CIFAR-10"), ("figure4", "A fifth of CIFAR-10")):
-        results = results_of(name, profile, store)
-        if results:
-            blocks.append(studies.early_stopping(title, results, LABELS))
-    return blocks
+def _early_stopping(evidence: Evidence) -> list[Block]:
+    titles = {"table2": "CIFAR-10", "figure4": "A fifth of CIFAR-10"}
+    tables = {title: evidence.of(name) for name, title in titles.items()}
+    return [studies.early_stopping(title, runs) for title, runs in tables.items() if len(runs)]
 
 
 WRITERS: Mapping[str, Writer] = {
@@ -249,24 +215,3 @@ WRITERS: Mapping[str, Writer] = {
     "wall-clock": _wall_clock,
     "early-stopping": _early_stopping,
 }
-
-
-def _by_task(results: Iterable[Result]) -> dict[str, list[Result]]:
-    grouped: dict[str, list[Result]] = {}
-    for result in results:
-        grouped.setdefault(result.trial.task, []).append(result)
-    return {task: grouped[task] for task in (*MNIST_NETWORKS, "mnist-cnn", "cifar10-cnn") if task in grouped}
-
-
-def _all_but(methods: Sequence[str]) -> list[str]:
-    return [name for name in LABELS if name not in methods and not name.startswith("mean-rate")]
-
-
-def _choices(results: Iterable[Result], methods: Iterable[str] = tuple(LABELS)) -> dict[str, Choice]:
-    """By label, each method's runs at the setting chosen by test error, as the paper chose."""
-    grouped = by_method(results)
-    return {LABELS[name]: _choice(grouped[name]) for name in methods if name in grouped}
-
-
-def _choice(results: Sequence[Result]) -> Choice:
-    return choose_setting(results, "test_error")

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lrpilot.experiments.report.tables import choose_setting
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result, Scalar, Trial
 from lrpilot.experiments.studies import readings
 
+from .frame import choose, frame
 from .methods import CONTROLLERS, GRID, MEAN_RATE, MEAN_RATE_OFFLINE, METHODS, RATE_FREE, SCHAUL, START_RATE
 from .profiles import MNIST_NETWORKS, Profile
 
@@ -100,7 +100,8 @@ def comparison(experiment: str, task: str, methods: Sequence[str], profile: Prof
         settings = METHODS[method].settings(profile.rates)
         if screens and len(settings) > 1:
             # Chosen by the first seed alone, whatever later ones say: the plan must not change under way.
-            chosen = {choose_setting(results, measure).setting for measure in ("test_error", "validation_error")}
+            runs = frame(results)
+            chosen = {choose(runs, measure).setting.iloc[0] for measure in ("test_error", "validation_error")}
             for setting in settings:
                 trial = next(at(method, setting, [first]))
                 if trial.setting_name in chosen:
@@ -148,7 +149,7 @@ def _figure4(profile: Profile, store: Store) -> list[Trial]:
     for method in PAPERS_BASELINES:
         results = [result for result in whole if result.trial.method == method]
         if results:
-            settings[method] = choose_setting(results, "test_error").results[0].trial.setting
+            settings[method] = choose(frame(results), "test_error").run.iloc[0].trial.setting
     settings |= {"online-paper": {}, "online-stable": {"lr": START_RATE}}
     return [
         _trial("figure4", "cifar10-cnn", method, setting, seed, profile, FIFTH)

@@ -13,8 +13,7 @@ from pathlib import Path
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.choices import choose
 from lrpilot.experiments.runs.optimizers import default_learning_rate
-from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.runs.trial import Result, Scalar, Trial, plain_name
+from lrpilot.experiments.runs.trial import Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, TASKS, check_task
 from lrpilot.pilot.policy import fingerprint
 
@@ -141,58 +140,7 @@ class Comparison:
         return [{"optimizer": self.optimizer, "lr": start, **more} for start in self.starts]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a comparison.
-
-    Attributes:
-        task: as in :class:`Comparison`.
-        optimizer: likewise.
-        steps: likewise.
-        results: of any seeds; the peers' among them, whatever the optimizer.
-    """
-
-    task: str
-    optimizer: str
-    steps: int
-    results: Sequence[Result]
-
-    @property
-    def title(self) -> str:
-        """``m1, sgd, 12,000 steps``, a user's own pictures by the name of their folder alone."""
-        kind, _, path = self.task.partition(":")
-        return f"{Path(path).stem if path else kind}, {self.optimizer}, {self.steps:,} steps"
-
-    def by_start(self) -> dict[tuple[str, str], dict[float, list[Result]]]:
-        """By method and policy (empty but for the pilot), the runs from each starting rate, rates ascending."""
-        grouped: dict[tuple[str, str], dict[float, list[Result]]] = {}
-        order = {method: place for place, method in enumerate(BY_START)}
-        results = [result for result in self.results if result.trial.method in order]
-        for result in sorted(results, key=lambda one: (order[one.trial.method], float(one.trial.setting["lr"]))):
-            key = (result.trial.method, str(result.trial.setting.get("policy", "")))
-            grouped.setdefault(key, {}).setdefault(float(result.trial.setting["lr"]), []).append(result)
-        return grouped
-
-    def peers(self) -> dict[str, list[Result]]:
-        """The runs of each rate-free peer."""
-        grouped = {peer: [result for result in self.results if result.trial.method == peer] for peer in RATE_FREE}
-        return {peer: results for peer, results in grouped.items() if results}
-
-
-def outcomes(store: Store) -> list[Outcome]:
-    """All comparisons that a store has results of: tasks in the order of :data:`STEPS`, then optimizers, lengths."""
-    groups: dict[tuple[str, int], list[Result]] = {}
-    for result in store.saved(ROOT):
-        groups.setdefault((result.trial.task, result.trial.steps), []).append(result)
-    found = []
-    for (task, steps), results in groups.items():
-        peers = [result for result in results if result.trial.method in RATE_FREE]
-        for optimizer in sorted({str(result.trial.setting.get("optimizer", "")) for result in results} - {""}):
-            own = [result for result in results if result.trial.setting.get("optimizer") == optimizer]
-            found.append(Outcome(task, optimizer, steps, [*own, *peers]))
-    tasks, optimizers = list(STEPS), ["sgd", "momentum"]
-    return sorted(found, key=lambda one: (_place(tasks, one.task), _place(optimizers, one.optimizer), one.steps))
-
-
-def _place(order: Sequence[str], name: str) -> tuple[int, str]:
-    return (order.index(name) if name in order else len(order), name)
+def title(task: str, optimizer: str, steps: int) -> str:
+    """``m1, sgd, 12,000 steps``, a user's own pictures by the name of their folder alone."""
+    kind, _, path = task.partition(":")
+    return f"{Path(path).stem if path else kind}, {optimizer}, {steps:,} steps"
