@@ -102,9 +102,7 @@ def test_layer_decay_is_multiplied_in() -> None:
 
 @pytest.mark.parametrize("rate", [math.nan, math.inf, -0.1, 1e39])
 @pytest.mark.parametrize("as_tensor", [False, True])
-def test_a_rate_that_no_optimizer_should_see_is_refused_and_nothing_written(
-    rate: float, as_tensor: bool
-) -> None:
+def test_a_rate_that_no_optimizer_should_see_is_refused_and_nothing_written(rate: float, as_tensor: bool) -> None:
     """1e39 is finite, and infinite in the second group's float32."""
     driven = optimizer(0.1, torch.tensor(0.1))
     knobs = rate_of(driven)
