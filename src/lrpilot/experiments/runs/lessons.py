@@ -14,6 +14,7 @@ import torch
 from lrpilot.errors import NonFiniteLoss
 from lrpilot.learning.population.flights import score
 from lrpilot.learning.population.trainings import Evaluation
+from lrpilot.learning.refinement import Refinement
 from lrpilot.online.offline import OfflineActorCritic
 from lrpilot.pilot.controller import Pilot
 
@@ -75,11 +76,11 @@ class RefiningLessons:
 
     def __init__(self, terms: Terms) -> None:
         check_policy(terms)
-        self._study = OfflineActorCritic(policy=terms.policy, generator=terms.generator)
+        self._study = Refinement(terms.policy, generator=terms.generator)
 
     def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
         """A pilot that explores a little."""
-        return Piloted(stack.enter_context(self._study.run(optimizer, total_steps=terms.steps)))
+        return Piloted(stack.enter_context(self._study.run(optimizer, terms.steps)))
 
     def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
         """A pilot with the policy as it was refined."""
