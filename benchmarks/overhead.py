@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from lrpilot.experiments.runs.controllers import FixedRate
-from lrpilot.experiments.tasks.catalogue import Task, loss_of
+from lrpilot.experiments.tasks.catalogue import LoadedTask, loss_of
 from lrpilot.online.controller import OnlineActorCritic
 from lrpilot.online.settings import PAPER, STABLE, Setting
 
@@ -51,7 +51,7 @@ class Cost:
     passes: float | None = None
 
 
-def measure_task(task: Task, *, rounds: int = 30, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
+def measure_task(task: LoadedTask, *, rounds: int = 30, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
     """The cost of a step on ``task`` for every kind, plain SGD first. One thread."""
     batch = task.data.train[: task.batch_size]
     example = (batch.inputs, batch.targets)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, mean_rate, results_of, with_needs
-from lrpilot.experiments.studies.methods import METHODS
 from lrpilot.experiments.studies.profiles import PAPER, PROFILES, QUICK
 from made_up import result
 
@@ -94,9 +94,10 @@ def test_needs_come_first_and_once():
 
 
 def test_the_papers_sizes():
-    assert (PAPER.steps("mnist-cnn"), PAPER.steps("cifar10-cnn"), PAPER.batch_size("m1")) == (20_000, 10_000, 1)
+    sizes = PAPER.sizes
+    assert (sizes["mnist-cnn"].steps, sizes["cifar10-cnn"].steps, sizes["m1"].batch_size) == (20_000, 10_000, 1)
     assert PAPER.rates == (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     six_epochs = 6 * 60_000
-    assert PAPER.steps("m2") == six_epochs
-    assert QUICK.steps("m2") * QUICK.batch_size("m2") == six_epochs
-    assert replace(QUICK, repeats=2).seeds("m0") == range(2)
+    assert sizes["m2"].steps == six_epochs
+    assert QUICK.sizes["m2"].steps * QUICK.sizes["m2"].batch_size == six_epochs
+    assert replace(QUICK.sizes["m0"], repeats=2).seeds == range(2)

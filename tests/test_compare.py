@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 
 import pytest
+from lrpilot.experiments.report.comparison_pages import by_rate, headline, picture, standings
 
 from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.report.comparison_pages import by_rate, headline, picture, standings
 from lrpilot.experiments.report.report import update_readme
 from lrpilot.experiments.runs import execute
 from lrpilot.experiments.runs.perform import perform

@@ -8,7 +8,7 @@ from itertools import chain, cycle
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from lrpilot.experiments.studies.methods import LABELS
+from lrpilot.experiments.runs.methods import LABELS
 
 OWN = {"pilot": "#d62728", "online-stable": "#111111", "online-paper": "#7f2ca0"}
 """lrpilot's own methods, which stand out: a red that no other line has, black, and a strong purple."""

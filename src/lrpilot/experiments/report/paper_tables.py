@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pandas import DataFrame
 
+from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.studies.frame import chosen
-from lrpilot.experiments.studies.methods import LABELS
 
 from .tables import Table, diverged_text, interval_text, mean_text, percent
 

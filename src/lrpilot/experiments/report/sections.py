@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 from pandas import DataFrame
 
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, PAPERS_BASELINES
+from lrpilot.experiments.runs.methods import CONTROLS, LABELS, PACKAGES, PAPERS_BASELINES
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS
 from lrpilot.experiments.studies.frame import chosen
-from lrpilot.experiments.studies.methods import LABELS
+from lrpilot.experiments.tasks.catalogue import PAPERS
 
 from . import figures, studies
 from .claims import verdicts
@@ -21,9 +22,8 @@ from .tables import Table
 
 CONTROLLED = ("online-paper", "online-stable")
 UNTRAINED = ("frozen-paper", "frozen-stable")
-OTHERS = tuple(name for name in LABELS if name not in PAPERS_BASELINES and not name.startswith("mean-rate"))
-TARGETS = {"mnist-cnn": 1.5, "cifar10-cnn": 40.0, "m0": 8.5, "m1": 4.0, "m2": 4.0}  # test error, percent
-VERSIONS = ("commit", "processor", "torch", "prodigyopt", "dadaptation", "schedulefree")
+OTHERS = tuple(name for name in LABELS if name not in {*PAPERS_BASELINES, *CONTROLS})
+VERSIONS = ("commit", "processor", "torch", *PACKAGES)
 
 Writer = Callable[[Evidence], list[Block]]
 
@@ -56,19 +56,20 @@ def _runs(evidence: Evidence) -> list[Block]:
             ends = [str((own.status == end).sum()) for end in ("finished", "diverged", "failed")]
             rows.append([name, str(planned), *ends, f"{(own.seconds + own.evaluation_seconds).sum() / 3600:.2f}"])
     header = ["experiment", "runs known so far", "finished", "diverged", "failed", "core hours"]
-    profile = evidence.profile
+    sizes = evidence.profile.sizes
+    vectors, mnist, cifar10 = sizes["m0"], sizes["mnist-cnn"], sizes["cifar10-cnn"]
     blocks: list[Block] = [
-        f"Profile {profile.name}: {profile.mnist_steps:,} steps of the MNIST CNN, {profile.cifar10_steps:,} "
-        f"of the CIFAR-10 CNN, {profile.vector_steps:,} of M0, M1 and M2 at batch {profile.vector_batch}; "
-        f"{profile.repeats} seeds, or {profile.screened_repeats} of a task that is screened. A validation set of "
-        f"{profile.vector_validation:,} examples is held out of the training set of M0, M1 and M2, one of "
-        f"{profile.image_validation:,} for the convolutional networks. A run that diverged or "
+        f"Profile {evidence.profile.name}: {mnist.steps:,} steps of the MNIST CNN, {cifar10.steps:,} "
+        f"of the CIFAR-10 CNN, {vectors.steps:,} of M0, M1 and M2 at batch {vectors.batch_size}; "
+        f"{vectors.repeats} seeds, or {mnist.repeats} of a task that is screened. A validation set of "
+        f"{vectors.validation:,} examples is held out of the training set of M0, M1 and M2, one of "
+        f"{mnist.validation:,} for the convolutional networks. A run that diverged or "
         "failed counts with the error of guessing, 90%.",
         Table("Runs", header, rows),
     ]
-    if profile.screened:
+    if screened := [TASKS[task] for task, size in sizes.items() if size.screens]:
         blocks.append(
-            f"With {', '.join(TASKS[task] for task in profile.screened)} the first seed tried the whole grid, and "
+            f"With {', '.join(screened)} the first seed tried the whole grid, and "
             "the others ran at the settings that it chose by test error and by validation error."
         )
     for key in VERSIONS:
@@ -130,10 +131,10 @@ def _figure4(evidence: Evidence) -> list[Block]:
 
 
 def _figure5(evidence: Evidence) -> list[Block]:
-    best, profile = chosen(evidence.of("table2"), methods=CONTROLLED), evidence.profile
+    best, size = chosen(evidence.of("table2"), methods=CONTROLLED), evidence.profile.sizes["cifar10-cnn"]
     if best.empty:
         return []
-    epoch = (50_000 - profile.image_validation) / profile.batch_size("cifar10-cnn")
+    epoch = (50_000 - size.validation) / size.batch_size
     figure = figures.rates("The learned rate on CIFAR-10", best, epoch=epoch)
     return [Picture("figure5", figure, "Figure 5: the learned rate; the paper's ran from 0.010 to 0.055.")]
 
@@ -188,7 +189,7 @@ def _readings(evidence: Evidence) -> list[Block]:
 
 def _wall_clock(evidence: Evidence) -> list[Block]:
     return [
-        studies.wall_clock(f"{task}: time to {TARGETS[task]:g}% test error", runs, TARGETS[task])
+        studies.wall_clock(f"{task}: time to {PAPERS[task].target:g}% test error", runs, PAPERS[task].target)
         for task, runs in evidence.by_task("table1", "table2", "table3").items()
     ]
 

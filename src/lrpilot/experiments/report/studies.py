@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import setting_name
 from lrpilot.experiments.studies import readings
 from lrpilot.experiments.studies.frame import choose, chosen
-from lrpilot.experiments.studies.methods import LABELS
 
 from .tables import Table, diverged_text, mean_text, percent
 

@@ -34,11 +34,14 @@ class Controller(Protocol):
 
     Attributes:
         mends: whether a loss that is not finite is its to mend, so that the run goes on.
-        history: what it logged at every step, by column.
     """
 
     mends: bool
-    history: History
+
+    @property
+    def history(self) -> History:
+        """What it logged at every step, by column."""
+        ...
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
         """One training step; returns the loss before it, detached."""
@@ -64,7 +67,11 @@ class FixedRate:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.history = History()
+
+    @property
+    def history(self) -> History:
+        """Nothing."""
+        return History()
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
         """Forward, backward, update."""
@@ -140,11 +147,11 @@ class Piloted(FixedRate):
     mends = True
 
     def __init__(self, pilot: Pilot) -> None:
-        self.optimizer = pilot.optimizer
+        super().__init__(pilot.optimizer)
         self.pilot = pilot
 
     @property
-    def history(self) -> History:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def history(self) -> History:
         """The pilot's."""
         return self.pilot.history
 

@@ -220,8 +220,7 @@ LABELS: Mapping[str, str] = {method.name: method.heading for method in _ALL}
 CONTROLS: Mapping[str, str] = {method.name: method.control_of for method in _ALL if method.control_of}
 """By method, the one at whose mean rate it runs."""
 PACKAGES = tuple(dict.fromkeys(method.package for method in _ALL if method.package))
-
-
-def family(name: str) -> tuple[str, ...]:
-    """The names of a family's methods."""
-    return tuple(method.name for method in _ALL if method.family == name)
+PAPERS_BASELINES, SCHAUL, RATE_FREE, ACTOR_CRITICS, BY_START = (
+    tuple(method.name for method in _ALL if method.family == family)
+    for family in ("paper", "schaul", "rate-free", "actor-critic", "start")
+)

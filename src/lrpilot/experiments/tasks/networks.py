@@ -146,7 +146,7 @@ def _mnist_weights(layers: Layers, generator: torch.Generator) -> None:
     """Truncated normal 0.1; the biases of a first convolution 0, all others 0.1."""
     for index, layer in enumerate(layers):
         _truncated_normal(layer, 0.1, generator)
-        nn.init.constant_(layer.bias, 0.0 if index == 0 and isinstance(layer, nn.Conv2d) else 0.1)
+        nn.init.constant_(layer.get_parameter("bias"), 0.0 if index == 0 and isinstance(layer, nn.Conv2d) else 0.1)
 
 
 def _cifar10_weights(layers: Layers, generator: torch.Generator) -> None:
@@ -156,14 +156,14 @@ def _cifar10_weights(layers: Layers, generator: torch.Generator) -> None:
     for layer, std in zip(layers[2:], (0.04, 0.04, 1 / 192), strict=True):
         _truncated_normal(layer, std, generator)
     for layer, bias in zip(layers, (0.0, 0.1, 0.1, 0.1, 0.0), strict=True):
-        nn.init.constant_(layer.bias, bias)
+        nn.init.constant_(layer.get_parameter("bias"), bias)
 
 
 def _pytorch_weights(layers: Layers, generator: torch.Generator) -> None:
     """What PyTorch gives these layers by itself: uniform +-1/sqrt(fan_in), weights and biases alike."""
     for layer in layers:
         bound = 1 / math.sqrt(layer.weight[0].numel())
-        for parameter in (layer.weight, layer.bias):
+        for parameter in layer.parameters():
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
