@@ -7,7 +7,7 @@ import pytest
 
 from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, mean_rate, results_of, with_needs
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, mean_rate, with_needs
 from lrpilot.experiments.studies.profiles import PAPER, PROFILES, QUICK
 from made_up import result
 
@@ -83,7 +83,7 @@ def test_every_plan_ends_and_no_two_trials_share_a_name(profile, tmp_path):
     for name in with_needs(EXPERIMENTS):
         made = complete(name, profile, store)
         names += [trial.name for each in made for trial in each]
-        assert len(results_of(name, profile, store)) == sum(map(len, made))
+        assert len(found(store, EXPERIMENTS[name].plan(profile, store))) == sum(map(len, made))
     assert len(names) == len(set(names))
     assert {name.split("/")[2] for name in names} == set(METHODS) - {"pilot-refined", "constant", "cosine"}
 

@@ -34,7 +34,7 @@ def train(
     from lrpilot.experiments.runs.progress import Display
 
     console = Console()
-    named = {name: value.lower() if isinstance(value, str) else value for name, value in given.items()}
+    named: dict[str, Any] = {k: v.lower() if isinstance(v, str) else v for k, v in given.items()}
     with Display(console) as display:
         outcome = single_run.train(
             Configuration(task=task, **named),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from lrpilot.baselines import schedules
 from lrpilot.baselines.peers import effective_rate
@@ -24,7 +25,6 @@ from .trial import Scalar
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.optim.lr_scheduler import LRScheduler
 
 OF_THE_OPTIMIZER = {"optimizer", "lr", "momentum"}  # entries of a setting that are not the controller's
 
@@ -32,185 +32,121 @@ OF_THE_OPTIMIZER = {"optimizer", "lr", "momentum"}  # entries of a setting that 
 class Controller(Protocol):
     """Trains on one batch after the other and decides the rate at which it does so.
 
-    Attributes:
-        mends: whether a loss that is not finite is its to mend, so that the run goes on.
+    :class:`PlainTraining` and `lrpilot.OnlineActorCritic` are such. ``mends`` says whether a loss that is not finite is
+    the controller's to mend, so that the run goes on; ``history`` holds what it logged at every step, by column.
     """
 
     mends: bool
 
     @property
-    def history(self) -> History:
-        """What it logged at every step, by column."""
-        ...
-
-    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        """One training step; returns the loss before it, detached."""
-        ...
-
-    def get_last_lr(self) -> list[float]:
-        """The rate of each parameter group at the last step."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a bit-exact resume needs, beside network and optimizer."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        ...
+    def history(self) -> History: ...  # noqa: D102
+    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor: ...  # noqa: D102
+    def get_last_lr(self) -> list[float]: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...  # noqa: D102
 
 
-class FixedRate:
-    """Plain training: the rate stays as the optimizer has it. The optimizer holds all its state."""
+class PlainTraining:
+    """Forward, backward, update; then a scheduler or a pilot makes its step, if there is one.
 
-    mends = False
+    Args:
+        optimizer: trains.
+        follower: of the same optimizer; its state is all that there is beside network and optimizer.
+        rate: reads the rate in use, where the optimizer finds its own.
+    """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        follower: LRScheduler | Pilot | None = None,
+        *,
+        rate: Callable[[Optimizer], float] = lambda optimizer: float(optimizer.param_groups[0]["lr"]),
+    ) -> None:
         self.optimizer = optimizer
+        self.mends = isinstance(follower, Pilot)
+        self._follower = follower
+        self._rate = rate
+        self._scheduled = rate(optimizer) if isinstance(follower, LRScheduler) else None
 
     @property
     def history(self) -> History:
-        """Nothing."""
-        return History()
+        """The pilot's; empty without one."""
+        return self._follower.history if isinstance(self._follower, Pilot) else History()
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        """Forward, backward, update."""
+        """One training step; returns the loss before it, detached."""
         loss = loss_fn(batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        if isinstance(self._follower, Pilot):
+            self._follower.step(loss.detach())
+        elif self._follower:
+            self._scheduled = self._rate(self.optimizer)
+            self._follower.step()
         return loss.detach()
 
     def get_last_lr(self) -> list[float]:
-        """The rate of each parameter group."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
+        """The rate of the first parameter group: under a schedule, that of the last step."""
+        return [self._rate(self.optimizer) if self._scheduled is None else self._scheduled]
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take up."""
-
-
-class SelfTuning(FixedRate):
-    """Plain training with an optimizer that finds its own rate: the rate logged is what it found."""
-
-    def get_last_lr(self) -> list[float]:
-        """The rate in use: vSGD's median over parameters, or the peer's estimate."""
-        if isinstance(self.optimizer, VSGD):
-            return [self.optimizer.effective_rate()]
-        return [effective_rate(self.optimizer)]
-
-
-class Scheduled(FixedRate):
-    """Training under a scheduler that is stepped after every batch.
-
-    Args:
-        training: what trains at the rate that the schedule sets.
-        schedule: of the same optimizer.
-    """
-
-    def __init__(self, training: FixedRate, schedule: LRScheduler) -> None:
-        super().__init__(training.optimizer)
-        self.training = training
-        self.schedule = schedule
-        self._last = training.get_last_lr()
-
-    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        """Forward, backward, update, then the schedule."""
-        loss = self.training.step(loss_fn, batch)
-        self._last = self.training.get_last_lr()
-        self.schedule.step()
-        return loss
-
-    def get_last_lr(self) -> list[float]:
-        """The rates that the last step was made at."""
-        return self._last
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands."""
-        return self.schedule.state_dict()
+        """The follower's."""
+        return self._follower.state_dict() if self._follower else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where :meth:`state_dict` was taken."""
-        self.schedule.load_state_dict(state)
-
-
-class Piloted(FixedRate):
-    """Plain training, with a pilot that is told of each step.
-
-    Args:
-        pilot: of the optimizer that trains.
-    """
-
-    mends = True
-
-    def __init__(self, pilot: Pilot) -> None:
-        super().__init__(pilot.optimizer)
-        self.pilot = pilot
-
-    @property
-    def history(self) -> History:
-        """The pilot's."""
-        return self.pilot.history
-
-    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        """Forward, backward, update; then the pilot."""
-        loss = super().step(loss_fn, batch)
-        self.pilot.step(loss)
-        return loss
-
-    def state_dict(self) -> dict[str, Any]:
-        """The pilot's."""
-        return self.pilot.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """To the pilot."""
-        self.pilot.load_state_dict(state)
+        if self._follower:
+            self._follower.load_state_dict(state)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a controller is made on, beside its optimizer; each takes what concerns it.
+    """What a controller is made on, beside its optimizer; each takes what concerns it."""
 
-    Attributes:
-        steps: length of the run.
-        generator: to draw from.
-        setting: the method's own settings by name.
-        policy: of a pilot: the shipped one, or the path of another's file.
-    """
+    steps: int  # of the run
+    generator: torch.Generator  # to draw from
+    setting: Mapping[str, Scalar] = field(default_factory=dict)  # the method's own, by name
+    policy: str | Path = "shipped"  # of a pilot: the shipped one, or the path of another's file
 
-    steps: int
-    generator: torch.Generator
-    setting: Mapping[str, Scalar] = field(default_factory=dict)
-    policy: str | Path = "shipped"
+
+MakeController = Callable[[Optimizer, Terms], Controller]
 
 
 def fixed(optimizer: Optimizer, terms: Terms) -> Controller:
     """The optimizer as it is."""
-    return FixedRate(optimizer)
+    return PlainTraining(optimizer)
+
+
+def found_rate(optimizer: Optimizer) -> float:
+    """The rate that an optimizer found: vSGD's median over parameters, or a peer's estimate."""
+    return optimizer.effective_rate() if isinstance(optimizer, VSGD) else effective_rate(optimizer)
 
 
 def self_tuning(optimizer: Optimizer, terms: Terms) -> Controller:
-    """An optimizer that finds its own rate."""
-    return SelfTuning(optimizer)
+    """An optimizer that finds its own rate: the rate logged is what it found."""
+    return PlainTraining(optimizer, rate=found_rate)
 
 
 def inverse_time(optimizer: Optimizer, terms: Terms) -> Controller:
     """eta_0 / (1 + gamma t)."""
-    return Scheduled(FixedRate(optimizer), schedules.inverse_time(optimizer, float(terms.setting["gamma"])))
+    return PlainTraining(optimizer, schedules.inverse_time(optimizer, float(terms.setting["gamma"])))
 
 
-def cosine(optimizer: Optimizer, terms: Terms, *, training: type[FixedRate] = FixedRate) -> Controller:
+def cosine(optimizer: Optimizer, terms: Terms) -> Controller:
     """Down to nothing along a cosine."""
-    return Scheduled(training(optimizer), schedules.cosine(optimizer, terms.steps))
+    return PlainTraining(optimizer, schedules.cosine(optimizer, terms.steps))
+
+
+def self_tuning_cosine(optimizer: Optimizer, terms: Terms) -> Controller:
+    """The factor that the authors of Prodigy advise above its own rate."""
+    return PlainTraining(optimizer, schedules.cosine(optimizer, terms.steps), rate=found_rate)
 
 
 def piloted(optimizer: Optimizer, terms: Terms) -> Controller:
     """The pilot, whose policy the setting may name by its fingerprint."""
     check_policy(terms)
-    return Piloted(Pilot(optimizer, terms.steps, policy=terms.policy))
+    return PlainTraining(optimizer, Pilot(optimizer, terms.steps, policy=terms.policy))
 
 
 def online(base: str, optimizer: Optimizer, terms: Terms, *, learn: bool = True) -> Controller:

@@ -24,20 +24,12 @@ WAVE = 4  # runs for each of Ray's workers between two savings
 
 @dataclass(frozen=True)
 class Engine:
-    """Where runs are made.
+    """Where runs are made, and with which files."""
 
-    Attributes:
-        workers: processes side by side, each with one thread; 1 makes the runs in this process.
-        ray: address of a Ray cluster (``auto`` for the one at hand, ``local`` to start one here); None
-            without Ray. ``workers`` is then the number of runs at a time.
-        data: where data sets lie, on every machine.
-        policy: the file of the pilot's policy, on every machine; None for the shipped one.
-    """
-
-    workers: int = 1
-    ray: str | None = None
-    data: Path | None = None
-    policy: Path | None = None
+    workers: int = 1  # runs at a time: processes with one thread each; 1 makes them in this process
+    ray: str | None = None  # address of a Ray cluster; "auto" for the one at hand, "local" to start one here
+    data: Path | None = None  # where data sets lie, on every machine
+    policy: Path | None = None  # of the pilot, on every machine; None for the shipped one
 
     def __post_init__(self) -> None:
         """Check the number of workers."""

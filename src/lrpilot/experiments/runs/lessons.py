@@ -18,7 +18,7 @@ from lrpilot.learning.refinement import Refinement
 from lrpilot.online.offline import OfflineActorCritic
 from lrpilot.pilot.controller import Pilot
 
-from .controllers import Controller, Piloted, Terms, check_policy
+from .controllers import Controller, PlainTraining, Terms, check_policy
 from .trial import CHANCE, Trial
 
 if TYPE_CHECKING:
@@ -30,25 +30,18 @@ RUNS_APART = 1000  # between the seeds of two studies' training runs
 
 
 class Lessons(Protocol):
-    """What is taught, and how.
+    """What is taught, and how: `OfflineLessons` or `RefiningLessons`.
 
-    Attributes:
-        held_out: whether a run that teaches is scored on examples that are held out of its training set.
+    ``controller`` makes that of the next run that teaches, which lasts until ``stack`` is left; ``taught`` that of the
+    run that counts. ``score`` says, before the stack is left, how a run ended; ``held_out`` whether it needs examples
+    that are held out of the training set for that.
     """
 
     held_out: bool
 
-    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
-        """Of the next run that teaches, which lasts until ``stack`` is left."""
-        ...
-
-    def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
-        """Of the run that counts."""
-        ...
-
-    def score(self, end: Record, first_loss: float) -> None:
-        """Say how a run that teaches ended, before its stack is left."""
-        ...
+    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller: ...  # noqa: D102
+    def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller: ...  # noqa: D102
+    def score(self, end: Record, first_loss: float) -> None: ...  # noqa: D102
 
 
 class OfflineLessons:
@@ -80,11 +73,11 @@ class RefiningLessons:
 
     def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
         """A pilot that explores a little."""
-        return Piloted(stack.enter_context(self._study.run(optimizer, terms.steps)))
+        return PlainTraining(optimizer, stack.enter_context(self._study.run(optimizer, terms.steps)))
 
     def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
         """A pilot with the policy as it was refined."""
-        return Piloted(Pilot(optimizer, terms.steps, policy=self._study.policy))
+        return PlainTraining(optimizer, Pilot(optimizer, terms.steps, policy=self._study.policy))
 
     def score(self, end: Record, first_loss: float) -> None:
         """As runs of the policy's pretraining are scored: never on the test set."""

@@ -15,7 +15,18 @@ from lrpilot.baselines.peers import PEERS
 from lrpilot.baselines.vsgd import VSGD, Granularity
 from lrpilot.pilot.policy import fingerprint
 
-from .controllers import Controller, SelfTuning, Terms, cosine, fixed, inverse_time, online, piloted, self_tuning
+from .controllers import (
+    Controller,
+    MakeController,
+    Terms,
+    cosine,
+    fixed,
+    inverse_time,
+    online,
+    piloted,
+    self_tuning,
+    self_tuning_cosine,
+)
 from .lessons import Lessons, OfflineLessons, RefiningLessons
 from .optimizers import make_optimizer
 from .training import Plan, Training
@@ -29,7 +40,6 @@ if TYPE_CHECKING:
 
 Setting = Mapping[str, Scalar]
 MakeOptimizer = Callable[[Any, Setting], "Optimizer"]
-MakeController = Callable[["Optimizer", Terms], Controller]
 
 START_RATE = 0.01  # of the optimizers that the online controller drives: the middle of the grid
 STARTS: Mapping[str, Setting] = {"paper": {}, "stable": {"lr": START_RATE}}
@@ -51,29 +61,17 @@ def only(*settings: Setting) -> Callable[[Sequence[float]], Sequence[Setting]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to train a network.
+    """One way to train a network."""
 
-    Attributes:
-        name: in results and on the command line.
-        heading: what tables and legends call it.
-        family: what it is among the others: a baseline of the paper, a rate-free peer, a control and so on.
-        optimizer: a name of `OPTIMIZERS`, unless the setting names another; or what makes one of network and setting.
-        controller: what drives the optimizer.
-        settings: of the grid of rates, the settings to try; none where no grid of rates gives them.
-        control_of: the method at whose mean rate it runs: known only after that one's runs.
-        lessons: makes the training runs that teach the controller before the run that counts.
-        package: of PyPI, that the optimizer comes from.
-    """
-
-    name: str
-    heading: str
-    family: str
-    optimizer: str | MakeOptimizer = "sgd"
+    name: str  # in results and on the command line
+    heading: str  # what tables and legends call it
+    family: str  # what it is among the others: a baseline of the paper, a rate-free peer, a control and so on
+    optimizer: str | MakeOptimizer = "sgd"  # of OPTIMIZERS, unless the setting names another; or what makes one
     controller: MakeController = fixed
-    settings: Callable[[Sequence[float]], Sequence[Setting]] = rates
-    control_of: str | None = None
-    lessons: Callable[[Terms], Lessons] | None = None
-    package: str | None = None
+    settings: Callable[[Sequence[float]], Sequence[Setting]] = rates  # to try, of the grid of rates
+    control_of: str | None = None  # the method at whose mean rate it runs: known only after that one's runs
+    lessons: Callable[[Terms], Lessons] | None = None  # the runs that teach the controller before the one that counts
+    package: str | None = None  # of PyPI, that the optimizer comes from
 
     def training(
         self,
@@ -138,11 +136,11 @@ _ALL = (
     _schaul(name="vsgd-b", heading="vSGD-b", optimizer=partial(_vsgd, "block")),
     _schaul(name="vsgd-g", heading="vSGD-g", optimizer=partial(_vsgd, "global")),
     _rate_free(name="prodigy", heading="Prodigy", optimizer=_peer("prodigy"), package="prodigyopt"),
-    _rate_free(  # with the factor that its authors advise above its own rate
+    _rate_free(
         name="prodigy-cosine",
         heading="Prodigy, cosine",
         optimizer=_peer("prodigy"),
-        controller=partial(cosine, training=SelfTuning),
+        controller=self_tuning_cosine,
         package="prodigyopt",
     ),
     _rate_free(

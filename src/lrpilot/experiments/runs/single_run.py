@@ -35,23 +35,14 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """How a run ended."""
 
-    Attributes:
-        path: its directory.
-        configuration: what it was.
-        records: all of its records, as in ``metrics.jsonl``.
-        curves: the picture.
-        finished: False when it was stopped and can go on.
-        failure: set when it diverged.
-    """
-
-    path: Path
+    path: Path  # its directory
     configuration: Configuration
-    records: list[dict[str, Any]]
-    curves: Path
-    finished: bool
-    failure: NonFiniteLoss | None
+    records: list[dict[str, Any]]  # all of them, as in metrics.jsonl
+    curves: Path  # the picture
+    finished: bool  # False when it was stopped and can go on
+    failure: NonFiniteLoss | None  # set when it diverged
 
     def resume_command(self, folder: Path | None) -> str:
         """The command that goes on with a run that was stopped; ``folder`` as ``--data`` was given."""

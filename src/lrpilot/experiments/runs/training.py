@@ -36,21 +36,13 @@ LOGS = 200  # records of loss and rate in a run, unless said otherwise
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long a run is, and when it is looked at.
+    """How long a run is, and when it is looked at."""
 
-    Attributes:
-        steps: updates of the network.
-        batch_size: examples a step.
-        evaluate_every: steps between evaluations on the test set; the last step is always evaluated.
-        log_every: steps between records of loss and rate; 0: about 200 in the run.
-        seed: of everything random in the run: weights, order of the examples, dropout, the controller.
-    """
-
-    steps: int
-    batch_size: int
-    evaluate_every: int
-    log_every: int = 0
-    seed: int = 0
+    steps: int  # updates of the network
+    batch_size: int  # examples a step
+    evaluate_every: int  # steps between evaluations on the test set; the last step is always evaluated
+    log_every: int = 0  # steps between records of loss and rate; 0: about 200 in the run
+    seed: int = 0  # of everything random: weights, order of the examples, dropout, the controller
 
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
@@ -68,29 +60,17 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A run at one moment.
+    """A run at one moment."""
 
-    Attributes:
-        step: updates made so far.
-        loss: mean training loss of the steps since the record before; NaN in the last one of a diverged run.
-        learning_rate: of the last step.
-        seconds: spent training so far, evaluations not counted.
-        test_loss: mean cross entropy on the test set, where it was evaluated.
-        test_error: percent of the test set.
-        validation_loss: as ``test_loss``, on what the task holds out.
-        validation_error: percent of what the task holds out.
-        diverged: the loss was not finite and the run is over.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    test_loss: float | None = None
-    test_error: float | None = None
-    validation_loss: float | None = None
+    step: int  # updates made so far
+    loss: float  # mean over the steps since the record before; NaN in the last one of a diverged run
+    learning_rate: float  # of the last step
+    seconds: float  # spent training so far, evaluations not counted
+    test_loss: float | None = None  # mean cross entropy on the test set, where it was evaluated
+    test_error: float | None = None  # percent
+    validation_loss: float | None = None  # the same of what the task holds out
     validation_error: float | None = None
-    diverged: bool = False
+    diverged: bool = False  # the loss was not finite and the run is over
 
     def as_json(self) -> dict[str, Any]:
         """The fields that say something, for ``json.dumps``; a number that is not finite is None (null)."""

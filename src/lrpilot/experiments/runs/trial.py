@@ -19,31 +19,18 @@ CHANCE = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One run: a task, a method with its setting, a seed, a length.
+    """One run: a task, a method with its setting, a seed, a length."""
 
-    Attributes:
-        experiment: the table, figure or comparison that the run is made for.
-        task: a name that `load_task` takes.
-        method: a name of `METHODS`.
-        setting: the method's own settings by name, such as ``{"lr": 0.1}``.
-        seed: of the initial weights, the order of the batches and the dropout masks.
-        steps: mini-batches.
-        batch_size: examples in each.
-        fraction: share of the training set used, in (0, 1].
-        validation: training examples held out for choosing between settings; 0 holds out none.
-        evaluations: how often test and validation sets are looked at, evenly spaced; the last is at the end.
-    """
-
-    experiment: str
-    task: str
-    method: str
-    setting: Mapping[str, Scalar] = field(default_factory=dict)
-    seed: int
-    steps: int
-    batch_size: int
-    fraction: float = 1.0
-    validation: int = 5000
-    evaluations: int = 20
+    experiment: str  # the table, figure or comparison that the run is made for
+    task: str  # a name that load_task takes
+    method: str  # a name of METHODS
+    setting: Mapping[str, Scalar] = field(default_factory=dict)  # the method's own, by name, such as {"lr": 0.1}
+    seed: int  # of the initial weights, the order of the batches and the dropout masks
+    steps: int  # mini-batches
+    batch_size: int  # examples in each
+    fraction: float = 1.0  # of the training set used, in (0, 1]
+    validation: int = 5000  # training examples held out for choosing between settings; 0 holds out none
+    evaluations: int = 20  # looks at test and validation set, evenly spaced; the last is at the end
 
     def __post_init__(self) -> None:
         """Check that it can be run and named."""
@@ -66,31 +53,21 @@ class Trial:
 class Result:
     """What came of a trial.
 
-    Attributes:
-        trial: what was to be done.
-        status: ``finished``; ``diverged``, where a loss was not finite; or ``failed``, where the program stopped.
-        reason: one line on what happened, for all but the finished.
-        steps: steps made.
-        seconds: processor time of the training, evaluations left out: one thread's wall-clock on an idle core.
-        evaluation_seconds: the same of the evaluations, and of loading the data where the run did so.
-        curve: by name, columns of equal length, thinned to one value for each interval of steps: ``step``
-            (the interval's last), ``train_loss`` and ``rate`` (means over it), and what else the method logs.
-        evaluations: columns of equal length: ``step``, ``seconds``, ``test_loss``, ``test_error`` (percent),
-            ``validation_loss``, ``validation_error``.
-        about: where and with what it ran: commit, versions, processor, date.
-        earlier: of the training runs that taught the controller, in their order: ``test_error`` and
-            ``validation_error`` at the end of each, ``mean_rate``, ``seconds``. Empty for most methods.
+    ``curve`` has a value for each interval of steps: ``step`` (the interval's last), ``train_loss`` and ``rate`` (means
+    over it), and what else the method logs. ``evaluations`` has ``step``, ``seconds``, ``test_loss``, ``test_error``
+    (percent), ``validation_loss`` and ``validation_error``. ``earlier``, of the training runs that taught the
+    controller: ``test_error`` and ``validation_error`` at the end of each, ``mean_rate``, ``seconds``.
     """
 
     trial: Trial
-    status: Status
-    reason: str | None = None
-    steps: int
-    seconds: float
-    evaluation_seconds: float = 0.0
+    status: Status  # diverged: a loss was not finite; failed: the program stopped
+    reason: str | None = None  # one line on what happened, for all but the finished
+    steps: int  # made
+    seconds: float  # processor time of the training alone: one thread's wall-clock on an idle core
+    evaluation_seconds: float = 0.0  # the same of the evaluations, and of loading the data where the run did so
     curve: Mapping[str, list[float]]
     evaluations: Mapping[str, list[float]]
-    about: Mapping[str, str]
+    about: Mapping[str, str]  # where and with what it ran: commit, versions, processor, date
     earlier: Mapping[str, list[float]] = field(default_factory=dict)
 
     def final(self, measure: str) -> float:

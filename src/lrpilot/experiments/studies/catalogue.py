@@ -42,17 +42,11 @@ Plan = Callable[[Profile, Store], list[Trial]]
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table, a figure or a study.
-
-    Attributes:
-        title: what it shows.
-        plan: its own runs, as far as they are known.
-        needs: the experiments whose runs it uses as well, or chooses its settings by.
-    """
+    """A table, a figure or a study."""
 
     title: str
-    plan: Plan = lambda profile, store: []
-    needs: tuple[str, ...] = ()
+    plan: Plan = lambda profile, store: []  # its own runs, as far as they are known
+    needs: tuple[str, ...] = ()  # the experiments whose runs it uses as well, or chooses its settings by
 
 
 def found(store: Store, trials: Iterable[Trial]) -> list[Result]:

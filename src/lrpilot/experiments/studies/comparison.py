@@ -31,23 +31,14 @@ HIGH = {"sgd", "asgd", "adagrad", "tf-adagrad", "adadelta"}  # without momentum 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What is compared.
+    """What is compared."""
 
-    Attributes:
-        task: a name that `load_task` takes.
-        optimizer: that the pilot, the constant grid and the cosine grid drive; a name of `OPTIMIZERS`.
-        steps: of each run.
-        seeds: how many runs of each method at each start: seeds 0, 1, ...
-        methods: which of :data:`KNOWN`.
-        policy: the pilot's, by its fingerprint: results of another policy are other runs.
-    """
-
-    task: str
-    optimizer: str
-    steps: int
-    seeds: int
-    methods: Sequence[str]
-    policy: str
+    task: str  # a name that load_task takes
+    optimizer: str  # that the pilot, the constant grid and the cosine grid drive; a name of OPTIMIZERS
+    steps: int  # of each run
+    seeds: int  # runs of each method at each start
+    methods: Sequence[str]  # of KNOWN
+    policy: str  # the pilot's, by its fingerprint: results of another policy are other runs
 
     @classmethod
     def of(

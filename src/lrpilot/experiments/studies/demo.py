@@ -22,17 +22,11 @@ LEARNED = ("pilot", "online")
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the demonstration.
+    """One run of the demonstration."""
 
-    Attributes:
-        label: how it was driven.
-        start: its first learning rate.
-        records: all its records; the last one has the final test error.
-    """
-
-    label: str
-    start: float
-    records: list[Record]
+    label: str  # how it was driven
+    start: float  # its first learning rate
+    records: list[Record]  # the last one has the final test error
 
     @property
     def error(self) -> float:

@@ -10,24 +10,17 @@ from dataclasses import dataclass, replace
 class Size:
     """How much one of the paper's tasks is run.
 
-    Attributes:
-        steps: mini-batches of a run.
-        evaluations: looks at test and validation set in a run.
-        repeats: seeds.
-        screens: whether the first seed alone tries the whole grid, and the others the settings that it chose by test
-            and by validation error.
-        validation: examples held out of the training set.
-        batch_size: examples a step; the paper's is 1 (after Schaul et al.) for M0 to M2.
-        offline_runs: training runs of the offline version.
+    Where it ``screens``, the first seed alone tries the whole grid, and the others the settings that it chose by test
+    and by validation error.
     """
 
-    steps: int
-    evaluations: int
-    repeats: int
+    steps: int  # of a run
+    evaluations: int  # looks at test and validation set in a run
+    repeats: int  # seeds
     screens: bool = False
-    validation: int = 5000
-    batch_size: int = 50
-    offline_runs: int = 0
+    validation: int = 5000  # examples held out of the training set
+    batch_size: int = 50  # the paper's is 1 (after Schaul et al.) for M0 to M2
+    offline_runs: int = 0  # training runs of the offline version
 
     @property
     def seeds(self) -> range:
@@ -37,25 +30,15 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """The sizes of all experiments.
+    """The sizes of all experiments."""
 
-    Attributes:
-        name: its folder below ``results/``.
-        rates: the grid of learning rates (section 4.1: 1e-4 to 1e0).
-        sizes: by task.
-        start_repeats: seeds from each starting rate.
-        reading_repeats: seeds of each reading and of each discount.
-        reading_steps: length of their runs.
-        offline_share: length of the offline version's training runs, as a share of the run that is reported.
-    """
-
-    name: str
-    rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    sizes: Mapping[str, Size]
-    start_repeats: int
-    reading_repeats: int
-    reading_steps: int
-    offline_share: float = 1.0
+    name: str  # its folder below results/
+    rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # the grid of section 4.1
+    sizes: Mapping[str, Size]  # by task
+    start_repeats: int  # seeds from each starting rate
+    reading_repeats: int  # seeds of each reading and of each discount
+    reading_steps: int  # length of their runs
+    offline_share: float = 1.0  # length of the offline version's training runs beside the run that is reported
 
 
 def _sizes(vectors: Size, m2: Size, mnist: Size, cifar10: Size) -> Mapping[str, Size]:

@@ -57,33 +57,19 @@ def _centred_vectors(data: TensorData) -> TensorData:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A network to be trained on some data.
+    """A network to be trained on some data. What a user may choose is a default."""
 
-    Attributes:
-        name: by which a user asks for it.
-        data: reads the data set from the folder of data sets.
-        prepare: makes of it what the network takes (``float32``).
-        network: a fresh one, its weights drawn from the generator given.
-        steps: length of a run, unless the user says otherwise.
-        compared: length of the runs of ``lrpilot compare``, unless the user says otherwise.
-        batch_size: examples a step, unless the user says otherwise.
-        cost: what a step costs beside one of M0's, roughly: the time left is estimated from it.
-        heading: what tables call it.
-        table: the paper's table that it belongs to.
-        target: the test error, percent, that methods' times are measured to.
-    """
-
-    name: str
-    data: Callable[[Path], TensorData]
-    prepare: Callable[[TensorData], TensorData]
-    network: Callable[..., nn.Module]
-    steps: int
-    compared: int
+    name: str  # by which a user asks for it
+    data: Callable[[Path], TensorData]  # reads the data set from the folder of data sets
+    prepare: Callable[[TensorData], TensorData]  # makes of it what the network takes (float32)
+    network: Callable[..., nn.Module]  # a fresh one, its weights drawn from the generator given
+    steps: int  # of a run
+    compared: int  # steps of a run of lrpilot compare
     batch_size: int = 50
-    cost: float = 1.0
-    heading: str = ""
-    table: str | None = None
-    target: float = math.nan
+    cost: float = 1.0  # of a step beside one of M0's, roughly: the time left is estimated from it
+    heading: str = ""  # what tables call it
+    table: str | None = None  # the paper's, that it belongs to
+    target: float = math.nan  # the test error, percent, that methods' times are measured to
 
 
 _VECTORS = Task(  # M0 to M2 and ours of their kind: six epochs
@@ -163,18 +149,10 @@ def task_named(name: str) -> Task:
 
 @dataclass(frozen=True)
 class LoadedTask:
-    """A task in memory.
+    """A task in memory."""
 
-    Attributes:
-        name: as given, such as ``m1`` or ``image-folder:holiday``.
-        data: inputs prepared for the network (``float32``).
-        make_network: a fresh network, its weights drawn from the generator given.
-        batch_size: as of :class:`Task`.
-        steps: as of :class:`Task`.
-    """
-
-    name: str
-    data: TensorData
+    name: str  # as given, such as m1 or image-folder:holiday
+    data: TensorData  # inputs prepared for the network
     make_network: Callable[[torch.Generator], nn.Module]
     batch_size: int
     steps: int
