@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from lrpilot.experiments.runs.controllers import FixedRate
-from lrpilot.experiments.tasks.catalogue import Task, loss_of
+from lrpilot.experiments.runs.controllers import PlainTraining
+from lrpilot.experiments.tasks.catalogue import LoadedTask, loss_of
 from lrpilot.online.controller import OnlineActorCritic
 from lrpilot.online.settings import PAPER, STABLE, Setting
 
@@ -51,7 +51,7 @@ class Cost:
     passes: float | None = None
 
 
-def measure_task(task: Task, *, rounds: int = 30, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
+def measure_task(task: LoadedTask, *, rounds: int = 30, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
     """The cost of a step on ``task`` for every kind, plain SGD first. One thread."""
     batch = task.data.train[: task.batch_size]
     example = (batch.inputs, batch.targets)
@@ -61,7 +61,7 @@ def measure_task(task: Task, *, rounds: int = 30, steps: int = 4, warm_up: int =
 
     kinds: dict[str, Step] = {}
     net = network()
-    kinds["plain SGD"] = partial(FixedRate(_sgd(net)).step, loss_of(net))
+    kinds["plain SGD"] = partial(PlainTraining(_sgd(net)).step, loss_of(net))
     kinds["a forward pass"] = torch.no_grad()(loss_of(network()))
     for setting in ("stable", "paper"):
         net = network()
@@ -78,7 +78,7 @@ def measure_arithmetic(*, rounds: int = 40, steps: int = 20, warm_up: int = WARM
     def loss_fn(batch: torch.Tensor) -> torch.Tensor:
         return (w * w).sum() + batch
 
-    kinds: dict[str, Step] = {"plain SGD": partial(FixedRate(torch.optim.SGD([w], lr=1e-6)).step, loss_fn)}
+    kinds: dict[str, Step] = {"plain SGD": partial(PlainTraining(torch.optim.SGD([w], lr=1e-6)).step, loss_fn)}
     for setting in ("stable", "paper"):
         kinds[f"online ({setting})"] = partial(_online(torch.optim.SGD([w], lr=1e-6), setting).step, loss_fn)
     kinds |= _transcription([w], loss_fn)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lrpilot.experiments.runs import perform as module
+from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.runs.perform import perform
-from lrpilot.experiments.studies.methods import METHODS
 from made_up import trial
 
 OFFLINE = {"offline-paper", "offline-stable"}

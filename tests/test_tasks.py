@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.report.terminal import TASK_HELP
-from lrpilot.experiments.tasks.catalogue import TASKS, evaluate, load_task, loss_of
+from lrpilot.experiments.tasks.catalogue import HELP, TASKS, evaluate, load_task, loss_of
 from lrpilot.experiments.tasks.tensors import Examples
 
 
@@ -32,8 +31,8 @@ def test_unknown_tasks_are_refused_with_what_there_is():
 
 
 def test_the_help_names_every_task():
-    assert [name.strip() for name in TASK_HELP.split(",")[:-1]] == list(TASKS)
-    assert "image-folder:PATH" in TASK_HELP
+    assert [name.strip() for name in HELP.split(",")[:-1]] == list(TASKS)
+    assert "image-folder:PATH" in HELP
 
 
 def test_own_pictures_get_a_network_of_their_size(tmp_path, monkeypatch):

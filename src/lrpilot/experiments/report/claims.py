@@ -13,9 +13,8 @@ from functools import partial
 
 from pandas import DataFrame
 
-from lrpilot.experiments.studies.catalogue import PAPERS_BASELINES
+from lrpilot.experiments.runs.methods import LABELS, PAPERS_BASELINES, SCHAUL
 from lrpilot.experiments.studies.frame import choose
-from lrpilot.experiments.studies.methods import LABELS, SCHAUL
 
 from .tables import Table
 

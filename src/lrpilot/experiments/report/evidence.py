@@ -12,8 +12,9 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, with_needs
 from lrpilot.experiments.studies.frame import frame
 from lrpilot.experiments.studies.profiles import Profile
+from lrpilot.experiments.tasks.catalogue import PAPERS
 
-TASKS = {"m0": "M0", "m1": "M1", "m2": "M2", "mnist-cnn": "MNIST CNN", "cifar10-cnn": "CIFAR-10 CNN"}
+TASKS = {name: task.heading for name, task in PAPERS.items()}
 """The paper's tasks in the order of the report, and what it calls them."""
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.studies.frame import groups
-from lrpilot.experiments.studies.methods import LABELS
 
 from .drawing import PlainNumbers, band, legend, panels, plain_numbers
 from .palette import colours

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import cycle
 
-from lrpilot.experiments.studies.methods import LABELS
+from lrpilot.experiments.runs.methods import LABELS
 
 COLOURS = {
     "pilot": "#d62728",  # a red that no other line has

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from pandas import DataFrame, Series
 
+from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.studies.frame import chosen
-from lrpilot.experiments.studies.methods import LABELS
 
 from .tables import Table, count_text, interval_text, mean_text, ranks
 

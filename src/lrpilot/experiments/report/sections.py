@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pandas as pd
 
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, PAPERS_BASELINES
+from lrpilot.experiments.runs.methods import CONTROLS, LABELS, PACKAGES, PAPERS_BASELINES
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS
 from lrpilot.experiments.studies.frame import chosen
-from lrpilot.experiments.studies.methods import LABELS
+from lrpilot.experiments.tasks.catalogue import PAPERS
 
 from . import figures, studies
 from .claims import verdicts
@@ -20,10 +21,9 @@ from .tables import Table
 
 CONTROLLED = ("online-paper", "online-stable")
 UNTRAINED = ("frozen-paper", "frozen-stable")
-OTHERS = tuple(name for name in LABELS if name not in PAPERS_BASELINES and not name.startswith("mean-rate"))
+OTHERS = tuple(name for name in LABELS if name not in {*PAPERS_BASELINES, *CONTROLS})
 PAPER = {**TABLE3, "mnist-cnn": TABLE1, "cifar10-cnn": TABLE2}
-TARGETS = {"mnist-cnn": 1.5, "cifar10-cnn": 40.0, "m0": 8.5, "m1": 4.0, "m2": 4.0}  # test error, percent
-VERSIONS = ("commit", "processor", "torch", "prodigyopt", "dadaptation", "schedulefree")
+VERSIONS = ("commit", "processor", "torch", *PACKAGES)
 
 Writer = Callable[[Evidence], Iterable[Block]]
 
@@ -47,13 +47,14 @@ def summary(evidence: Evidence) -> Table:
 
 
 def _runs(evidence: Evidence) -> Iterator[Block]:
-    profile, runs = evidence.profile, evidence.runs
+    sizes = evidence.profile.sizes
+    vectors, mnist, cifar10 = sizes["m0"], sizes["mnist-cnn"], sizes["cifar10-cnn"]
     yield (
-        f"Profile {profile.name}: {profile.mnist_steps:,} steps of the MNIST CNN, {profile.cifar10_steps:,} "
-        f"of the CIFAR-10 CNN, {profile.vector_steps:,} of M0, M1 and M2 at batch {profile.vector_batch}; "
-        f"{profile.repeats} seeds, or {profile.screened_repeats} of a task that is screened. A validation set of "
-        f"{profile.vector_validation:,} examples is held out of the training set of M0, M1 and M2, one of "
-        f"{profile.image_validation:,} for the convolutional networks. A run that diverged or "
+        f"Profile {evidence.profile.name}: {mnist.steps:,} steps of the MNIST CNN, {cifar10.steps:,} "
+        f"of the CIFAR-10 CNN, {vectors.steps:,} of M0, M1 and M2 at batch {vectors.batch_size}; "
+        f"{vectors.repeats} seeds, or {mnist.repeats} of a task that is screened. A validation set of "
+        f"{vectors.validation:,} examples is held out of the training set of M0, M1 and M2, one of "
+        f"{mnist.validation:,} for the convolutional networks. A run that diverged or "
         "failed counts with the error of guessing, 90%."
     )
     rows = []
@@ -63,13 +64,13 @@ def _runs(evidence: Evidence) -> Iterator[Block]:
         rows.append([name, str(planned), *ends, f"{(own.seconds + own.evaluation_seconds).sum() / 3600:.2f}"])
     header = ["experiment", "runs known so far", "finished", "diverged", "failed", "core hours"]
     yield Table("Runs", header, [row for row in rows if row[1] != "0"])
-    if profile.screened:
+    if screened := [TASKS[task] for task, size in sizes.items() if size.screens]:
         yield (
-            f"With {', '.join(TASKS[task] for task in profile.screened)} the first seed tried the whole grid, and "
+            f"With {', '.join(screened)} the first seed tried the whole grid, and "
             "the others ran at the settings that it chose by test error and by validation error."
         )
     for key in VERSIONS:
-        yield f"{key}: {', '.join(sorted({run.about.get(key, 'unknown') for run in runs.run}))}"
+        yield f"{key}: {', '.join(sorted({run.about.get(key, 'unknown') for run in evidence.runs.run}))}"
 
 
 def _table(name: str) -> Writer:
@@ -116,7 +117,8 @@ def _figure5(evidence: Evidence) -> Iterator[Block]:
     for task, runs in evidence.by_task("table2").items():
         learned = chosen(runs[runs.method.isin(CONTROLLED)])
         if len(learned):
-            epoch = (50_000 - evidence.profile.image_validation) / evidence.profile.batch_size(task)
+            size = evidence.profile.sizes[task]
+            epoch = (50_000 - size.validation) / size.batch_size
             figure = figures.rates("The learned rate on CIFAR-10", learned, epoch=epoch)
             yield Picture("figure5", figure, "Figure 5: the learned rate; the paper's ran from 0.010 to 0.055.")
 
@@ -167,7 +169,7 @@ def _readings(evidence: Evidence) -> Iterator[Block]:
 
 def _wall_clock(evidence: Evidence) -> Iterator[Block]:
     for task, runs in evidence.by_task("table1", "table2", "table3").items():
-        yield studies.wall_clock(f"{task}: time to {TARGETS[task]:g}% test error", runs, TARGETS[task])
+        yield studies.wall_clock(f"{task}: time to {PAPERS[task].target:g}% test error", runs, PAPERS[task].target)
 
 
 def _early_stopping(evidence: Evidence) -> Iterator[Block]:

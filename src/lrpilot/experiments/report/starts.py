@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from pandas import DataFrame, Series
 
+from lrpilot.experiments.runs.methods import BY_START, LABELS, RATE_FREE
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.studies.comparison import ROOT, STEPS, title
+from lrpilot.experiments.studies.comparison import ROOT, title
 from lrpilot.experiments.studies.frame import frame, groups
-from lrpilot.experiments.studies.methods import BY_START, LABELS, RATE_FREE
+from lrpilot.experiments.tasks.catalogue import TASKS
 from lrpilot.pilot.policy import fingerprint
 
 from .figures import against_start
@@ -32,7 +33,7 @@ Comparisons = Mapping[Key, DataFrame]
 
 
 def comparisons(runs: DataFrame, *, policy: str | None = None) -> dict[Key, DataFrame]:
-    """All comparisons among some runs: tasks in the order of ``STEPS``, then optimizers, lengths.
+    """All comparisons among some runs: tasks in the order of ``TASKS``, then optimizers, lengths.
 
     The peers' runs belong to every comparison of their task and length. Rows are in the order of methods and rates;
     a pilot of another policy than ``policy`` (by its fingerprint; None for the shipped one) is labelled with its own.
@@ -42,7 +43,7 @@ def comparisons(runs: DataFrame, *, policy: str | None = None) -> dict[Key, Data
     for (task, optimizer, steps), own in by_start.groupby(["task", "setting_optimizer", "planned_steps"]):
         beside = peers[(peers.task == task) & (peers.planned_steps == steps)]
         found[task, optimizer, steps] = arranged(pd.concat([own, beside]), policy=policy)
-    tasks = list(STEPS)
+    tasks = list(TASKS)
     return dict(
         sorted(found.items(), key=lambda one: (_place(tasks, one[0][0]), _place(OPTIMIZERS, one[0][1]), one[0][2]))
     )

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pandas import DataFrame, Series
 
+from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import setting_name
 from lrpilot.experiments.studies.frame import choose, chosen, groups
-from lrpilot.experiments.studies.methods import LABELS
 from lrpilot.experiments.studies.readings import METHOD, READINGS, TASKS
 
 from .tables import Table, count_text, diverged_text, mean_text

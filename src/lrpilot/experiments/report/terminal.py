@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from .tables import Table as ResultTable
 
 STOPPED = 130  # the exit code of a command that Ctrl-C ended
-TASK_HELP = (
-    "digits, m0, m1, m2, mnist-batchnorm, mnist-lstm, mnist-attention, mnist-cnn, fashion-cnn, cifar10-cnn, "
-    "or image-folder:PATH for your own pictures."
-)
 GAP = 2  # spaces between two columns
 
 

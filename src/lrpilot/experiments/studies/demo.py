@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrpilot.experiments.report.pictures import draw_comparison
-from lrpilot.experiments.runs.configuration import Choices, Configuration
+from lrpilot.experiments.runs.configuration import Configuration
 from lrpilot.experiments.tasks.catalogue import load_task
 
 if TYPE_CHECKING:
@@ -17,21 +17,16 @@ if TYPE_CHECKING:
 
 POOR_START = 1e-4  # a rate at which these networks learn next to nothing
 FIXED_RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1e0)  # the grid of the paper's section 4.1
+LEARNED = ("pilot", "online")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the demonstration.
+    """One run of the demonstration."""
 
-    Attributes:
-        label: how it was driven.
-        start: its first learning rate.
-        records: all its records; the last one has the final test error.
-    """
-
-    label: str
-    start: float
-    records: list[Record]
+    label: str  # how it was driven
+    start: float  # its first learning rate
+    records: list[Record]  # the last one has the final test error
 
     @property
     def error(self) -> float:
@@ -48,24 +43,15 @@ def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: in
         show: called with each run as it ends.
         seed: the same for all: same initial weights, same batches.
     """
-    task = load_task("digits")
-    rows = []
-    learned = (("pilot", POOR_START), ("online", POOR_START))
-    for controller, rate in (*learned, *(("none", rate) for rate in FIXED_RATES)):
-        choices = Choices(
-            task="digits",
-            controller=controller,
-            lr=rate,
-            steps=steps,
-            evaluate_every=max(1, steps // 100),
-            seed=seed,
-        )
-        label = f"fixed {rate:g}" if controller == "none" else controller
-        row = Row(label, rate, list(Configuration.complete(choices, task).training(task).run()))
-        rows.append(row)
-        show(row)
+    task, rows = load_task("digits"), []
+    runs = [(name, name, POOR_START) for name in LEARNED] + [(f"fixed {rate:g}", "none", rate) for rate in FIXED_RATES]
+    for label, controller, rate in runs:
+        every = max(1, steps // 100)
+        asked = Configuration(controller=controller, lr=rate, steps=steps, evaluate_every=every, seed=seed)
+        rows.append(Row(label, rate, list(asked.complete(task).training(task).run())))
+        show(rows[-1])
     picture.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
     title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
-    draw_comparison(curves, picture, title=title, bold=[controller for controller, _ in learned])
+    draw_comparison(curves, picture, title=title, bold=list(LEARNED))
     return rows

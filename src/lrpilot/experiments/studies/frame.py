@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import pandas as pd
 from pandas import DataFrame
 
+from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import Result
-
-from .methods import LABELS
 
 DATA, KINDS = ("test", "validation"), ("error", "loss")
 COLUMNS = (

@@ -1,0 +1,43 @@
+"""States: what a ``state_dict`` holds, and how one is taken up."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from lrpilot.errors import InvalidArgument
+
+StateDict = dict[str, Any]
+"""Tensors, numbers, strings and plain containers of them by name: all that ``torch.save`` and ``torch.load`` take with
+``weights_only=True``. A controller's state is a value: what happens afterwards to the controller that gave it, or to
+one that has loaded it, does not show in it."""
+
+
+class Stateful(Protocol):
+    """Whatever gives its state and takes one up."""
+
+    def state_dict(self) -> StateDict:
+        """All that it needs to go on as if nothing had happened."""
+        ...
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        ...
+
+
+def load_all_or_nothing(owner: Stateful, state: StateDict, take_up: Callable[[StateDict], None]) -> None:
+    """Call ``take_up`` with a copy of ``state``; if that fails, with what ``owner`` was before.
+
+    Raises:
+        InvalidArgument: the state does not fit; ``owner`` is as it was.
+    """
+    before = owner.state_dict()
+    try:
+        take_up(copy.deepcopy(state))
+    except Exception as error:
+        take_up(before)
+        if isinstance(error, InvalidArgument):
+            raise
+        allowed = f"that of a {type(owner).__name__} like this one"
+        raise InvalidArgument("the saved state", allowed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
