@@ -18,7 +18,7 @@ import torch
 from lrpilot.baselines.peers import evaluation_weights
 from lrpilot.errors import NonFiniteLoss
 from lrpilot.experiments.choices import at_least
-from lrpilot.experiments.tasks.batches import Batches
+from lrpilot.experiments.tasks.tensors import Batches
 from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
 
 if TYPE_CHECKING:
