@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.population.flights import Flight
@@ -148,7 +149,7 @@ class Refinement:
         self.config = config or RefinementConfig()
         self.policy = copy.deepcopy(policy) if isinstance(policy, Policy) else Policy.load(policy)
         self.runs = 0
-        self._generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self._generator = own_generator(generator)
         self._actor = torch.optim.Adam(self.policy.actor.parameters(), lr=self.config.actor_rate)
         self._critic = torch.optim.Adam(self.policy.critic.parameters(), lr=self.config.critic_rate)
         self._records: list[RecordedRun] = []

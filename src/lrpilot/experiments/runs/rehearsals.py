@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from lrpilot.errors import NonFiniteLoss
+from lrpilot.errors import Diverged
 from .controllers import Piloted
 from .trial import CHANCE, Trial
 from lrpilot.learning.refinement import Refinement
@@ -40,7 +40,7 @@ def rehearse(study: OfflineActorCritic | Refinement, trial: Trial, make_training
     for number in range(int(trial.setting["runs"])):
         steps, seed = int(trial.setting.get("run_steps", trial.steps)), RUNS_APART * (trial.seed + 1) + number
         one = replace(trial, steps=steps, seed=seed, evaluations=1)
-        with suppress(NonFiniteLoss), ExitStack() as stack:
+        with suppress(Diverged), ExitStack() as stack:
             training = make_training(one, make_controller=in_study(study, stack, steps))
             *_, last = training.run()
             for name in ("test_error", "validation_error"):
