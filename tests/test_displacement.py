@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lrpilot.online.displacement import Displacement
+from lrpilot.online.displacement import Displacement, inner_product
 
 
 def test_displacement_is_the_directional_derivative() -> None:
