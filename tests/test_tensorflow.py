@@ -200,3 +200,13 @@ def test_rows_without_a_gradient_coast_under_adam_and_rest_under_rmsprop():
                 after_one = table[0].item()
         assert (table[0].item() != after_one) == (make is TFAdam)
     assert optimizer.state[table]["square"].tolist() == [[pytest.approx(0.9 * 1 + 0.1 * 2 * 2)]] * 2
+
+
+def test_defaults_are_tensorflows():
+    """Of release 0.12. Its Adagrad and RMSprop have no default rate."""
+    parameter = nn.Parameter(torch.ones(1))
+    adam, rmsprop = TFAdam([parameter]).param_groups[0], TFRMSprop([parameter], 0.1).param_groups[0]
+    assert (adam["lr"], adam["betas"], adam["eps"]) == (1e-3, (0.9, 0.999), 1e-8)
+    assert (rmsprop["decay"], rmsprop["eps"]) == (0.9, 1e-10)
+    adagrad = TFAdagrad([parameter], 0.1).param_groups[0]
+    assert (adagrad["initial_accumulator_value"], adagrad["eps"]) == (0.1, 0.0)
