@@ -23,6 +23,8 @@ def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) 
         gradient_norm=uniform(0.1, 2),
         update_norm=uniform(0.01, 0.1),
         weight_norm=uniform(1, 5),
+        tensor_update=uniform(0.001, 0.1),
+        largest_tensor_update=uniform(0.1, 0.3),
         log_rate=uniform(-3, 3),
         last_step=uniform(-1, 1),
         boundaries=(0.1, 0.2, 0.3),

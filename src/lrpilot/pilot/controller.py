@@ -25,8 +25,8 @@ from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe
 from .guard import WIDEST, Guard
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
-from .measurement import Measured, Measurement, StepHooks, mean_over_ranks
-from .policy import Flies, Policy
+from .measurement import Measurement, StepHooks, mean_over_ranks
+from .policy import Drives, Policy
 from .timetable import Timetable
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ class Pilot:
         optimizer: torch.optim.Optimizer,
         total_steps: int | None = None,
         *,
-        policy: str | Path | Flies = "shipped",
+        policy: str | Path | Drives = "shipped",
         rollback: bool = False,
         process_group: ProcessGroup | None = None,
     ) -> None:
         self.rates = LearningRates(optimizer)
         self.optimizer = optimizer
-        self.policy: Flies = Policy.load(policy) if isinstance(policy, str | Path) else policy
+        self.policy: Drives = Policy.load(policy) if isinstance(policy, str | Path) else policy
         self._process_group = process_group
         self._timetable = Timetable(total_steps)
         self.total_steps = self._timetable.total_steps
@@ -169,17 +169,18 @@ class Pilot:
     def _read(self) -> Interval:
         """What happened since the last decision, on the CPU: the one moment that waits for the device."""
         measurement = self._hooks.measurement or Measurement()
-        measured = measurement.finish(self.optimizer)
+        totals = measurement.totals(self.optimizer)
         self._hooks.measurement = None
-        numbers = torch.cat([self._losses.values.to(measured.device), measured])
+        losses = self._losses.values
+        numbers = torch.cat([losses.to(totals.device), totals])
         numbers = mean_over_ranks(numbers, self._process_group).cpu()
-        known = Measured(*numbers[-len(Measured._fields) :])
+        measured = measurement.conclude(numbers[len(losses) :].tolist())
         return Interval(
-            losses=numbers[: -len(known)],
+            losses=numbers[: len(losses)],
             log_rate=torch.tensor(self._log_rate),
             last_step=torch.tensor(self._last_step),
             boundaries=self._timetable.boundaries(self._decisions),
-            **known._asdict(),
+            **{name: torch.tensor(value) for name, value in measured._asdict().items()},
         )
 
     def _judge(self, interval: Interval) -> str | None:
@@ -295,7 +296,7 @@ class Pilot:
         self._hooks.measurement = None
         if state["measurement"] is not None:
             self._hooks.measurement = Measurement()
-            self._hooks.measurement.load_state_dict(state["measurement"])
+            self._hooks.measurement.load_state_dict(state["measurement"], self.optimizer)
         self._guard.load_state_dict(state["guard"])
         if self._guard.started:
             self._hooks.first = None

@@ -85,7 +85,16 @@ class Trainings:
             sums.before(gradient, self.weights)
             self._optimizer.step(self.weights, gradient.clone(), rate)
             sums.after(gradient, self.weights)
-        return sums.interval(torch.stack(losses, -1), self.weights)
+        updates = self._tensor_updates(sums.last_update)
+        return sums.interval(torch.stack(losses, -1), self.weights, updates)
+
+    def _tensor_updates(self, update: Tensor) -> Tensor:
+        """[run, matrix]: |dw| / |w| of each weight matrix."""
+        parts = zip(update.split(self._sizes, 1), self.weights.split(self._sizes, 1), strict=True)
+        shapes = [p.shape for p in self.group.network.parameters]
+        matrices = [i for i, shape in enumerate(shapes) if sum(size > 1 for size in shape) > 1] or range(len(shapes))
+        ratios = [change.norm(dim=1) / (value.norm(dim=1) + 1e-15) for change, value in parts]
+        return torch.stack([ratios[i] for i in matrices], 1)
 
     @torch.no_grad()
     def evaluate(self, examples: int = 384) -> Evaluation:
@@ -232,7 +241,12 @@ class Measurement:
         self._decrease = self._decrease - (gradient * update).sum(1)
         self._last = gradient, self._norm, update, norm
 
-    def interval(self, losses: Tensor, weights: Tensor) -> Interval:
+    @property
+    def last_update(self) -> Tensor:
+        """[run, parameter], of the last step."""
+        return self._last[2] if self._last is not None else torch.zeros(0)
+
+    def interval(self, losses: Tensor, weights: Tensor, tensor_updates: Tensor) -> Interval:
         """The interval that ends here."""
         nan = torch.full_like(self._next, torch.nan)
         return Interval.unmeasured(
@@ -244,4 +258,6 @@ class Measurement:
             gradient_norm=self._gradient_norm / self._steps,
             update_norm=self._update_norm / self._steps,
             weight_norm=weights.norm(dim=1),
+            tensor_update=tensor_updates.sort(1).values[:, tensor_updates.shape[1] // 2],
+            largest_tensor_update=tensor_updates.amax(1),
         )
