@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.pretrain_config import PretrainConfig
 from lrpilot.pilot.features import FEATURES, LINEAR_DECAY
-from lrpilot.pilot.policy import LARGEST_STEP, Policy, bounded_step
+from lrpilot.pilot.policy import LARGEST_STEP, Policy, Recurrent, bounded_step
 
 
 @pytest.fixture
@@ -104,6 +104,17 @@ def test_an_untrained_policy_is_near_the_linear_decay(policy):
     features[LINEAR_DECAY] = -0.3
     step, _ = policy.act(features, policy.initial_memory())
     assert step.item() == pytest.approx(-0.3, abs=0.3)
+
+
+def test_an_untrained_head_is_a_tenth_of_torchs_own_start():
+    """So that the first actions are small beside the largest one, and what is learned decides, not the start."""
+    torch.manual_seed(0)
+    network = Recurrent(5, 8)
+    torch.manual_seed(0)
+    torch.nn.Linear(5, 8), torch.nn.GRU(8, 8)
+    head = torch.nn.Linear(8, 1)
+    torch.testing.assert_close(network.head.weight, 0.1 * head.weight)
+    assert network.head.bias.item() == 0
 
 
 def test_the_shipped_policy_is_small_and_says_what_made_it():
