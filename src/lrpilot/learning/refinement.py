@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.learning.population.flights import Flight
+from lrpilot.learning.population.rollouts import Rollout
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY, Interval, Memory, observe
 from lrpilot.pilot.policy import Policy, bounded_step
 
-from .ppo import Experience, advantages, centre_over_replicas, rewards, update
+from .ppo import ValuedRollout, advantages, centre_over_replicas, rewards, update
 from .pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Refiner:
             )
         self.policy.provenance = {**self.policy.provenance, "refined": {"runs": self._flown, **asdict(refining)}}
 
-    def _experiences(self) -> Iterator[Experience]:
+    def _experiences(self) -> Iterator[ValuedRollout]:
         """The runs so far, those of as many decisions together, valued by the critic as it stands."""
         by_length: dict[int, list[Lived]] = {}
         for lived in self._lived:
@@ -182,12 +182,12 @@ class Refiner:
             )
             unused = torch.zeros_like(raw)
             scores = torch.stack([lived.score for lived in runs])
-            flight = Flight(observations, raw, unused, log_losses, unused.bool(), scores)
+            rollout = Rollout(observations, raw, unused, log_losses, unused.bool(), scores)
             with torch.no_grad():
                 values, _ = self.policy.critic(observations)
-            estimate = advantages(rewards(flight, dense=self.refining.dense), values, decay=self.refining.gae)
+            estimate = advantages(rewards(rollout, dense=self.refining.dense), values, decay=self.refining.gae)
             advantage = centre_over_replicas(estimate, len(runs)) if len(runs) > 1 else torch.zeros_like(estimate)
-            yield Experience(flight, means, advantage, estimate + values)
+            yield ValuedRollout(rollout, means, advantage, estimate + values)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the runs to come depend on, between two runs."""

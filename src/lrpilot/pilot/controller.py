@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from lrpilot.core.knobs import LearningRates
+from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
 from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe
@@ -91,7 +91,7 @@ class Pilot:
         rollback: bool = False,
         process_group: ProcessGroup | None = None,
     ) -> None:
-        self.rates = LearningRates(optimizer)
+        self.knobs = Knobs(optimizer, (LearningRate(),))
         self.optimizer = optimizer
         self.policy: Drives = Policy.load(policy) if isinstance(policy, str | Path) else policy
         self._process_group = process_group
@@ -108,7 +108,7 @@ class Pilot:
         self._guard = Guard(optimizer, rollback=rollback)
         self._hooks = StepHooks(optimizer)
         self._hooks.first = self._guard.remember_start
-        self.rates.write(self._rate)
+        self.knobs.write({"learning_rate": self._rate})
         self._finalizer = weakref.finalize(self, self._hooks.close)
         self._finalizer.atexit = False
         self._begin_interval()
@@ -157,7 +157,7 @@ class Pilot:
         rate_before, before = self._rate, self._log_rate
         self._log_rate = min(max(before + step, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
         self._last_step = self._log_rate - before
-        self.rates.write(self._rate)
+        self.knobs.write({"learning_rate": self._rate})
         back_to = None if verdict is None else self._guard.step
         seen = tuple(features.tolist())
         self._record(interval, rate_before=rate_before, reason=cut or "policy", back_to=back_to, features=seen)
@@ -206,7 +206,7 @@ class Pilot:
 
     @property
     def _rate(self) -> float:
-        return self.rates.start / BELOW * math.exp(self._log_rate)
+        return self.knobs.given["learning_rate"] / BELOW * math.exp(self._log_rate)
 
     def _record(self, interval: Interval, **rest: Any) -> None:
         loss = float(interval.losses.mean())
@@ -237,7 +237,7 @@ class Pilot:
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each parameter group as it stands."""
-        return self.rates.last()
+        return self.knobs.read("learning_rate")
 
     def close(self) -> None:
         """End the flight: the last rate stays, the hooks and all copies go. Happens by itself after ``total_steps``."""
@@ -264,7 +264,7 @@ class Pilot:
             "measurement": None if measurement is None else measurement.state_dict(),
             "history": self.history.state_dict(),
             "losses": self._losses.state_dict(),
-            "rates": self.rates.state_dict(),
+            "knobs": self.knobs.state_dict(),
             "guard": self._guard.state_dict(),
         }
 
@@ -280,8 +280,10 @@ class Pilot:
         self._log_rate, self._last_step = state["log_rate"], state["last_step"]
         self._memory, self._policy_memory = Memory(**state["memory"]), state["policy_memory"]
         self._history.load_state_dict(state["history"])
-        self.rates.load_state_dict(state["rates"])
-        self.rates.write(self._rate)  # this pilot's own beginning may have come after the optimizer's state was loaded
+        self.knobs.load_state_dict(state["knobs"])
+        self.knobs.write(
+            {"learning_rate": self._rate}
+        )  # this pilot's own beginning may have come after the optimizer's state was loaded
         if state["over"]:
             self._losses.begin(0)
             self._written = 0
