@@ -60,9 +60,16 @@ class Lessons:
 
     def of(self, runs: Tensor) -> Lessons:
         """Those of some runs."""
-        by_run = (self.lowest[runs], self.costs[runs], self.tasks[runs], self.regrets[runs])
-        by_decision = (self.observations, self.heights, self.shapes, self.present)
-        return Lessons(*(part[:, runs] for part in by_decision), *by_run)
+        return Lessons(
+            observations=self.observations[:, runs],
+            heights=self.heights[:, runs],
+            shapes=self.shapes[:, runs],
+            present=self.present[:, runs],
+            lowest=self.lowest[runs],
+            costs=self.costs[runs],
+            tasks=self.tasks[runs],
+            regrets=self.regrets[runs],
+        )
 
     def loss(self, raw: Float[Tensor, "decision run"]) -> Float[Tensor, ""]:
         """The mean cost of the peaks that the raw actions lead to; gradients flow to ``raw``."""
