@@ -251,3 +251,27 @@ def test_a_group_that_joins_amid_a_measurement_begins_it_anew():
     measured = concluded(hooks.measurement, optimizer)
     assert measured.gradient_norm == pytest.approx(34**0.5)
     assert measured.gradient_cosine == pytest.approx(1.0)
+
+
+def test_a_measurement_goes_on_where_the_last_one_ended():
+    """Three steps and then two more give the same pairs as five in a row."""
+    numbers = []
+    for cut in (None, 3):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        hooks = StepHooks(optimizer)
+        hooks.measurement = Measurement()
+        pairs = []
+        for step in range(5):
+            if step == cut:
+                pairs += hooks.measurement.pairs
+                hooks.measurement = hooks.measurement.next()
+            optimizer.zero_grad()
+            model(batch(step)).square().mean().backward()
+            optimizer.step()
+        pairs += hooks.measurement.pairs
+        numbers.append(torch.stack(pairs))
+        if cut:
+            assert len(hooks.measurement.pairs) == len(hooks.measurement.steps) == 2
+            assert not math.isnan(concluded(hooks.measurement, optimizer).update_cosine)
+    assert torch.equal(*numbers)

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
-from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe
+from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe, step_ceiling
 from .guard import WIDEST, Guard
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
@@ -106,6 +106,7 @@ class Pilot:
         self._step = self._decisions = 0
         self._over = False
         self._guard = Guard(optimizer, rollback=rollback)
+        self._measured: Measurement | None = None  # of the interval that has just ended
         self._hooks = StepHooks(optimizer)
         self._hooks.first = self._guard.remember_start
         self.knobs.write({"learning_rate": self._rate})
@@ -138,7 +139,10 @@ class Pilot:
         self._watch = max(self._step, self._next - MEASURED_STEPS)
         self._losses.begin(self._next - self._step)
         self._written = 0
-        self._hooks.measurement = Measurement() if self._watch == self._step else None
+        measured, self._measured = self._measured, None
+        self._hooks.measurement = None
+        if self._watch == self._step:
+            self._hooks.measurement = Measurement() if measured is None else measured.next()
 
     def _end_interval(self) -> None:
         interval = self._read()
@@ -153,7 +157,9 @@ class Pilot:
         features = self._observe(interval, taken_back=verdict is not None)
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
         cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
-        step = float(proposed) if cut is None else min(float(proposed), FORCED_CUT)
+        step = min(float(proposed), float(step_ceiling(interval, self._memory)))
+        if cut is not None:
+            step = min(step, FORCED_CUT)
         rate_before, before = self._rate, self._log_rate
         self._log_rate = min(max(before + step, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
         self._last_step = self._log_rate - before
@@ -170,7 +176,7 @@ class Pilot:
         """What happened since the last decision, on the CPU: the one moment that waits for the device."""
         measurement = self._hooks.measurement or Measurement()
         totals = measurement.totals(self.optimizer)
-        self._hooks.measurement = None
+        self._measured = measurement
         losses = self._losses.values
         numbers = torch.cat([losses.to(totals.device), totals])
         numbers = mean_over_ranks(numbers, self._process_group).cpu()
@@ -199,6 +205,7 @@ class Pilot:
         features, after = observe(replace(interval, taken_back=torch.tensor(taken_back)), self._memory)
         if taken_back:
             self._guard.take_back()
+            self._measured = None
             if self._guard.memory is not None:
                 after = Memory(**self._guard.memory)._replace(highest=after.highest)
         self._memory = after

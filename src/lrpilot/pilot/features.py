@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-MEASURED_STEPS = 4
+MEASURED_STEPS = 6
 """Gradients and updates are measured in the last so many steps of an interval (fewer if it is shorter)."""
 
 GUARD_WINDOW = 0.05
@@ -37,6 +37,10 @@ SPIKE = math.log(100.0)
 
 PROGRESS = math.log(0.97)
 """An untrained network has learned something once an interval's mean log loss lies this far from the first."""
+
+FARTHEST = 1.0
+"""While an untrained network has learned nothing, the rate may rise until its weights would move by this many times
+their own size within an interval, if the steps went in random directions."""
 
 LOWEST, HIGHEST = -16.0, 7.0
 """Log losses are held within these distances of the first one."""
@@ -167,6 +171,26 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
         return exploded
     stalled = torch.minimum(memory.best, logs.mean(-1)) > PROGRESS
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
+
+
+def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
+    """The highest log-rate step that is sound: of 0 or more, infinite once the network has learned something.
+
+    A network whose loss rests at its first level gives no sign that a rate is too high, and one whose weights are
+    overwritten by noise may never learn. n steps in random directions, each of the size u relative to the weights
+    (the median tensor's), move them by u sqrt(n); the next interval's n is known from the boundaries.
+
+    Args:
+        interval: which has just ended.
+        memory: after it.
+    """
+    steps = interval.losses.shape[-1]
+    if interval.boundaries is not None:
+        before, now, after = (torch.as_tensor(mark, dtype=torch.float32) for mark in interval.boundaries)
+        steps = (steps * (after - now) / (now - before)).nan_to_num(steps)
+    distance = interval.tensor_update.float() * torch.as_tensor(steps, dtype=torch.float32).sqrt()
+    room = (FARTHEST / distance).log().nan_to_num(torch.inf, torch.inf).clamp(min=0)
+    return torch.where(memory.best > PROGRESS, room, torch.inf)
 
 
 @dataclass(frozen=True)

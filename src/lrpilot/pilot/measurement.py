@@ -46,7 +46,7 @@ class Measurement:
 
     Attributes:
         steps: for each measured step |dw_t|^2, |g_t|^2 and -g_t . dw_t.
-        pairs: for each two successive steps -g_{t+1} . dw_t and g_t . g_{t+1}.
+        pairs: for each two successive steps -g_{t+1} . dw_t, g_t . g_{t+1}, |dw_t|^2 and |g_t|^2.
     """
 
     def __init__(self) -> None:
@@ -58,6 +58,14 @@ class Measurement:
         self._gradients: list[Tensor | None] = []
         self._descents: list[Tensor] = []  # -dw_t, for each piece
         self._spare: list[Tensor] = []  # memory of descents that are no longer needed
+        self._squares = torch.zeros(2)  # |dw_t|^2 and |g_t|^2 of the last step
+
+    def next(self) -> Measurement:
+        """A measurement that goes on with the very next step: its first pair reaches back to this one's last step."""
+        new = Measurement()
+        new._parameters, new._pieces = self._parameters, self._pieces
+        new._gradients, new._descents, new._squares = self._gradients, self._descents, self._squares
+        return new
 
     @torch.no_grad()
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -89,7 +97,8 @@ class Measurement:
         products = self._dots(*asked)
         self.steps.append(products[:3])
         if self._descents:
-            self.pairs.append(products[3:])
+            self.pairs.append(torch.cat([products[3:], self._squares]))
+        self._squares = products[:2]
         rooms = self._gradients or [None] * len(gradients)
         self._gradients = [g if g is None else _keep(g, room) for g, room in zip(gradients, rooms, strict=True)]
         self._before, self._spare, self._descents = [], self._descents, descents
@@ -98,6 +107,7 @@ class Measurement:
         """Start again: the parameters have changed."""
         self.steps, self.pairs, self._parameters, self._pieces = [], [], [], []
         self._before, self._gradients, self._descents, self._spare = [], [], [], []
+        self._squares = torch.zeros(2)
 
     @torch.no_grad()
     def totals(self, optimizer: torch.optim.Optimizer) -> Float[Tensor, " number"]:
@@ -125,11 +135,11 @@ class Measurement:
         weights = [next(numbers) for _ in self._parameters]
         updates = [next(numbers) for _ in self._parameters] if self.steps else []
         steps = [[next(numbers) for _ in range(3)] for _ in self.steps]
-        pairs = [[next(numbers) for _ in range(2)] for _ in self.pairs]
+        pairs = [[next(numbers) for _ in range(4)] for _ in self.pairs]
         moved, pulled = ([math.sqrt(step[i]) for step in steps] for i in (0, 1))
         cosines = [
-            (descent / (moved[t] * pulled[t + 1] + 1e-30), product / (pulled[t] * pulled[t + 1] + 1e-30))
-            for t, (descent, product) in enumerate(pairs)
+            (descent / (math.sqrt(update) * norm + 1e-30), product / (math.sqrt(gradient) * norm + 1e-30))
+            for (descent, product, update, gradient), norm in zip(pairs, pulled[len(steps) - len(pairs) :], strict=True)
         ]
         # Biases and gains start at 0 or 1 and say little of how far the network has moved.
         matrices = [i for i, p in enumerate(self._parameters) if sum(size > 1 for size in p.shape) > 1] or range(
@@ -140,7 +150,7 @@ class Measurement:
             _mean(cosine for _, cosine in cosines),
             _mean(cosine for cosine, _ in cosines),
             _mean(decrease for *_, decrease in steps),
-            _mean(descent for descent, _ in pairs),
+            _mean(descent for descent, *_ in pairs),
             _mean(pulled),
             _mean(moved),
             math.sqrt(sum(weights)),
@@ -167,6 +177,7 @@ class Measurement:
             "pairs": [pair.clone() for pair in self.pairs],
             "gradients": [None if gradient is None else gradient.clone() for gradient in self._gradients],
             "descents": [descent.clone() for descent in self._descents],
+            "squares": self._squares.clone(),
         }
 
     def load_state_dict(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
@@ -177,6 +188,7 @@ class Measurement:
         self.steps, self.pairs = ([number.clone() for number in state[name]] for name in ("steps", "pairs"))
         self._gradients = [None if gradient is None else gradient.clone() for gradient in state["gradients"]]
         self._descents = [descent.clone() for descent in state["descents"]]
+        self._squares = state["squares"].clone()
 
 
 class StepHooks:

@@ -56,12 +56,15 @@ class Trainings:
         self.weights = self._initial().repeat_interleave(replicas, 0)
         self._start = self.weights.clone()
         self._optimizer = Optimizer(group.rule, self.weights)
+        self._averages: IntervalAverages | None = None
+        self._taken_back = torch.zeros(self.runs, dtype=torch.bool)
 
     def take_back(self, runs: Bool[Tensor, " run"]) -> None:
         """Give these runs their initial weights and a fresh optimizer."""
         if runs.any():
             self.weights[runs] = self._start[runs]
             self._optimizer.reset(runs)
+            self._taken_back = self._taken_back | runs
 
     def broken(self) -> Bool[Tensor, " run"]:
         """The runs whose weights are not finite."""
@@ -70,7 +73,12 @@ class Trainings:
     def advance(self, steps: int, log_rate: Float[Tensor, " run"]) -> Interval:
         """Train all runs for some steps; what was seen, but rate, last step and boundaries (0 and None)."""
         rate = log_rate.exp().unsqueeze(1)
-        losses, averages = [], IntervalAverages(self.runs)
+        losses: list[Tensor] = []
+        gapless = steps <= MEASURED_STEPS  # every step is measured, and so was the one before
+        self._averages = averages = IntervalAverages(
+            self.runs, before=self._averages if gapless else None, kept=~self._taken_back
+        )
+        self._taken_back = torch.zeros_like(self._taken_back)
         indices = self._draw_rows(steps)
         for step in range(steps):
             loss, gradient = self._gradient(*self._batch(indices[step]))
