@@ -14,8 +14,7 @@ from .controllers import Piloted
 from .trial import CHANCE, Trial
 from lrpilot.learning.refinement import Refinement
 from lrpilot.pilot.controller import Pilot
-from lrpilot.learning.population.flights import score
-from lrpilot.learning.population.trainings import Evaluation
+from lrpilot.learning.population.score import Performance, score
 
 if TYPE_CHECKING:
     from .training import Record, Training
@@ -78,5 +77,5 @@ def held_out_score(last: Record, first_loss: float) -> float:
     if last.validation_loss is None or last.validation_error is None:
         raise ValueError("a run without a validation set has no score")
     end = (last.loss, last.validation_loss, last.validation_error / 100)
-    final, first = (Evaluation(*map(torch.tensor, each)) for each in (end, (first_loss, first_loss, CHANCE)))
+    final, first = (Performance(*map(torch.tensor, each)) for each in (end, (first_loss, first_loss, CHANCE)))
     return score(final, first).item()
