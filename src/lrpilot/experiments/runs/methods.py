@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrpilot.baselines.peers import PEERS
 from lrpilot.baselines.vsgd import VSGD, Granularity
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 from .controllers import (
     Controller,

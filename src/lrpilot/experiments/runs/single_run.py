@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.errors import Diverged, InvalidArgument
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import load_task
 
@@ -42,7 +42,7 @@ class Outcome:
     records: list[dict[str, Any]]  # all of them, as in metrics.jsonl
     curves: Path  # the picture
     finished: bool  # False when it was stopped and can go on
-    failure: NonFiniteLoss | None  # set when it diverged
+    failure: Diverged | None  # set when it diverged
 
     def resume_command(self, folder: Path | None) -> str:
         """The command that goes on with a run that was stopped; ``folder`` as ``--data`` was given."""

@@ -1,0 +1,100 @@
+"""The map of the package holds: imports run down its layers, in no circle, and `import lrpilot` stays small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import lrpilot
+
+ROOT = Path(lrpilot.__file__).parent
+LAYERS = ("errors", "core", "online pilot", "learning", "baselines", "integrations", "experiments", "cli", "__init__")
+"""From the ground up. Two folders of one layer are independent of each other."""
+HEIGHT = {folder: height for height, layer in enumerate(LAYERS) for folder in layer.split()}
+
+TO_BE_MENDED = {
+    "lrpilot.online.offline -> lrpilot.learning.refinement",
+    "lrpilot.online.offline -> lrpilot.pilot.controller",
+    "lrpilot.online.offline -> lrpilot.pilot.policy",
+    "lrpilot.experiments.tasks.catalogue -> lrpilot.experiments.runs.choices",
+    "lrpilot.experiments.runs.perform -> lrpilot.experiments.studies.methods",
+    "lrpilot.experiments.runs.run_directory -> lrpilot.experiments.report.pictures",
+    "lrpilot.experiments.studies.ablations -> lrpilot.experiments.report.tables",
+    "lrpilot.experiments.studies.catalogue -> lrpilot.experiments.report.tables",
+    "lrpilot.experiments.studies.demo -> lrpilot.experiments.report.pictures",
+    "lrpilot.experiments.studies.readings -> lrpilot.experiments.report.tables",
+}
+"""The imports that still run upwards or in a circle. To shrink, never to grow."""
+
+MODULES = {
+    ".".join(("lrpilot", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): file
+    for file in ROOT.rglob("*.py")
+}
+
+
+def imported(module: str, file: Path) -> set[str]:
+    """The modules of the package that one names anywhere in its text, under TYPE_CHECKING too."""
+    package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            parent = ".".join([*base, *filter(None, [node.module])])
+            names |= {name if (name := f"{parent}.{alias.name}") in MODULES else parent for alias in node.names}
+    return names & MODULES.keys()
+
+
+IMPORTS = [(module, other) for module, file in MODULES.items() for other in imported(module, file)]
+MENDED = [(module, other) for module, other in IMPORTS if f"{module} -> {other}" not in TO_BE_MENDED]
+
+
+def top(module: str) -> str:
+    """The folder, or the file, directly below `lrpilot`."""
+    return f"{module}.__init__".split(".")[1]
+
+
+def folder(module: str) -> str:
+    """The innermost folder of a module; files directly below `lrpilot` stand for themselves."""
+    inside = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    return module if inside == "lrpilot" else inside
+
+
+def assert_no_circle(arrows: list[tuple[str, str]]) -> None:
+    graph = TopologicalSorter()
+    for begin, end in arrows:
+        if begin != end:
+            graph.add(begin, end)
+    try:
+        graph.prepare()
+    except CycleError as error:
+        raise AssertionError("a circle: " + " <- ".join(error.args[1])) from None
+
+
+def test_every_folder_stands_in_the_map():
+    assert {top(module) for module in MODULES} <= HEIGHT.keys()
+
+
+def test_imports_run_down_the_layers():
+    across = [(module, other) for module, other in MENDED if top(module) != top(other)]
+    assert [f"{module} -> {other}" for module, other in across if HEIGHT[top(other)] >= HEIGHT[top(module)]] == []
+
+
+def test_no_module_and_no_folder_imports_itself_in_a_circle():
+    assert_no_circle(MENDED)
+    assert_no_circle([(folder(module), folder(other)) for module, other in MENDED])
+
+
+def test_what_has_been_mended_is_no_exception_any_more():
+    assert {f"{module} -> {other}" for module, other in IMPORTS} >= TO_BE_MENDED
+
+
+def test_importing_the_package_adds_safetensors_alone_to_torch():
+    listing = "print(*{name.split('.')[0] for name in sys.modules} - before)"
+    script = f"import sys, torch; before = {{name.split('.')[0] for name in sys.modules}}; import lrpilot; {listing}"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert set(loaded) - set(sys.stdlib_module_names) - {"lrpilot"} == {"safetensors"}
