@@ -7,9 +7,11 @@ import torch
 
 from lrpilot import PAPER, STABLE
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.report import studies
 from lrpilot.experiments.runs.controllers import Terms
 from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.studies import readings
+from lrpilot.experiments.studies.frame import frame
 from lrpilot.online.settings import DEVIATIONS, STABLE_DEVIATIONS, deviating
 from made_up import result, trial
 
@@ -80,7 +82,7 @@ def test_a_reading_is_sound_where_no_run_diverges_and_the_mean_is_near_the_best_
     runs = [run({}, "m0", 10.9), run({}, "m1", 3.4), run({}, "m1", 3.4, seed=1)]
     runs += [run(stable, "m0", 11.0), run(stable, "m1", 3.2), run(stable, "m1", 3.3, seed=1)]
     runs += [run({"discount": 0.0}, "m0", 9.0), run({"discount": 0.0}, "m0", 9.0, "diverged", seed=1)]
-    table = readings.table([*runs, *constant])
+    table = studies.readings(frame([*runs, *constant]))
     assert table.rows == [
         ["paper", "10.90", "0.1 to 0.1", "3.40 ± 0.00", "0.1 to 0.1", "M0"],
         ["discount 0", "49.50 ± 57.28 (1 diverged)", "0.1 to 0.1", "-", "-", "nowhere"],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrpilot.experiments.runs.methods import LABELS
+from lrpilot.experiments.studies.frame import groups
 
 from .drawing import PlainNumbers, band, legend, panels, plain_numbers
 from .palette import colours
@@ -31,7 +32,7 @@ def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Fi
     """
     figure, axes = panels(3 if accuracy else 2, title)
     palette = colours(runs.label)
-    for label, own in runs.groupby("label", sort=False):
+    for label, own in groups(runs).items():
         finished = own[own.finished].run
         if finished.empty:
             axes[0].plot([], [], color=palette[label], label=f"{label} (diverged)")
@@ -83,7 +84,7 @@ def against_start(tasks: Mapping[str, DataFrame]) -> Figure:
     figure, axes = panels(len(tasks))
     palette = colours(label for runs in tasks.values() for label in runs.label)
     for panel, (title, runs) in zip(axes, tasks.items(), strict=True):
-        for label, own in runs.groupby("label", sort=False):
+        for label, own in groups(runs).items():
             colour = palette[label]
             if own.setting_lr.isna().all():
                 panel.axhline(own.test_error.mean(), linestyle="--", linewidth=1, color=colour, label=label)

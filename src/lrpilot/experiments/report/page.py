@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .rendering import render
-from .tables import Table
+from .tables import Table, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

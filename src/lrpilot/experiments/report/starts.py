@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,7 +11,7 @@ from pandas import DataFrame, Series
 from lrpilot.experiments.runs.methods import BY_START, LABELS, RATE_FREE
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT, title
-from lrpilot.experiments.studies.frame import frame
+from lrpilot.experiments.studies.frame import frame, groups
 from lrpilot.experiments.tasks.catalogue import TASKS
 from lrpilot.pilot.policy_file import fingerprint
 
@@ -58,17 +59,16 @@ def arranged(runs: DataFrame, *, policy: str | None = None) -> DataFrame:
 
 def by_rate(key: Key, runs: DataFrame) -> Table:
     """One row a method and one column a starting rate: mean test error ± standard deviation over the seeds."""
-    rates = sorted(runs.setting_lr.dropna().unique())
-    rows = []
-    for label, own in runs.groupby("label", sort=False):
-        cells = {rate: mean_text(errors) for rate, errors in own.groupby("setting_lr").test_error}
-        means = own.groupby("setting_lr").test_error.mean()
-        ratio = f"{means.max() / means.min():.2f}" if len(means) and means.min() else "-"
-        without = "-" if cells else mean_text(own.test_error)
-        rows.append([label, *(cells.get(rate, "-") for rate in rates), without, ratio, _counts(own)])
-    header = ["method", *(f"from {rate:g}" for rate in rates), "no rate", "worst / best", "runs"]
+    by_label = groups(runs)
+    errors = runs.groupby(["label", "setting_lr"]).test_error
+    means = errors.mean().unstack().reindex(list(by_label))
+    cells = errors.agg(mean_text).unstack().reindex(list(by_label)).rename(columns=lambda rate: f"from {rate:g}")
+    cells["no rate"] = runs[runs.setting_lr.isna()].groupby("label").test_error.agg(mean_text)
+    ratios = means.max(axis=1) / means.min(axis=1)
+    cells["worst / best"] = ratios[ratios < math.inf].map("{:.2f}".format)
+    cells["runs"] = [_counts(own) for own in by_label.values()]
     note = "Mean and standard deviation over seeds. A run that diverged or failed counts with the error of guessing."
-    return Table(f"{title(*key)}: final test error %", header, rows, note)
+    return Table.of(f"{title(*key)}: final test error %", "method", cells, note)
 
 
 def standings(compared: Comparisons) -> Table:

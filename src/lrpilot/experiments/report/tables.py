@@ -1,16 +1,17 @@
-"""What a table is, and how numbers over seeds stand in it: mean, spread, interval."""
+"""What a table is, and how numbers over seeds stand in it: mean, spread, interval, rank."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
-from .rendering import render
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 BOOTSTRAP_DRAWS = 9999
 
@@ -24,9 +25,29 @@ class Table:
     rows: Sequence[Sequence[str]]
     note: str = ""
 
+    @classmethod
+    def of(cls, title: str, first: str, cells: DataFrame, note: str = "") -> Table:
+        """From a frame of text, whose index becomes the column ``first``; a dash where a cell is missing."""
+        texts = cells.astype(object).where(cells.notna(), "-").values.tolist()
+        rows = [[str(name), *row] for name, row in zip(cells.index, texts, strict=True)]
+        return cls(title, [first, *cells.columns], rows, note)
+
     def to_markdown(self) -> str:
         """As a pipe table."""
         return render("table.md", table=self).strip()
+
+
+def render(template: str, **content: object) -> str:
+    """A template of ``templates/`` filled with ``content``; what goes into HTML is escaped."""
+    return _templates().get_template(template).render(content)
+
+
+@cache
+def _templates() -> Environment:
+    loader, escape = PackageLoader("lrpilot.experiments.report"), select_autoescape(["html"])
+    return Environment(
+        loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 def mean_text(values: Iterable[float], digits: int = 2) -> str:
@@ -36,33 +57,36 @@ def mean_text(values: Iterable[float], digits: int = 2) -> str:
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
-def interval(values: Iterable[float]) -> tuple[float, float] | None:
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95% percentile bootstrap interval of the mean, drawn with a fixed seed; None below two numbers."""
     import numpy as np
     from scipy.stats import bootstrap
 
-    numbers = np.asarray(list(values), dtype=float)
-    if len(numbers) < 2:
+    if len(values) < 2:
         return None
-    if numbers.min() == numbers.max():
-        return numbers[0], numbers[0]
-    drawn = bootstrap((numbers,), np.mean, method="percentile", n_resamples=BOOTSTRAP_DRAWS, rng=0)
+    if max(values) == min(values):
+        return max(values), max(values)
+    drawn = bootstrap((np.asarray(values),), np.mean, method="percentile", n_resamples=BOOTSTRAP_DRAWS, rng=0)
     low, high = drawn.confidence_interval
     return float(low), float(high)
 
 
-def interval_text(values: Iterable[float], digits: int = 2) -> str:
+def interval_text(values: Iterable[float]) -> str:
     """``[2.27, 2.36]``, or a dash."""
-    ends = interval(values)
-    return "-" if ends is None else f"[{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]"
+    ends = interval(list(values))
+    return "[{:.2f}, {:.2f}]".format(*ends) if ends else "-"
 
 
-def diverged_text(runs: DataFrame) -> str:
+def count_text(finished: Series) -> str:
+    """``5``, or ``5 (2 diverged)``, crashed runs among them."""
+    return f"{len(finished)}{diverged_text(finished)}"
+
+
+def diverged_text(finished: Series) -> str:
     """`` (2 diverged)``, crashed runs among them; empty where every run finished."""
-    count = (~runs.finished).sum()
-    return f" ({count} diverged)" if count else ""
+    return f" ({(~finished).sum()} diverged)" if not finished.all() else ""
 
 
-def percent(errors: Iterable[float], *, accuracy: bool) -> list[float]:
-    """Errors as they are, or as accuracies, as the paper's Table 2 has them."""
-    return [100 - error if accuracy else error for error in errors]
+def ranks(values: Series) -> Series:
+    """1 for the least; equal values share the better rank."""
+    return values.rank(method="min").astype(int)

@@ -207,9 +207,7 @@ _ALL = (
         # with the shipped policy, named so that another one's results are other runs
         settings=lambda grid: [{"optimizer": "sgd", "lr": START_RATE, "policy": fingerprint("shipped")}],
     ),
-    Method(
-        name="pilot-refined", heading="refined pilot", family="start", settings=only(), lessons=RefiningLessons
-    ),
+    Method(name="pilot-refined", heading="refined pilot", family="start", settings=only(), lessons=RefiningLessons),
     Method(name="constant", heading="constant rate", family="start"),
     Method(name="cosine", heading="cosine", family="start", controller=cosine),
 )

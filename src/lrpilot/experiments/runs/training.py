@@ -18,8 +18,8 @@ import torch
 from lrpilot.baselines.peers import evaluation_weights
 from lrpilot.errors import Diverged, NonFiniteLoss
 from lrpilot.experiments.choices import at_least
-from lrpilot.experiments.tasks.tensors import Batches
 from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
+from lrpilot.experiments.tasks.tensors import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,23 +10,25 @@ from pandas import DataFrame
 from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import Result
 
+DATA, KINDS = ("test", "validation"), ("error", "loss")
 COLUMNS = (
     *("experiment", "task", "method", "label", "setting", "seed", "planned_steps"),
     *("status", "finished", "steps", "seconds", "evaluation_seconds"),
-    *("test_error", "test_loss", "validation_error", "validation_loss", "best_test_error", "best_test_loss"),
-    *("run", "setting_lr", "setting_optimizer", "setting_policy"),
+    *(f"{data}_{kind}" for data in DATA for kind in KINDS),
+    *("best_test_error", "best_test_loss", "run", "setting_lr", "setting_optimizer", "setting_policy"),
 )
 
 
 def frame(results: Iterable[Result]) -> DataFrame:
-    """A row a run, in the order of the results.
+    """A row a run, in the order of the methods, those of a method as given.
 
     ``label`` is what tables call the method, ``setting`` the method's setting on one line and ``setting_NAME`` one
     entry of it (missing where the method has none). ``planned_steps`` were to be made, ``steps`` were. Errors
     (percent) and losses are those at the end, and those of guessing and infinity where the run did not finish; ``best``
     ones are the least of the run. ``run`` is the :class:`Result` itself, for its curves.
     """
-    rows = [_row(result) for result in results]
+    order = {method: place for place, method in enumerate(LABELS)}
+    rows = [_row(result) for result in sorted(results, key=lambda result: order[result.trial.method])]
     return DataFrame(rows, columns=list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])))
 
 
@@ -52,7 +54,9 @@ def _row(result: Result) -> dict[str, object]:
     }
 
 
-DATA, KINDS = ("test", "validation"), ("error", "loss")
+def groups(runs: DataFrame, column: str = "label") -> dict[str, DataFrame]:
+    """The runs by what stands in a column of text, in the order in which it first appears."""
+    return {str(name): own for name, own in runs.groupby(column, sort=False)}
 
 
 def choose(runs: DataFrame, measure: str) -> DataFrame:
@@ -67,12 +71,11 @@ def choose(runs: DataFrame, measure: str) -> DataFrame:
     """
     runs = runs.sort_values("seed", kind="stable")
     tried = runs.groupby("seed")["setting"].transform("nunique")
-    shared = runs[tried == runs["setting"].nunique()]
+    shared = runs[tried == runs.setting.nunique()]
     means = (runs if shared.empty else shared).groupby("setting", sort=False)[measure].mean()
-    return runs[runs["setting"] == means.idxmin()]
+    return runs[runs.setting == means.idxmin()]
 
 
-def chosen(runs: DataFrame, measure: str = "test_error", *, methods: Iterable[str] = tuple(LABELS)) -> DataFrame:
-    """Of each of these methods that has runs, in their order, those at its setting by :func:`choose`; of one task."""
-    found = [choose(own, measure) for method in methods if len(own := runs[runs["method"] == method])]
-    return pd.concat(found) if found else runs.iloc[:0]
+def chosen(runs: DataFrame, measure: str = "test_error") -> DataFrame:
+    """Of each method, on one task, the runs at the setting that :func:`choose` takes."""
+    return pd.concat([choose(own, measure) for own in groups(runs, "method").values()] or [runs])
