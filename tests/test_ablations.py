@@ -9,8 +9,8 @@ import torch
 from lrpilot.experiments.report.policy_tables import policy_tables
 from lrpilot.experiments.studies import ablations
 from lrpilot.experiments.studies.ablations import Ledger, short_horizons
-from lrpilot.learning.distill import SPACING
-from lrpilot.learning.population.flights import Explorer
+from lrpilot.learning.population.rollouts import Explorer
+from lrpilot.learning.population.schedules import SPACING
 from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.policy import Policy
 

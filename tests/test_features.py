@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot.features import FEATURES, Interval, Memory, decision_steps, observe, takes_back
+from lrpilot.pilot.features import FEATURES, Interval, Memory, decision_steps, observe, step_ceiling, takes_back
 
 
 def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) -> Interval:
@@ -23,6 +24,8 @@ def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) 
         gradient_norm=uniform(0.1, 2),
         update_norm=uniform(0.01, 0.1),
         weight_norm=uniform(1, 5),
+        tensor_update=uniform(0.001, 0.1),
+        largest_tensor_update=uniform(0.1, 0.3),
         log_rate=uniform(-3, 3),
         last_step=uniform(-1, 1),
         boundaries=(0.1, 0.2, 0.3),
@@ -163,3 +166,76 @@ def test_the_clock_of_one_run_is_that_of_many():
     many, _ = observe(Interval.unmeasured(torch.ones(2, 3), boundaries=several), Memory.fresh((2,)))
     torch.testing.assert_close(single, many[0])
     assert not torch.equal(many[0], many[1])
+
+
+def test_an_untrained_network_is_not_moved_farther_than_its_own_size():
+    """16 steps in the next interval, each of a twentieth of the weights: sqrt(16) / 20 = 0.2, so a fivefold rate."""
+    interval = replace(
+        Interval.unmeasured(torch.ones(2, 8), boundaries=(0.1, 0.2, 0.4)), tensor_update=torch.full((2,), 0.05)
+    )
+    nothing, learned = 0.0, math.log(0.9)
+    memory = Memory.fresh((2,))._replace(best=torch.tensor([nothing, learned]))
+    ceiling = step_ceiling(interval, memory)
+    assert ceiling[0].item() == pytest.approx(math.log(5.0))
+    assert ceiling[1] == math.inf
+    wild = replace(interval, tensor_update=torch.tensor([3.0, 3.0]))
+    assert step_ceiling(wild, memory)[0] == 0.0
+    unmeasured = replace(interval, tensor_update=torch.tensor([math.nan, math.nan]))
+    assert step_ceiling(unmeasured, memory)[0] == math.inf
+    anytime = replace(interval, boundaries=None)  # the next interval is taken to be as long as this one
+    assert step_ceiling(anytime, memory)[0].item() == pytest.approx(math.log(1 / (0.05 * math.sqrt(8))))
+
+
+def test_rest_and_movement_are_counted_from_the_last_fall():
+    memory = Memory.fresh((1,))
+    moves = torch.tensor([0.1])
+    for level, expected in ((1.0, (2, 0.2)), (0.99, (4, 0.4)), (0.9, (0, 0.0)), (0.9, (2, 0.2))):
+        interval = replace(Interval.unmeasured(torch.full((1, 2), level)), tensor_update=moves)
+        _, memory = observe(interval, memory)
+        assert (memory.rested.item(), memory.moved.item()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("offset", [-2.0, -2.3, -5.0, -100.0])
+def test_losses_of_any_sign_are_measured_from_a_floor_of_their_own(offset):
+    """A loss that falls from 2.3 to 0.5, shifted: what is seen falls as far as e^1 to e^2 and never by the clamp."""
+    memory = Memory.fresh()
+    pull = {"gradient_norm": torch.tensor(2.3), "weight_norm": torch.tensor(math.e**2)}
+    seen = []
+    for level in (2.3, 2.0, 1.5, 1.0, 0.5):
+        interval = replace(Interval.unmeasured(torch.full((4,), level + offset)), **pull)
+        features, memory = observe(interval, memory)
+        seen.append(memory.last.item())
+        assert features.isfinite().all()
+    assert all(later < earlier for earlier, later in pairwise(seen[1:]))
+    assert -3.5 < seen[-1] < -0.5
+
+
+def test_a_floor_that_moves_leaves_what_is_remembered_in_place():
+    """1.3 -> 0.65 -> -0.1: the floor moves below -0.1 by 2, and what was 1.3 and 0.65 is found again from there."""
+    memory = Memory.fresh()
+    pull = {"gradient_norm": torch.tensor(2.0), "weight_norm": torch.tensor(math.e**2)}
+    for level in (1.3, 0.65, -0.1):
+        before = memory
+        _, memory = observe(replace(Interval.unmeasured(torch.tensor([level])), **pull), memory)
+    assert before.last.item() == pytest.approx(math.log(0.5))
+    assert memory.floor.item() == pytest.approx(-2.1)
+    assert memory.best.item() == memory.last.item() == pytest.approx(math.log(2.0 / 3.4))
+    long = math.log(2.75 / 3.4) * 0.1 + 0.9 * math.log(3.4 / 3.4)  # of 1.3 and then a tenth of the way to 0.65, in logs
+    assert memory.long.item() == pytest.approx(long + 0.1 * (memory.last.item() - long), abs=0.02)
+
+
+def test_a_first_loss_of_next_to_nothing_is_not_taken_for_the_scale():
+    interval = replace(
+        Interval.unmeasured(torch.tensor([1e-6, 0.5])),
+        gradient_norm=torch.tensor(1.0),
+        weight_norm=torch.tensor(20.0),
+    )
+    assert not takes_back(interval, Memory.fresh(), closing=False)
+    usual = replace(interval, gradient_norm=torch.tensor(1e-6))
+    assert takes_back(usual, Memory.fresh(), closing=False)
+
+
+def test_without_gradients_the_rate_does_not_rise():
+    interval = replace(Interval.unmeasured(torch.zeros(3)), gradient_norm=torch.tensor(0.0))
+    _, memory = observe(interval, Memory.fresh())
+    assert step_ceiling(interval, memory) == 0

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.learning.population import flights
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.draw import Group, draw_tasks
 from lrpilot.learning.population.networks import mlp
 from lrpilot.learning.population.optimizers import Rule
+from lrpilot.learning.population.rollouts import roll_out
+from lrpilot.learning.population.schedules import Script
 from lrpilot.learning.population.trainings import Pool, Trainings
 from lrpilot.pilot.controller import BELOW, Pilot
 from lrpilot.pilot.features import FEATURES, LINEAR_DECAY
-from lrpilot.pilot.guard import WIDEST
 from lrpilot.pilot.policy import bounded_step
 from scripted import Scripted
 
@@ -88,11 +88,10 @@ def test_the_pilot_sees_what_the_population_sees(kind, goal, sources):
     if rule.kind in ("sgd", "momentum"):
         start = start - trainings._loss_scale.log()
     decisions = iter(range(1000))
-    nobody = flights.Script(torch.full((RUNS,), torch.nan), torch.zeros(RUNS, dtype=torch.bool))
-    flight = flights.fly(
-        trainings, lambda seen: torch.full((len(seen),), RAW[next(decisions) % len(RAW)]), start, nobody
+    rollout = roll_out(
+        trainings, lambda seen: torch.full((len(seen),), RAW[next(decisions) % len(RAW)]), start, Script.none(RUNS)
     )
-    assert flight.restored[:, 3].any()
+    assert rollout.restored[:, 3].any()
     for run in range(RUNS):
         model = OneRun(trainings, weights, run)
         optimizer = make(model.parameters(), BELOW * start[run].exp().item())
@@ -108,14 +107,10 @@ def test_the_pilot_sees_what_the_population_sees(kind, goal, sources):
                 break  # how a network explodes depends on the last digit: compared until it is first taken back
         seen = torch.stack(policy.seen)
         back = torch.tensor([d.back_to is not None for d in pilot.history.decisions])
-        assert torch.equal(back, flight.restored[: len(back), run])
+        assert torch.equal(back, rollout.restored[: len(back), run])
         assert back.any() or run != 3
-        expected = flight.observations[: len(back), run]
+        expected = rollout.observations[: len(back), run]
         for index, name in enumerate(FEATURES):
             torch.testing.assert_close(
                 seen[:, index], expected[:, index], rtol=1e-2, atol=1e-2, msg=lambda m, name=name: f"{name}: {m}"
             )
-
-
-def test_the_bounds_are_the_same():
-    assert flights.WIDEST == WIDEST

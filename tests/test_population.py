@@ -8,10 +8,11 @@ import torch
 from benchmarks.rollouts import measure, plain_optimizer
 from lrpilot.learning.population.data import INPUTS, TARGETS, Source, load_sources
 from lrpilot.learning.population.draw import Group, draw_group, draw_tasks
-from lrpilot.learning.population.flights import BLURRED, Script, blur, fly, log_warmth, remaining
 from lrpilot.learning.population.networks import Network, attention, cnn, mlp, recurrent
 from lrpilot.learning.population.optimizers import Optimizer, Rule
 from lrpilot.learning.population.quadratic import best_schedule, expected_losses, quadratic
+from lrpilot.learning.population.rollouts import BLURRED, blur, roll_out
+from lrpilot.learning.population.schedules import Script, log_warm_up, peak_grid, remaining
 from lrpilot.learning.population.trainings import Pool, Trainings
 from lrpilot.pilot.features import FEATURES, decision_steps
 
@@ -108,8 +109,16 @@ def test_dropout_is_the_same_for_replicas_keeps_the_mean_and_ends_with_training(
     assert torch.equal(trainings.evaluate().training_loss, trainings.evaluate().training_loss)
 
 
+def test_the_grid_of_peaks_spans_3_6_decades_about_the_usual_one():
+    """Twelve peaks, 0.33 decades apart: between two of them a score changes by no more than its noise."""
+    grid = peak_grid(torch.tensor([0.0, 5.0]), torch.tensor([[0.0], [0.5]])) / math.log(10)
+    decades = [-1.815, -1.485, -1.155, -0.825, -0.495, -0.165, 0.165, 0.495, 0.825, 1.155, 1.485, 1.815]
+    assert grid[0].tolist() == pytest.approx(decades, abs=1e-6)
+    assert grid[1].tolist() == pytest.approx([5 / math.log(10) + 0.165 + each for each in decades], abs=1e-5)
+
+
 def test_schedules_warm_up_from_a_tenth_over_the_first_25th():
-    parts = log_warmth(10_000).exp()
+    parts = log_warm_up(10_000).exp()
     assert parts[0].item() == pytest.approx(0.1)
     assert (parts.diff() >= 0).all()
     assert (parts[12:] == 1).all()  # from (12 / 50)^2.2 = 4.3 % of the run on
@@ -206,23 +215,23 @@ def test_every_goal_is_learned(pool, goal):
     assert before.held_out_error.isnan().all() == (goal != "classify")
 
 
-def test_flights_follow_scripts_and_take_back(pool):
+def test_rollouts_follow_scripts_and_take_back(pool):
     group = Group(mlp((6,), "relu", 10), "classify", Rule("sgd"), 200, 8)
     trainings = train(pool, group, replicas=4, tasks=1)
     trainings.tasks.loss_scale.fill_(1.0)
     nan = math.nan
     script = Script(torch.tensor([-2.0, -2.0, nan, nan]), torch.tensor([False, True, False, False]))
     start = torch.tensor([0.0, 0.0, -3.0, 30.0])
-    flight = fly(trainings, lambda seen: torch.zeros(len(seen)), start, script)
+    rollout = roll_out(trainings, lambda seen: torch.zeros(len(seen)), start, script)
     # A raw action of 0 is the linear decay, like the script's once it is warm; a constant stands for ever higher peaks.
-    torch.testing.assert_close(flight.heights[:, 2], flight.heights[:1, 2].expand(len(flight.heights)))
-    torch.testing.assert_close(flight.heights[:, 0], -2 + log_warmth(200)[:-1])
-    assert (flight.heights[1:, 1] > flight.heights[:-1, 1]).all()
-    assert flight.restored[:, :3].sum() == 0
-    assert flight.restored[:3, 3].any()  # the first interval may end before its first update is seen
-    assert flight.heights[3, 3] < 30 - math.log(2.9)
-    assert flight.scores.isfinite().all()
-    assert flight.observations.isfinite().all()
+    torch.testing.assert_close(rollout.log_peaks[:, 2], rollout.log_peaks[:1, 2].expand(len(rollout.log_peaks)))
+    torch.testing.assert_close(rollout.log_peaks[:, 0], -2 + log_warm_up(200)[:-1])
+    assert (rollout.log_peaks[1:, 1] > rollout.log_peaks[:-1, 1]).all()
+    assert rollout.restored[:, :3].sum() == 0
+    assert rollout.restored[:3, 3].any()  # the first interval may end before its first update is seen
+    assert rollout.log_peaks[3, 3] < 30 - math.log(2.9)
+    assert rollout.scores.isfinite().all()
+    assert rollout.observations.isfinite().all()
     assert remaining(0.5, 0.7) == pytest.approx(0.4)
 
 
@@ -267,14 +276,14 @@ def test_best_schedule_of_the_quadratic_beats_every_constant_and_follows_its_mom
 
 def test_blur_shifts_what_the_policy_sees_and_nothing_else(pool):
     group = Group(mlp((6,), "tanh", 10), "classify", Rule("sgd"), 60, 8)
-    script = Script(torch.full((6,), math.nan), torch.zeros(6).bool())
+    script = Script.none(6)
     start = torch.full((6,), -3.0)
     shift = blur(6, torch.Generator().manual_seed(0))
-    flights = [
-        fly(train(pool, group), lambda seen: torch.zeros(len(seen)), start, script, shift=s) for s in (None, shift)
+    rollouts = [
+        roll_out(train(pool, group), lambda seen: torch.zeros(len(seen)), start, script, shift=s) for s in (None, shift)
     ]
-    torch.testing.assert_close(flights[0].scores, flights[1].scores)
-    moved = flights[1].observations - flights[0].observations
+    torch.testing.assert_close(rollouts[0].scores, rollouts[1].scores)
+    moved = rollouts[1].observations - rollouts[0].observations
     torch.testing.assert_close(moved, shift.expand_as(moved), atol=1e-4, rtol=0)
     names = {FEATURES[i] for i in shift.abs().amax(0).nonzero().flatten().tolist()}
     assert names == set(BLURRED)

@@ -7,7 +7,7 @@ import pytest
 
 from lrpilot.cli import main
 from lrpilot.learning import pretrain as module
-from lrpilot.learning.population.evaluation import Evaluation
+from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.pretrain import PretrainConfig
 from lrpilot.pilot.policy import Policy
 
@@ -69,8 +69,8 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
 
 
 def test_it_learns_a_little_and_says_where_the_policy_is(monkeypatch, tmp_path, capsys):
-    small = partial(Evaluation, groups=1, tasks=2, shortest=20, longest=25)
-    monkeypatch.setattr(Evaluation, "usual", small)
+    small = partial(EvaluationPopulation, groups=1, tasks=2, shortest=20, longest=25)
+    monkeypatch.setattr(EvaluationPopulation, "usual", small)
     monkeypatch.setattr(module, "PretrainConfig", lambda: PretrainConfig(**TINY))
     budget = ("--groups", "2", "--iterations", "1", "--no-mnist")
     assert command("pretrain", "--out", str(tmp_path), *budget) == 0

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.report.pictures import draw_run
 from lrpilot.experiments.runs.configuration import Configuration
 from lrpilot.experiments.runs.run_directory import CHECKPOINT, CONFIG, CURVES, METRICS, PREVIOUS
 from lrpilot.experiments.runs.single_run import train
@@ -39,7 +40,7 @@ class Silent:
 
 def run(out, asked=ASKED, *, display=None, resume=False, checkpoint_every=5):
     display = display or Silent()
-    return train(asked, display=display, out=out, resume=resume, checkpoint_every=checkpoint_every)
+    return train(asked, display=display, draw=draw_run, out=out, resume=resume, checkpoint_every=checkpoint_every)
 
 
 def metrics(out):
@@ -226,7 +227,7 @@ def test_a_diverged_run_is_recorded_and_its_checkpoint_is_sound(tmp_path):
 def _train_in_another_process(out):
     torch.set_num_threads(1)
     resume = Path(out).exists()
-    train(KILLED, display=Silent(), out=Path(out), resume=resume, checkpoint_every=1)
+    train(KILLED, display=Silent(), draw=draw_run, out=Path(out), resume=resume, checkpoint_every=1)
 
 
 PRELOADED = ["lrpilot.experiments.runs.single_run", "sklearn.datasets", "torch.utils.tensorboard", "torch._dynamo"]
@@ -254,7 +255,7 @@ def test_a_run_killed_at_ten_random_moments_equals_an_undisturbed_one(tmp_path):
         process.kill()
         process.join()
         steps_at_kill.append(metrics(out)[-1]["step"])
-    train(KILLED, display=Silent(), out=out, resume=True, checkpoint_every=1)
-    train(KILLED, display=Silent(), out=tmp_path / "whole", checkpoint_every=100)
+    train(KILLED, display=Silent(), draw=draw_run, out=out, resume=True, checkpoint_every=1)
+    train(KILLED, display=Silent(), draw=draw_run, out=tmp_path / "whole", checkpoint_every=100)
     assert metrics(out) == metrics(tmp_path / "whole"), f"moments drawn with seed {seed}"
     assert len({step for step in steps_at_kill if 0 < step < 400}) >= 5  # most kills came in the midst of the run

@@ -13,9 +13,8 @@ from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.runs.optimizers import OPTIMIZERS, REFUSED, default_learning_rate, make_optimizer
 from lrpilot.experiments.runs.training import Plan
-from lrpilot.experiments.tasks.batches import Batches
 from lrpilot.experiments.tasks.catalogue import LoadedTask, evaluate
-from lrpilot.experiments.tasks.tensors import Examples, TensorData
+from lrpilot.experiments.tasks.tensors import Batches, Examples, TensorData
 
 
 def blobs(count=60):

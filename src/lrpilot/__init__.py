@@ -12,7 +12,7 @@ Two controllers that know nothing of each other stand on one ground floor; each 
 Imports run upwards in this list, never down: ``core`` imports none of the others.
 """
 
-from .errors import InvalidArgument, NonFiniteLoss
+from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
 from .learning.refinement import Refinement, RefinementConfig
 from .online.action import AbsoluteRate, LogRate
 from .online.controller import OnlineActorCritic
@@ -34,6 +34,7 @@ __all__ = [
     "AbsoluteRate",
     "BatchLoss",
     "Decision",
+    "Diverged",
     "InvalidArgument",
     "LastTransition",
     "LogNormal",
@@ -41,6 +42,7 @@ __all__ = [
     "Logbook",
     "LossDecrement",
     "NonFiniteLoss",
+    "NonFiniteRate",
     "OfflineActorCritic",
     "OnlineActorCritic",
     "Opening",

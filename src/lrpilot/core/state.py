@@ -6,6 +6,9 @@ import copy
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor
+
 from lrpilot.errors import InvalidArgument
 
 StateDict = dict[str, Any]
@@ -41,3 +44,14 @@ def load_all_or_nothing(owner: Stateful, state: StateDict, take_up: Callable[[St
             raise
         allowed = f"that of a {type(owner).__name__} like this one"
         raise InvalidArgument("the saved state", allowed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+
+
+def on_device(state: Any, device: torch.device) -> Any:
+    """The same containers with all their tensors on ``device``, wherever they were loaded to."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {name: on_device(part, device) for name, part in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(on_device(part, device) for part in state)
+    return state

@@ -8,30 +8,20 @@ low, and the curve knows it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
+from lrpilot.learning.population.schedules import PEAKS, SPACING
 from lrpilot.pilot.policy import LARGEST_STEP
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
-    from lrpilot.learning.population.flights import Flight
-
-PEAKS = 12
-SPACING = 0.33 * math.log(10)
-"""Twelve peaks, 0.33 decades apart, around the usual one of the optimizer."""
-
-
-def peak_grid(usual: Float[Tensor, " task"], generator: torch.Generator) -> Float[Tensor, "task peak"]:
-    """Log peaks to try, in a grid that is shifted at random for each task."""
-    shift = torch.rand(len(usual), 1, generator=generator) - 0.5
-    return usual.unsqueeze(1) + SPACING * (torch.arange(PEAKS) - (PEAKS - 1) / 2 + shift)
+    from lrpilot.learning.population.rollouts import Rollout
 
 
 @dataclass(frozen=True)
@@ -39,7 +29,7 @@ class Regrets:
     """For each run, what each peak of its task costs.
 
     Attributes:
-        lowest: [run], the lowest log peak of the grid, whose spacing is `SPACING`.
+        lowest: [run], the lowest log peak of the grid.
         costs: [run, peak], smoothed final scores above the best one, squeezed into [0, 1): r / (r + 1/4).
         best: [run], log peak: the mean over peaks, weighted by how good they are.
     """
@@ -80,20 +70,25 @@ class Regrets:
 
 
 def distillation_loss(
-    raw: Float[Tensor, "decision run"], heights: Float[Tensor, "decision run"], regrets: Regrets
+    raw: Float[Tensor, "decision run"], log_peaks: Float[Tensor, "decision run"], regrets: Regrets
 ) -> Float[Tensor, "decision run"]:
-    """The cost of the peaks that the raw actions lead to, from the peaks in force (``heights``)."""
-    return regrets.cost(heights + LARGEST_STEP * raw.tanh())
+    """The cost of the peaks that the raw actions lead to, from the peaks in force (``log_peaks``)."""
+    return regrets.cost(log_peaks + LARGEST_STEP * raw.tanh())
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A group's flight with what its tasks' schedules taught."""
+    """What a group teaches by its schedules.
 
-    flight: Flight
+    Attributes:
+        rollout: of the schedules and of the policy.
+        regrets: of the schedules' peaks, for each run.
+        log_warm_up: log of the share of its peak that a schedule has warmed up to after each decision, 0 for constants.
+    """
+
+    rollout: Rollout
     regrets: Regrets
-    warmth: Float[Tensor, "decision run"]
-    """Log of the part of its peak at which a run's schedule stands after each decision."""
+    log_warm_up: Float[Tensor, "decision run"]
 
 
 def learn_from(
@@ -111,11 +106,11 @@ def learn_from(
     for _ in range(4):
         pick = int(torch.randint(len(lessons), (), generator=generator))
         lesson = lessons[-1 if newest else pick]
-        observations, heights = lesson.flight.observations, lesson.flight.heights
+        observations = lesson.rollout.observations
         chosen = torch.randperm(observations.shape[1], generator=generator)[:runs]
         raw, _ = actor(observations[:, chosen])
-        peaks = heights - lesson.warmth
-        loss = distillation_loss(raw, peaks[:, chosen], lesson.regrets.of(chosen)).mean() / 4
+        log_peaks = lesson.rollout.log_peaks - lesson.log_warm_up
+        loss = distillation_loss(raw, log_peaks[:, chosen], lesson.regrets.of(chosen)).mean() / 4
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation of the recurrent actor and critic over whole flights, as pure functions.
+"""Proximal policy optimisation of the recurrent actor and critic over whole rollouts, as pure functions.
 
 The reward is the telescoping decrease of the log loss to the end of the run, undiscounted, and at the end
 the final score (training and held-out). Advantages are centred over the replicas of one task at the same
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from lrpilot.learning.population.flights import Flight
+    from lrpilot.learning.population.rollouts import Rollout
     from lrpilot.pilot.policy import Policy
 
 
-def rewards(flight: Flight, *, dense: float) -> Float[Tensor, "decision run"]:
+def rewards(rollout: Rollout, *, dense: float) -> Float[Tensor, "decision run"]:
     """The reward that follows each decision; their sum is the run's return.
 
     r_d = dense (m_d - m_{d+1}), m_d the mean log loss of interval d, clipped to one nat; the last decision's
     reward has minus the final score added.
     """
-    drops = (flight.log_losses[:-1] - flight.log_losses[1:]).clamp(-1, 1)
+    drops = (rollout.log_losses[:-1] - rollout.log_losses[1:]).clamp(-1, 1)
     earned = dense * drops
-    earned[-1] -= flight.scores
+    earned[-1] -= rollout.scores
     return earned
 
 
@@ -56,7 +56,7 @@ def centre_over_replicas(values: Float[Tensor, "decision run"], replicas: int) -
     return (centred / (centred.std() + 1e-6)).clamp(-4, 4)
 
 
-def actor_loss(
+def clipped_loss(
     means: Float[Tensor, "decision run"],
     old_means: Float[Tensor, "decision run"],
     actions: Float[Tensor, "decision run"],
@@ -72,26 +72,33 @@ def actor_loss(
 
 
 @dataclass(frozen=True)
-class Experience:
-    """A group's flight with what PPO learns from it, each [decision, run]."""
+class ValuedRollout:
+    """A group's rollout with what PPO learns from it, each [decision, run].
 
-    flight: Flight
+    Attributes:
+        rollout: under the policy as it was.
+        old_means: the raw actions that this policy proposed, before exploration.
+        advantage: how much better than the critic foretold, centred over the replicas of a task.
+        returns: what the critic should have foretold.
+    """
+
+    rollout: Rollout
     old_means: Tensor
     advantage: Tensor
     returns: Tensor
 
     @classmethod
-    def of(cls, flight: Flight, policy: Policy, *, replicas: int, dense: float, decay: float) -> Experience:
-        """What a policy's own flight of ``replicas`` runs for each task teaches it."""
+    def of(cls, rollout: Rollout, policy: Policy, *, replicas: int, dense: float, decay: float) -> ValuedRollout:
+        """What a policy's own rollout of ``replicas`` runs for each task teaches it."""
         with torch.no_grad():
-            means, _ = policy.actor(flight.observations)
-            values, _ = policy.critic(flight.observations)
-        estimate = advantages(rewards(flight, dense=dense), values, decay=decay)
-        return cls(flight, means, centre_over_replicas(estimate, replicas), estimate + values)
+            means, _ = policy.actor(rollout.observations)
+            values, _ = policy.critic(rollout.observations)
+        estimate = advantages(rewards(rollout, dense=dense), values, decay=decay)
+        return cls(rollout, means, centre_over_replicas(estimate, replicas), estimate + values)
 
 
 def update(
-    batch: list[Experience],
+    batch: list[ValuedRollout],
     policy: Policy,
     actor: torch.optim.Optimizer,
     critic: torch.optim.Optimizer,
@@ -104,10 +111,10 @@ def update(
     actor.zero_grad()
     critic.zero_grad()
     for part in batch:
-        means, _ = policy.actor(part.flight.observations)
+        means, _ = policy.actor(part.rollout.observations)
         settings = {"exploration": exploration, "clip": clip}
-        loss = actor_loss(means, part.old_means, part.flight.raw, part.advantage, **settings)
-        values, _ = policy.critic(part.flight.observations)
+        loss = clipped_loss(means, part.old_means, part.rollout.raw, part.advantage, **settings)
+        values, _ = policy.critic(part.rollout.observations)
         error = (values - part.returns).square().mean()
         ((loss + 0.5 * error) / len(batch)).backward()
         total += error.item() / len(batch)

@@ -1,7 +1,7 @@
 """Learning the pilot's policy over the population: first from schedules tried out, then by actor-critic.
 
-    draw a group -> fly it (schedules and policy side by side) -> distil        (stage 1, lrpilot.learning.distill)
-    draw groups  -> fly them with exploration                  -> PPO with GAE  (stage 2, lrpilot.learning.ppo)
+    draw a group -> roll out schedules and policy side by side -> distil        (stage 1, lrpilot.learning.distill)
+    draw groups  -> roll out the policy with exploration       -> PPO with GAE  (stage 2, lrpilot.learning.ppo)
 
 Resumable after every checkpoint; the curves are written as they grow; it ends in a policy file.
 """
@@ -9,7 +9,6 @@ Resumable after every checkpoint; the curves are written as they grow; it ends i
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -19,28 +18,19 @@ import torch
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.population.data import load_sources
-from lrpilot.learning.population.draw import draw_group, draw_tasks
-from lrpilot.learning.population.evaluation import Evaluation
-from lrpilot.learning.population.flights import Explorer, Flight, Script, blur, fly, log_warmth
-from lrpilot.learning.population.trainings import Pool, Trainings
+from lrpilot.learning.population.evaluation import EvaluationPopulation
+from lrpilot.learning.population.schedules import PEAKS
+from lrpilot.learning.population.trainings import Pool
 from lrpilot.pilot.policy import Policy
 
 from .curves import draw_curves
-from .distill import PEAKS, Lesson, Regrets, learn_from, peak_grid
-from .ppo import Experience, update
+from .distill import Lesson, Regrets, learn_from
+from .group_rollouts import roll_out_group
+from .ppo import ValuedRollout, update
 from .pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from jaxtyping import Float
-    from torch import Tensor
-
-COSTLY = 40_000.0
-"""Groups whose runs take more microseconds than this get half as many tasks."""
-LOWEST_START, HIGHEST_START, WILD_START = -4.7, 0.8, 4.0
-"""Decades from the usual peak between which runs begin, a tenth of what a user gives; one in twelve beyond, up to the
-last."""
 
 
 def pretrain(
@@ -56,7 +46,7 @@ def pretrain(
     Args:
         config: what to do.
         out: a folder, made if need be.
-        resume: go on from ``out/checkpoint.pt`` if there is one (the memory of recent flights is not kept).
+        resume: go on from ``out/checkpoint.pt`` if there is one (the recent rollouts are not kept).
         report: called with each line of the curves.
         commit: of the source, for the policy's provenance.
     """
@@ -79,7 +69,7 @@ class Pretraining:
         *,
         report: Callable[[dict[str, Any]], None] = lambda event: None,
         commit: str = "",
-        evaluation: Evaluation | None = None,
+        evaluation: EvaluationPopulation | None = None,
     ) -> None:
         torch.set_flush_denormal(True)
         self.config, self.out, self._report, self._commit = config, out, report, commit
@@ -111,60 +101,32 @@ class Pretraining:
         return self.policy
 
     def evaluate(self) -> None:
-        """Fly the evaluation population, write the checkpoint, the policy and the picture."""
+        """Run the policy on the evaluation population, write the checkpoint, the policy and the picture."""
         if self._evaluation is None:
-            self._evaluation = Evaluation.usual(self._pool)
+            self._evaluation = EvaluationPopulation.usual(self._pool)
         judged = self._evaluation.judge(self.policy, deviates=self.config.deviates)
         self._log({"stage": "evaluation", **judged, **asdict(self._evaluation.reference)})
         self.save()
         draw_curves(self.out / "curves.jsonl", self.out / "curves.png")
-
-    def _fly(
-        self, tasks: int, replicas: int, noise: Tensor, *, schedules: bool
-    ) -> tuple[Flight, Float[Tensor, "task peak"], Float[Tensor, "decision run"]]:
-        """A new group's flight, the grid of peaks that the schedules, if any, try, and their warm-up (`Lesson`)."""
-        config, generator = self.config, self._generator
-        group = draw_group(generator, shortest=config.shortest, longest=config.longest)
-        if group.cost > COSTLY:
-            tasks = max(tasks // 2, 1)
-        drawn = draw_tasks(group, tasks, generator, training_rows=self._pool.training.tolist(), anytime=config.anytime)
-        trainings = Trainings(group, drawn, self._pool, replicas=replicas, generator=generator)
-        grid = peak_grid(drawn.usual, generator)
-        peaks = torch.full((tasks, replicas), torch.nan)
-        if schedules:
-            peaks[:, :PEAKS] = grid
-        share = torch.rand(tasks, replicas, generator=generator)
-        wild = torch.rand(tasks, replicas, generator=generator) < 1 / 12
-        lowest = torch.where(wild, HIGHEST_START, LOWEST_START)
-        highest = torch.where(wild, WILD_START, HIGHEST_START)
-        decades = lowest + (highest - lowest) * share
-        start = drawn.usual.unsqueeze(1) + math.log(10) * decades
-        constant = drawn.anytime | (not config.deviates)
-        script = Script(peaks.flatten(), constant.repeat_interleave(replicas))
-        noise = noise.expand(tasks, replicas).flatten()
-        shift = config.blur * blur(trainings.runs, generator)
-        explorer = Explorer(self.policy, noise, generator)
-        flight = fly(
-            trainings,
-            explorer,
-            start.flatten(),
-            script,
-            shift=shift,
-            deviates=config.deviates,
-            horizon=config.horizon,
-        )
-        warmth = torch.where(script.constant, 0.0, log_warmth(group.steps)[1:].unsqueeze(1))
-        return flight, grid, warmth
 
     def _distil(self) -> dict[str, Any]:
         config, generator = self.config, self._generator
         replicas = PEAKS + config.distil_flown
         # Half of the replicas are pushed about, so that the policy learns to come back.
         noise = torch.where(torch.rand(1, replicas, generator=generator) < 0.5, 0.0, 0.15)
-        flight, grid, warmth = self._fly(config.distil_tasks, replicas, noise, schedules=True)
-        scores = flight.scores.view(-1, replicas)
+        rollout, grid, log_warm_up = roll_out_group(
+            self.policy,
+            self._pool,
+            config,
+            generator,
+            tasks=config.distil_tasks,
+            replicas=replicas,
+            noise=noise,
+            schedules=True,
+        )
+        scores = rollout.scores.view(-1, replicas)
         regrets = Regrets.from_scores(grid, scores[:, :PEAKS], replicas)
-        self._lessons = [*self._lessons, Lesson(flight, regrets, warmth)][-config.distil_memory :]
+        self._lessons = [*self._lessons, Lesson(rollout, regrets, log_warm_up)][-config.distil_memory :]
         done = self._distilled / config.distil_groups
         for settings in self._actor.param_groups:
             settings["lr"] = config.distil_rate * (1 - done) + 0.03 * config.distil_rate
@@ -193,9 +155,18 @@ class Pretraining:
         noise = torch.full((1, config.ppo_replicas), config.exploration)
         batch = []
         for _ in range(config.ppo_groups):
-            flight, _, _ = self._fly(config.ppo_tasks, config.ppo_replicas, noise, schedules=False)
+            rollout, _, _ = roll_out_group(
+                self.policy,
+                self._pool,
+                config,
+                self._generator,
+                tasks=config.ppo_tasks,
+                replicas=config.ppo_replicas,
+                noise=noise,
+                schedules=False,
+            )
             settings = {"replicas": config.ppo_replicas, "dense": config.dense, "decay": config.gae}
-            batch.append(Experience.of(flight, self.policy, **settings))
+            batch.append(ValuedRollout.of(rollout, self.policy, **settings))
         rate = config.ppo_rate * (1 - self._improved / config.ppo_iterations)
         for settings in self._actor.param_groups:
             settings["lr"] = rate if self._improved >= 5 else 0.0  # the critic comes first
@@ -219,7 +190,7 @@ class Pretraining:
         return {
             "stage": "ppo",
             "index": self._improved,
-            "score": torch.cat([part.flight.scores for part in batch]).mean().item(),
+            "score": torch.cat([part.rollout.scores for part in batch]).mean().item(),
             "value_error": sum(errors) / len(errors),
         }
 

@@ -12,22 +12,25 @@ class PretrainConfig:
     Attributes:
         seed: of everything drawn.
         mnist: whether MNIST at 8x8 is among the data (needs LRPILOT_DATA).
-        width: units of actor and critic.
-        shortest, longest: lengths of the runs, steps.
-        blur: size of the random shifts of the features that depend on size (`flights.BLURRED`), as a factor.
-        deviates, horizon: of the flights (`flights.fly`); other values are for ablations.
+        width: units of the actor's and of the critic's recurrent layer.
+        shortest, longest: lengths of the runs, in steps.
+        blur: factor on the random shifts of the features that depend on size (`rollouts.BLURRED`). More makes a
+            policy that relies less on their level, which larger networks shift.
+        deviates, horizon: of the rollouts (`rollouts.roll_out`); other values are for ablations.
         anytime: share of the tasks whose length is hidden.
-        distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_flown: runs of the policy for
-            each task, beside the schedules'.
+        distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_flown: runs of the policy on
+            each task, beside the schedules' (an old word, kept because policy files hold it).
         distil_updates: updates after each group, of four times ``distil_runs`` runs from the last
             ``distil_memory`` groups.
-        distil_rate: Adam's rate at the start of stage 1.
-        ppo_iterations: of stage 2; ppo_groups, ppo_tasks, ppo_replicas: flown in each.
-        ppo_epochs: passes over them; ppo_rate: Adam's rate.
-        exploration: standard deviation of the raw action in stage 2.
-        clip: of the probability ratio.
-        gae: decay of the advantage estimate.
-        dense: share of the telescoping log-loss reward, beside the final score.
+        distil_rate: Adam's learning rate at the start of stage 1.
+        ppo_iterations: of stage 2; ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of
+            each task.
+        ppo_epochs: passes over them; ppo_rate: Adam's learning rate at the start of stage 2.
+        exploration: standard deviation of the noise on the raw action in stage 2.
+        clip: how far the ratio of action probabilities may move from 1 in one iteration. More learns faster and less
+            safely.
+        gae: decay of the advantage estimate, in [0, 1]: 1 counts a run's whole future, less relies on the critic.
+        dense: weight of the decrease of the log loss in the reward, beside the final score.
         evaluate_every: seconds between evaluations.
     """
 

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.errors import InvalidArgument
-from lrpilot.learning.population.flights import Flight
+from lrpilot.learning.population.rollouts import Rollout
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY, Interval, Memory, observe
 from lrpilot.pilot.policy import Policy, bounded_step
 
-from .ppo import Experience, advantages, centre_over_replicas, rewards, update
+from .ppo import ValuedRollout, advantages, centre_over_replicas, rewards, update
 from .pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Refinement:
         self.config = config or RefinementConfig()
         self.policy = copy.deepcopy(policy) if isinstance(policy, Policy) else Policy.load(policy)
         self.runs = 0
-        self._generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self._generator = own_generator(generator)
         self._actor = torch.optim.Adam(self.policy.actor.parameters(), lr=self.config.actor_rate)
         self._critic = torch.optim.Adam(self.policy.critic.parameters(), lr=self.config.critic_rate)
         self._records: list[RecordedRun] = []
@@ -210,7 +211,7 @@ class Refinement:
         config = self.config
         for _ in range(config.epochs):
             update(
-                list(self._experiences()),
+                list(self._valued_rollouts()),
                 self.policy,
                 self._actor,
                 self._critic,
@@ -219,7 +220,7 @@ class Refinement:
             )
         self.policy.provenance = {**self.policy.provenance, "refined": {"runs": self.runs, **asdict(config)}}
 
-    def _experiences(self) -> Iterator[Experience]:
+    def _valued_rollouts(self) -> Iterator[ValuedRollout]:
         """The runs so far, those of as many decisions together, valued by the critic as it stands."""
         by_length: dict[int, list[RecordedRun]] = {}
         for record in self._records:
@@ -231,12 +232,12 @@ class Refinement:
             )
             unused = torch.zeros_like(raw)
             scores = torch.stack([record.score for record in runs])
-            flight = Flight(observations, raw, unused, log_losses, unused.bool(), scores)
+            rollout = Rollout(observations, raw, unused, log_losses, unused.bool(), scores)
             with torch.no_grad():
                 values, _ = self.policy.critic(observations)
-            estimate = advantages(rewards(flight, dense=self.config.dense), values, decay=self.config.gae)
+            estimate = advantages(rewards(rollout, dense=self.config.dense), values, decay=self.config.gae)
             advantage = centre_over_replicas(estimate, len(runs)) if len(runs) > 1 else torch.zeros_like(estimate)
-            yield Experience(flight, means, advantage, estimate + values)
+            yield ValuedRollout(rollout, means, advantage, estimate + values)
 
     def state_dict(self) -> StateDict:
         """A copy of all that the runs to come depend on; to be taken between two runs."""

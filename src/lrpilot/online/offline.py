@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.online import losses
 
@@ -97,7 +98,7 @@ class OfflineActorCritic:
         self.setting = resolve(setting)
         self.runs = 0
         self._draw = draw
-        self._generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self._generator = own_generator(generator)
         self._like = torch.empty(0, dtype=dtype, device=device)
         self.learner = RunByRun(self.setting, generator=self._generator, like=self._like)
 

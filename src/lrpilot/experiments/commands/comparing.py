@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from lrpilot.experiments.report.terminal import say, show
+from lrpilot.experiments.runs.execute import Engine, complete
 
-from .options import Data, Ray, RetryFailed, TaskName, Workers, close, stoppable
+from .options import Data, RetryFailed, TaskName, close, stoppable, with_options_of
 
 
+@with_options_of(Engine)
 def compare(
     task: TaskName = "digits",
     optimizer: Annotated[
@@ -31,20 +33,18 @@ def compare(
     policy: Annotated[
         Path | None, typer.Option(help="The pilot's policy file, such as pretrain makes; default the shipped one.")
     ] = None,
-    workers: Workers = 1,
-    ray: Ray = None,
     retry_failed: RetryFailed = False,
     results: Annotated[Path, typer.Option(help="Where results are; these go into its folder compare.")] = Path(
         "results"
     ),
     data: Data = None,
+    **engine: Any,
 ) -> None:
     """The pilot from five starting rates, against constant and cosine rates and rate-free optimizers, on TASK.
 
     Makes the runs that are missing; prints a table and draws a picture of all there are.
     """
     from lrpilot.experiments.report.starts import arranged, by_rate, picture, standings
-    from lrpilot.experiments.runs.execute import Engine, complete
     from lrpilot.experiments.runs.store import Store
     from lrpilot.experiments.studies.catalogue import found
     from lrpilot.experiments.studies.comparison import CONTENDERS, KNOWN, Comparison
@@ -55,12 +55,12 @@ def compare(
         Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=names)
         for names in (KNOWN, given or CONTENDERS)
     )
-    engine = Engine(workers=workers, ray=ray, data=data, policy=policy and policy.resolve())
     store, console = Store(results), Console()
+    made_on = Engine(**engine, data=data, policy=policy and policy.resolve())
     folder = store.root / comparison.experiment
     with stoppable(console, f"What was made is in {folder}.jsonl; the same command goes on from there."):
         plans = {comparison.name: comparison.trials}
-        tally = complete(plans, store, engine=engine, retry_failed=retry_failed, console=console)
+        tally = complete(plans, store, engine=made_on, retry_failed=retry_failed, console=console)
     # Of all methods, whichever this call made.
     key = (whole.task, whole.optimizer, whole.steps)
     runs = arranged(frame(found(store, whole.trials())), policy=whole.policy)

@@ -22,10 +22,6 @@ TaskName = Annotated[str, typer.Argument(help=HELP)]
 Data = Annotated[
     Path | None, typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache.")
 ]
-Workers = Annotated[int, typer.Option(help="Runs side by side, each with one thread.")]
-Ray = Annotated[
-    str | None, typer.Option(help="Make the runs on the Ray cluster at this address (auto, local, HOST:PORT).")
-]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")]
 
 
@@ -40,21 +36,22 @@ def stoppable(console: Console, line: str) -> Iterator[None]:
 
 
 def with_options_of(record: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each field of a dataclass that has a ``help``; it takes them as ``**given``."""
+    """Give a command an option for each field of a dataclass that has a ``help``; it takes them as ``**keywords``."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        hints, own = get_type_hints(record), inspect.signature(command, eval_str=True).parameters.values()
-        derived = [
+        hints, keyword = get_type_hints(record), inspect.Parameter.KEYWORD_ONLY
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        first, *others = (one.replace(kind=keyword) for one in own if one.kind is not one.VAR_KEYWORD)
+        derived = (
             inspect.Parameter(
                 each.name,
-                inspect.Parameter.KEYWORD_ONLY,
+                keyword,
                 default=each.default,
                 annotation=Annotated[hints[each.name], typer.Option(help=each.metadata["help"])],
             )
             for each in fields(record)
             if "help" in each.metadata
-        ]
-        first, *others = (one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own if one.name != "given")
+        )
         parameters = [first, *derived, *others]
         changed: Any = command
         changed.__signature__ = inspect.Signature(parameters)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from lrpilot.experiments.choices import choose
 from lrpilot.experiments.report.terminal import say, show
+from lrpilot.experiments.runs.execute import Engine, complete
 
-from .options import Data, Ray, RetryFailed, Workers, close, stoppable
+from .options import Data, RetryFailed, close, stoppable, with_options_of
 
 ALL = "all"
 
@@ -19,6 +20,7 @@ ProfileName = Annotated[str, typer.Option("--profile", help="smoke (minutes), qu
 ResultsFolder = Annotated[Path, typer.Option("--results", help="Where results are, by profile.")]
 
 
+@with_options_of(Engine)
 def reproduce(
     names: Annotated[
         list[str],
@@ -29,21 +31,19 @@ def reproduce(
     ],
     profile: ProfileName = "smoke",
     results: ResultsFolder = Path("results"),
-    workers: Workers = 1,
-    ray: Ray = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only runs whose EXPERIMENT/TASK/METHOD/SETTING/seed-N contains this; may be repeated."),
     ] = None,
     retry_failed: RetryFailed = False,
     data: Data = None,
+    **engine: Any,
 ) -> None:
     """Make the runs of the paper's tables and figures that are still missing; print the tables, draw the figures."""
     from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.page import Picture
     from lrpilot.experiments.report.sections import WRITERS
     from lrpilot.experiments.report.tables import Table
-    from lrpilot.experiments.runs.execute import Engine, complete
     from lrpilot.experiments.runs.store import Store
     from lrpilot.experiments.studies.catalogue import EXPERIMENTS, plans_of
     from lrpilot.experiments.studies.profiles import PROFILES
@@ -57,7 +57,7 @@ def reproduce(
         tally = complete(
             plans_of(chosen, size, store),
             store,
-            engine=Engine(workers=workers, ray=ray, data=data),
+            engine=Engine(**engine, data=data),
             retry_failed=retry_failed,
             only=lambda trial: not only or any(text in trial.name for text in only),
             console=console,

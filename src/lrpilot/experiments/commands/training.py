@@ -30,6 +30,7 @@ def train(
     **given: Any,
 ) -> None:
     """Train a network on TASK while its learning rate is learned."""
+    from lrpilot.experiments.report.pictures import draw_run
     from lrpilot.experiments.runs import single_run
     from lrpilot.experiments.runs.progress import Display
 
@@ -39,6 +40,7 @@ def train(
         outcome = single_run.train(
             Configuration(task=task, **named),
             display=display,
+            draw=draw_run,
             folder=data,
             out=out,
             resume=resume,
@@ -76,7 +78,8 @@ def demo(
     """Handwritten digits: rates learned from a poor start, beside fixed ones. Takes seconds."""
     import torch
 
-    from lrpilot.experiments.studies.demo import POOR_START, run_demo
+    from lrpilot.experiments.report.pictures import draw_comparison
+    from lrpilot.experiments.studies.demo import LEARNED, POOR_START, run_demo
 
     torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()
@@ -87,7 +90,7 @@ def demo(
         "the rate in that very run. Then at five fixed rates.",
     )
     with console.status("training"):
-        rows = run_demo(out, steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
+        rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
     table = Table(title="Handwritten digits, held-out error")
     for heading in ("learning rate", "at the start", "at the end", "test error", "seconds"):
         table.add_column(heading, justify="left" if heading == "learning rate" else "right")
@@ -98,4 +101,8 @@ def demo(
         cells = (row.label, f"{row.start:g}", f"{last.learning_rate:.3g}", error, f"{last.seconds:.1f}")
         table.add_row(*cells, style="bold" if row.error == best else None)
     console.print(table)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    curves = {row.label: [record.as_json() for record in row.records] for row in rows}
+    title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
+    draw_comparison(curves, out, title=title, bold=LEARNED)
     say(console, f"Curves of error and rate: {out}")

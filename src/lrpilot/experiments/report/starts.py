@@ -13,7 +13,7 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT, title
 from lrpilot.experiments.studies.frame import frame, groups
 from lrpilot.experiments.tasks.catalogue import TASKS
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 from .figures import against_start
 from .page import Block, Picture, Section

@@ -19,7 +19,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.online.controller import OnlineActorCritic
 from lrpilot.online.settings import deviating, resolve
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 from .trial import Scalar
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,10 +24,13 @@ WAVE = 4  # runs for each of Ray's workers between two savings
 
 @dataclass(frozen=True)
 class Engine:
-    """Where runs are made, and with which files."""
+    """Where runs are made, and with which files: with one worker and without Ray, in this process."""
 
-    workers: int = 1  # runs at a time: processes with one thread each; 1 makes them in this process
-    ray: str | None = None  # address of a Ray cluster; "auto" for the one at hand, "local" to start one here
+    workers: int = field(default=1, metadata={"help": "Runs side by side, each with one thread."})
+    ray: str | None = field(
+        default=None,
+        metadata={"help": "Make the runs on the Ray cluster at this address (auto, local, HOST:PORT)."},
+    )
     data: Path | None = None  # where data sets lie, on every machine
     policy: Path | None = None  # of the pilot, on every machine; None for the shipped one
 

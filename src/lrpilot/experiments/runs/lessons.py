@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from lrpilot.errors import NonFiniteLoss
-from lrpilot.learning.population.flights import score
-from lrpilot.learning.population.trainings import Evaluation
+from lrpilot.errors import Diverged
+from lrpilot.learning.population.score import Performance, score
 from lrpilot.learning.refinement import Refinement
 from lrpilot.online.offline import OfflineActorCritic
 from lrpilot.pilot.controller import Pilot
@@ -84,7 +83,7 @@ class RefiningLessons:
         if end.validation_loss is None or end.validation_error is None:
             raise ValueError("a run without a validation set has no score")
         losses = ((end.loss, end.validation_loss, end.validation_error / 100), (first_loss, first_loss, CHANCE))
-        self._study.score(score(*(Evaluation(*map(torch.tensor, each)) for each in losses)).item())
+        self._study.score(score(*(Performance(*map(torch.tensor, each)) for each in losses)).item())
 
 
 def teach(lessons: Lessons, trial: Trial, make_training: Callable[..., Training]) -> dict[str, list[float]]:
@@ -101,7 +100,7 @@ def teach(lessons: Lessons, trial: Trial, make_training: Callable[..., Training]
     for number in range(int(trial.setting["runs"])):
         steps, seed = int(trial.setting.get("run_steps", trial.steps)), RUNS_APART * (trial.seed + 1) + number
         one = replace(trial, steps=steps, seed=seed, evaluations=1)
-        with suppress(NonFiniteLoss), ExitStack() as stack:
+        with suppress(Diverged), ExitStack() as stack:
             training = make_training(one, controller=partial(lessons.controller, stack))
             *_, last = training.run()
             for name in ("test_error", "validation_error"):

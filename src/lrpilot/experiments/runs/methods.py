@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrpilot.baselines.peers import PEERS
 from lrpilot.baselines.vsgd import VSGD, Granularity
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 from .controllers import (
     Controller,
@@ -207,9 +207,7 @@ _ALL = (
         # with the shipped policy, named so that another one's results are other runs
         settings=lambda grid: [{"optimizer": "sgd", "lr": START_RATE, "policy": fingerprint("shipped")}],
     ),
-    Method(
-        name="pilot-refined", heading="refined pilot", family="start", settings=only(), lessons=RefiningLessons
-    ),
+    Method(name="pilot-refined", heading="refined pilot", family="start", settings=only(), lessons=RefiningLessons),
     Method(name="constant", heading="constant rate", family="start"),
     Method(name="cosine", heading="cosine", family="start", controller=cosine),
 )

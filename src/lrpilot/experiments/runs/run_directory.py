@@ -139,13 +139,6 @@ class RunDirectory:
         damaged = " and ".join(map(str, there))
         return None, f"{damaged} damaged, no other checkpoint: starting again from step 0" if damaged else None
 
-    def draw(self) -> Path:
-        """Draw ``curves.png`` from the metrics; returns its path."""
-        from lrpilot.experiments.report.pictures import draw_run
-
-        draw_run(self.records(), self.path / CURVES)
-        return self.path / CURVES
-
 
 def _read_checkpoint(file: Path) -> dict[str, Any] | None:
     """A checkpoint, or None when it is damaged: zipfile looks at the checksums, torch's reader does not."""

@@ -9,28 +9,21 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.errors import Diverged, InvalidArgument
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import load_task
 
 from .configuration import Configuration
-from .run_directory import CONFIG, RunDirectory
+from .run_directory import CONFIG, CURVES, RunDirectory
 from .trial import plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from .training import Record, Training
-
-
-class Display(Protocol):
-    """What shows a run, such as :class:`~.progress.Display`."""
-
-    def begin(self, configuration: Configuration, step: int) -> None: ...  # noqa: D102
-    def show(self, record: Record) -> None: ...  # noqa: D102
-    def say(self, line: str) -> None: ...  # noqa: D102
+    from .progress import Display
+    from .training import Training
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class Outcome:
     records: list[dict[str, Any]]  # all of them, as in metrics.jsonl
     curves: Path  # the picture
     finished: bool  # False when it was stopped and can go on
-    failure: NonFiniteLoss | None  # set when it diverged
+    failure: Diverged | None  # set when it diverged
 
     def resume_command(self, folder: Path | None) -> str:
         """The command that goes on with a run that was stopped; ``folder`` as ``--data`` was given."""
@@ -54,6 +47,7 @@ def train(
     asked: Configuration,
     *,
     display: Display,
+    draw: Callable[[Sequence[Mapping[str, Any]], Path], None],
     folder: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
@@ -64,6 +58,7 @@ def train(
     Args:
         asked: what to train and how; in a resumed run what is left out is as it was.
         display: shows the run.
+        draw: draws the curves of its records into a file.
         folder: where data sets lie; None: LRPILOT_DATA, or the user's cache.
         out: the run directory; None: a fresh one under ``runs/``.
         resume: go on with the run in ``out``.
@@ -96,11 +91,13 @@ def train(
         display.begin(configuration, training.step)
         with _stopped_by_signals(training):
             _record(training, directory, display, checkpoint_every or training.plan.evaluate_every)
+        records, curves = directory.records(), directory.path / CURVES
+        draw(records, curves)
         return Outcome(
             path=directory.path,
             configuration=configuration,
-            records=directory.records(),
-            curves=directory.draw(),
+            records=records,
+            curves=curves,
             finished=training.step == training.plan.steps,
             failure=training.failure,
         )

@@ -1,7 +1,7 @@
 """What the pilot's policy owes to its parts: each feature, the action's form, the horizon, the population's size.
 
 Every finding is one line of a JSON file, so that a study that was stopped goes on where it stood. Scores are those of
-`lrpilot.learning.population.flights.score` on the evaluation population: lower is better, a hundredth is one percent.
+`lrpilot.learning.population.score.score` on the evaluation population: lower is better, a hundredth is one percent.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from lrpilot.learning.distill import SPACING
 from lrpilot.learning.population.data import load_sources
-from lrpilot.learning.population.evaluation import Evaluation
+from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.quadratic import best_schedule, expected_losses
+from lrpilot.learning.population.schedules import SPACING
 from lrpilot.learning.population.trainings import Pool
 from lrpilot.learning.pretrain import Pretraining
 from lrpilot.learning.pretrain_config import PretrainConfig
@@ -87,8 +87,8 @@ def study(
     shipped = Policy.load(policy)
 
     @cache
-    def evaluation() -> Evaluation:
-        return Evaluation.usual(Pool(load_sources(PretrainConfig().seed, mnist=PretrainConfig().mnist)))
+    def evaluation() -> EvaluationPopulation:
+        return EvaluationPopulation.usual(Pool(load_sources(PretrainConfig().seed, mnist=PretrainConfig().mnist)))
 
     report("the fixed schedules of the evaluation population")
     ledger.complete({"study": "horizon"}, lambda: {"decades": short_horizons(evaluation())})
@@ -108,14 +108,14 @@ def study(
             ledger.complete(key, lambda config=config: _retrained(config, evaluation()))
 
 
-def _retrained(config: PretrainConfig, evaluation: Evaluation) -> Finding:
+def _retrained(config: PretrainConfig, evaluation: EvaluationPopulation) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         run = Pretraining(config, Path(folder), evaluation=evaluation)
         policy = run.finish()
     return evaluation.judge(policy, deviates=config.deviates)
 
 
-def short_horizons(evaluation: Evaluation) -> dict[str, float]:
+def short_horizons(evaluation: EvaluationPopulation) -> dict[str, float]:
     """By share of the run: how far, in decades, the constant rate that is best by then lies above the best at the end.
 
     Best by the mean training loss of the decision interval that ends there; the mean over tasks.

@@ -15,7 +15,7 @@ from lrpilot.experiments.runs.methods import BY_START, METHODS, RATE_FREE, Setti
 from lrpilot.experiments.runs.optimizers import default_learning_rate
 from lrpilot.experiments.runs.trial import Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, task_named
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 ROOT = "compare"
 KNOWN = (*BY_START, *RATE_FREE)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrpilot.experiments.report.pictures import draw_comparison
 from lrpilot.experiments.runs.configuration import Configuration
 from lrpilot.experiments.tasks.catalogue import load_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lrpilot.experiments.runs.training import Record
 
@@ -34,11 +32,10 @@ class Row:
         return self.records[-1].test_error or 0.0
 
 
-def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: int = 0) -> list[Row]:
-    """Train the network of ``digits`` with the pilot, the online actor-critic and each fixed rate; draw the curves.
+def run_demo(*, steps: int, show: Callable[[Row], None], seed: int = 0) -> list[Row]:
+    """Train the network of ``digits`` with the pilot, the online actor-critic and each fixed rate.
 
     Args:
-        picture: where the PNG goes; its folder is made.
         steps: of each run.
         show: called with each run as it ends.
         seed: the same for all: same initial weights, same batches.
@@ -50,8 +47,4 @@ def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: in
         asked = Configuration(controller=controller, lr=rate, steps=steps, evaluate_every=every, seed=seed)
         rows.append(Row(label, rate, list(asked.complete(task).training(task).run())))
         show(rows[-1])
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    curves = {row.label: [record.as_json() for record in row.records] for row in rows}
-    title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
-    draw_comparison(curves, picture, title=title, bold=list(LEARNED))
     return rows

@@ -21,12 +21,11 @@ from lrpilot.experiments.tasks import data as data_sets
 from lrpilot.experiments.tasks import networks
 
 from .image_folder import read_image_folder
-from .tensors import Examples, TensorData
+from .tensors import Batch, Examples, TensorData
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Batch = tuple["Tensor", "Tensor"]
 IMAGE_FOLDER = "image-folder"
 EVALUATION_BATCH = 100  # examples a forward pass when only testing: 1000 take twice the time, out of cache
 

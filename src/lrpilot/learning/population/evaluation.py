@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lrpilot.learning.distill import PEAKS, SPACING
 from lrpilot.pilot.features import decision_steps
 
 from .draw import Group, Tasks, draw_group, draw_tasks
-from .flights import Explorer, Script, fly
+from .rollouts import Explorer, roll_out
+from .schedules import PEAKS, Script, peak_grid
 from .trainings import Trainings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lrpilot.pilot.policy import Policy
 
-    from .flights import Flight, Pilot
+    from .rollouts import Driver, Rollout
     from .trainings import Pool
 
 STARTS = (-3.0, -1.5, 0.0, 1.0)
@@ -41,8 +41,8 @@ class Reference:
     single_decay: float
 
 
-class Evaluation:
-    """The evaluation population, its fixed schedules flown once.
+class EvaluationPopulation:
+    """The tasks that a policy is judged on, and what fixed schedules reach on them, tried once.
 
     Attributes:
         reference: what these reach.
@@ -62,14 +62,14 @@ class Evaluation:
             group = draw_group(generator, shortest=shortest, longest=longest)
             drawn = draw_tasks(group, tasks, generator, training_rows=rows, anytime=anytime)
             self._drawn.append((group, drawn))
-        flights = [self._fixed(index) for index in range(groups)]
-        scores = torch.cat([flight.scores.view(tasks, 2, PEAKS) for flight in flights])
+        rollouts = [self._fixed(index) for index in range(groups)]
+        scores = torch.cat([rollout.scores.view(tasks, 2, PEAKS) for rollout in rollouts])
         self.constants = [
             (
                 torch.tensor(decision_steps(group.steps)) / group.steps,
-                flight.log_losses.view(len(flight.log_losses), tasks, 2, PEAKS)[:, :, 1],
+                rollout.log_losses.view(len(rollout.log_losses), tasks, 2, PEAKS)[:, :, 1],
             )
-            for (group, _), flight in zip(self._drawn, flights, strict=True)
+            for (group, _), rollout in zip(self._drawn, rollouts, strict=True)
         ]
         self.best = scores.amin((1, 2))
         self.reference = Reference(
@@ -80,7 +80,7 @@ class Evaluation:
         )
 
     @classmethod
-    def usual(cls, pool: Pool) -> Evaluation:
+    def usual(cls, pool: Pool) -> EvaluationPopulation:
         """The one that every pretraining is judged by."""
         return cls(pool, groups=20, tasks=6, shortest=150, longest=1000)
 
@@ -95,29 +95,28 @@ class Evaluation:
             "by_start": dict(zip(map(str, STARTS), scores.mean(0).tolist(), strict=True)),
         }
 
-    def policy(self, make_pilot: Callable[[int], Pilot], *, deviates: bool = True) -> Float[Tensor, "task start"]:
-        """Final scores of a policy from each of `STARTS`; ``make_pilot(runs)`` gives it with fresh memory.
+    def policy(self, make_driver: Callable[[int], Driver], *, deviates: bool = True) -> Float[Tensor, "task start"]:
+        """Final scores of a policy from each of `STARTS`; ``make_driver(runs)`` gives it with fresh memory.
 
-        ``deviates`` as for `flights.fly`.
+        ``deviates`` as for `rollouts.roll_out`.
         """
         scores = []
         for index, (_, tasks) in enumerate(self._drawn):
             starts = tasks.usual.unsqueeze(1) + math.log(10) * torch.tensor(STARTS)
             trainings = self._trainings(index, len(STARTS))
-            nobody = torch.full((trainings.runs,), torch.nan)
-            script = Script(nobody, torch.isnan(nobody))
-            flight = fly(trainings, make_pilot(trainings.runs), starts.flatten(), script, deviates=deviates)
-            scores.append(flight.scores.view(self._count, -1))
+            script, driver = Script.none(trainings.runs), make_driver(trainings.runs)
+            rollout = roll_out(trainings, driver, starts.flatten(), script, deviates=deviates)
+            scores.append(rollout.scores.view(self._count, -1))
         return torch.cat(scores)
 
-    def _fixed(self, index: int) -> Flight:
+    def _fixed(self, index: int) -> Rollout:
         """The fixed schedules' runs, [task, (decay, constant), peak] flattened; peaks relative to the usual one."""
         _, tasks = self._drawn[index]
-        grid = tasks.usual.unsqueeze(1) + SPACING * (torch.arange(PEAKS) - (PEAKS - 1) / 2)
+        grid = peak_grid(tasks.usual)
         constant = torch.tensor([False] * PEAKS + [True] * PEAKS).repeat(self._count)
         trainings = self._trainings(index, 2 * PEAKS)
         script = Script(torch.cat([grid, grid], 1).flatten(), constant)
-        return fly(trainings, lambda seen: torch.zeros(len(seen)), script.log_peak, script)
+        return roll_out(trainings, lambda seen: torch.zeros(len(seen)), script.log_peak, script)
 
     def _trainings(self, index: int, replicas: int) -> Trainings:
         group, tasks = self._drawn[index]

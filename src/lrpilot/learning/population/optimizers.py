@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Kind = Literal["sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad"]
-FIRST_MOMENT = ("momentum", "adam", "adamw")
-SECOND_MOMENT = ("adam", "adamw", "rmsprop", "adagrad")
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from lrpilot.pilot.features import MEASURED_STEPS, Interval
+from lrpilot.pilot.features import MEASURED_STEPS
 
+from .averages import IntervalAverages
 from .optimizers import Optimizer
+from .score import Performance
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
+
+    from lrpilot.pilot.features import Interval
 
     from .data import Source
     from .draw import Group, Tasks
 
 EXAMINED = 128
 """Examples in one forward pass of an evaluation."""
-
-
-class Evaluation(NamedTuple):
-    """The state of the runs, noise-free and with the loss scale taken out, each [run]."""
-
-    training_loss: Tensor
-    held_out_loss: Tensor
-    held_out_error: Tensor  # share of wrong labels; nan for regression
 
 
 class Pool:
@@ -60,12 +56,15 @@ class Trainings:
         self.weights = self._initial().repeat_interleave(replicas, 0)
         self._start = self.weights.clone()
         self._optimizer = Optimizer(group.rule, self.weights)
+        self._averages: IntervalAverages | None = None
+        self._taken_back = torch.zeros(self.runs, dtype=torch.bool)
 
     def take_back(self, runs: Bool[Tensor, " run"]) -> None:
         """Give these runs their initial weights and a fresh optimizer."""
         if runs.any():
             self.weights[runs] = self._start[runs]
             self._optimizer.reset(runs)
+            self._taken_back = self._taken_back | runs
 
     def broken(self) -> Bool[Tensor, " run"]:
         """The runs whose weights are not finite."""
@@ -74,7 +73,12 @@ class Trainings:
     def advance(self, steps: int, log_rate: Float[Tensor, " run"]) -> Interval:
         """Train all runs for some steps; what was seen, but rate, last step and boundaries (0 and None)."""
         rate = log_rate.exp().unsqueeze(1)
-        losses, sums = [], Measurement(self.runs)
+        losses: list[Tensor] = []
+        gapless = steps <= MEASURED_STEPS  # every step is measured, and so was the one before
+        self._averages = averages = IntervalAverages(
+            self.runs, before=self._averages if gapless else None, kept=~self._taken_back
+        )
+        self._taken_back = torch.zeros_like(self._taken_back)
         indices = self._draw_rows(steps)
         for step in range(steps):
             loss, gradient = self._gradient(*self._batch(indices[step]))
@@ -82,18 +86,27 @@ class Trainings:
             if step < steps - MEASURED_STEPS:
                 self._optimizer.step(self.weights, gradient, rate)
                 continue
-            sums.before(gradient, self.weights)
+            averages.before(gradient, self.weights)
             self._optimizer.step(self.weights, gradient.clone(), rate)
-            sums.after(gradient, self.weights)
-        return sums.interval(torch.stack(losses, -1), self.weights)
+            averages.after(gradient, self.weights)
+        updates = self._tensor_updates(averages.last_update)
+        return averages.interval(torch.stack(losses, -1), self.weights, updates)
+
+    def _tensor_updates(self, update: Tensor) -> Tensor:
+        """[run, matrix]: |dw| / |w| of each weight matrix."""
+        parts = zip(update.split(self._sizes, 1), self.weights.split(self._sizes, 1), strict=True)
+        shapes = [p.shape for p in self.group.network.parameters]
+        matrices = [i for i, shape in enumerate(shapes) if sum(size > 1 for size in shape) > 1] or range(len(shapes))
+        ratios = [change.norm(dim=1) / (value.norm(dim=1) + 1e-15) for change, value in parts]
+        return torch.stack([ratios[i] for i in matrices], 1)
 
     @torch.no_grad()
-    def evaluate(self, examples: int = 384) -> Evaluation:
+    def evaluate(self, examples: int = 384) -> Performance:
         """Losses on rows trained on and on rows held out, and the error on the latter."""
         if self.group.goal == "quadratic":
             noise = self.tasks.noise.repeat_interleave(self.replicas).unsqueeze(1)
             exact = 0.5 * (self._curvature * (self.weights.square() + noise.square())).sum(1)
-            return Evaluation(exact, exact, torch.full_like(exact, torch.nan))
+            return Performance(exact, exact, torch.full_like(exact, torch.nan))
         tasks = self.tasks
         first, trained_on = (part[tasks.source].unsqueeze(1) for part in (self.pool.offsets, self.pool.training))
         held = self.pool.held_out[tasks.source].unsqueeze(1)
@@ -102,7 +115,7 @@ class Trainings:
         held_out = trained_on + index % held
         training_loss, _ = self._examine(first + trained)
         loss, error = self._examine(first + held_out)
-        return Evaluation(training_loss, loss, error)
+        return Performance(training_loss, loss, error)
 
     def _initial(self) -> Tensor:
         """[task, parameter]: uniform +-gain/sqrt(fan_in), as torch's layers start, times the task's gains."""
@@ -197,51 +210,3 @@ class Trainings:
                 errors.append((outputs.argmax(2) != answers).float())
         loss = torch.cat(losses, 1).mean(1)
         return loss, torch.cat(errors, 1).mean(1) if errors else torch.full_like(loss, torch.nan)
-
-
-class Measurement:
-    """What gradients and updates say, averaged over the measured steps of one interval."""
-
-    def __init__(self, runs: int) -> None:
-        zero = torch.zeros(runs)
-        self._steps = self._pairs = 0
-        self._gradient_norm, self._update_norm, self._decrease = zero, zero.clone(), zero.clone()
-        self._gradient_cosine, self._update_cosine, self._next = zero.clone(), zero.clone(), zero.clone()
-        self._last: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
-        self._weights: Tensor | None = None
-
-    def before(self, gradient: Tensor, weights: Tensor) -> None:
-        """To be called with the gradient, before the optimizer's step."""
-        self._norm = gradient.norm(dim=1)
-        self._gradient_norm = self._gradient_norm + self._norm
-        self._weights = weights.clone()
-        if self._last is not None:
-            last, last_norm, update, update_norm = self._last
-            descent = -(update * gradient).sum(1)
-            self._pairs += 1
-            self._next = self._next + descent
-            self._update_cosine = self._update_cosine + descent / (update_norm * self._norm + 1e-30)
-            self._gradient_cosine += (last * gradient).sum(1) / (last_norm * self._norm + 1e-30)
-
-    def after(self, gradient: Tensor, weights: Tensor) -> None:
-        """To be called with the same gradient, after the optimizer's step."""
-        update = weights - self._weights if self._weights is not None else torch.zeros_like(weights)
-        norm = update.norm(dim=1)
-        self._steps += 1
-        self._update_norm = self._update_norm + norm
-        self._decrease = self._decrease - (gradient * update).sum(1)
-        self._last = gradient, self._norm, update, norm
-
-    def interval(self, losses: Tensor, weights: Tensor) -> Interval:
-        """The interval that ends here."""
-        nan = torch.full_like(self._next, torch.nan)
-        return Interval.unmeasured(
-            losses,
-            gradient_cosine=self._gradient_cosine / self._pairs if self._pairs else nan,
-            update_cosine=self._update_cosine / self._pairs if self._pairs else nan,
-            decrease=self._decrease / self._steps,
-            next_decrease=self._next / self._pairs if self._pairs else nan,
-            gradient_norm=self._gradient_norm / self._steps,
-            update_norm=self._update_norm / self._steps,
-            weight_norm=weights.norm(dim=1),
-        )

@@ -1,4 +1,4 @@
-"""Flights: batched trainings from start to end, each run under a scripted schedule or under a policy."""
+"""Rollouts: batched trainings from start to end, each run under a scripted schedule or driven by a policy."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from lrpilot.pilot.features import (
     Memory,
     decision_steps,
     observe,
+    step_ceiling,
     takes_back,
 )
+from lrpilot.pilot.guard import WIDEST
 from lrpilot.pilot.policy import bounded_step
+
+from .schedules import Script, log_warm_up, remaining
+from .score import score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,29 +33,23 @@ if TYPE_CHECKING:
 
     from lrpilot.pilot.policy import Policy
 
-    from .trainings import Evaluation, Trainings
+    from .trainings import Trainings
 
-    Pilot = Callable[[Tensor], Tensor]
+    Driver = Callable[[Tensor], Tensor]
     """Observations [run, feature] of one decision -> raw actions [run]; keeps its own memory."""
 
 BLURRED = {"update_ratio": 0.3, "sensitivity": 0.6, "steps": 0.4, "predicted_decrease": 0.15}
 """Features whose level depends on a network's size or a run's length, and how far training shifts them."""
 
-WARM_UP = 0.04
-"""Scripted decays rise to their peak over this fraction of the run, from a tenth of it."""
-
-WIDEST = 14.0
-"""No policy moves the log rate farther than this from its start."""
-
 
 @dataclass(frozen=True)
-class Flight:
+class Rollout:
     """What happened, decision by decision.
 
     Attributes:
         observations: before each decision.
         raw: the raw actions of the policy (scripted runs: what it would have done).
-        heights: log of the peak that the rate in force stood for: log rate minus the log of the linear decay.
+        log_peaks: the log rate in force minus the log of the linear decay: the peak of the decay on which it lies.
         log_losses: mean log loss of each interval relative to the first loss.
         restored: the runs taken back at each decision.
         scores: of the finished runs; lower is better.
@@ -58,29 +57,10 @@ class Flight:
 
     observations: Float[Tensor, "decision run feature"]
     raw: Float[Tensor, "decision run"]
-    heights: Float[Tensor, "decision run"]
+    log_peaks: Float[Tensor, "decision run"]
     log_losses: Float[Tensor, "interval run"]
     restored: Bool[Tensor, "decision run"]
     scores: Float[Tensor, " run"]
-
-
-@dataclass(frozen=True)
-class Script:
-    """Schedules for some runs: [run] log peaks (NaN: flown by the policy), and whether they stay constant."""
-
-    log_peak: Float[Tensor, " run"]
-    constant: Bool[Tensor, " run"]
-
-
-def remaining(begin: float, end: float) -> float:
-    """The mean of a linear decay from 1 to 0 over the part [begin, end] of the run."""
-    return max(1 - (begin + end) / 2, 1e-3)
-
-
-def log_warmth(steps: int) -> Float[Tensor, " interval"]:
-    """Log of the part of its peak that a scripted decay has warmed up to in each interval of a run."""
-    ends = torch.tensor([0, *decision_steps(steps)]) / steps
-    return ((ends[:-1] + ends[1:]) / 2 / WARM_UP).clamp(0.1, 1.0).log()
 
 
 def blur(runs: int, generator: torch.Generator) -> Float[Tensor, "run feature"]:
@@ -93,21 +73,21 @@ def blur(runs: int, generator: torch.Generator) -> Float[Tensor, "run feature"]:
     return sizes * torch.randn(runs, len(FEATURES), generator=generator)
 
 
-def fly(
+def roll_out(
     trainings: Trainings,
-    pilot: Pilot,
+    driver: Driver,
     start: Float[Tensor, " run"],
     script: Script,
     *,
     shift: Float[Tensor, "run feature"] | None = None,
     deviates: bool = True,
     horizon: float = 1.0,
-) -> Flight:
+) -> Rollout:
     """Train all runs to their end.
 
     Args:
         trainings: fresh ones.
-        pilot: the policy.
+        driver: the policy.
         start: log rates at which the policy's runs begin.
         script: which runs follow schedules, and which.
         shift: added to the observations of each run (see `blur`).
@@ -117,13 +97,13 @@ def fly(
     first = trainings.evaluate()
     ends = decision_steps(trainings.group.steps)
     marks = [0.0, *(end / ends[-1] for end in ends)]
-    warmth = log_warmth(trainings.group.steps)
+    warm_up = log_warm_up(trainings.group.steps)
     scripted = ~torch.isnan(script.log_peak)
     hidden = trainings.tasks.anytime.repeat_interleave(trainings.replicas)
 
     def scheduled(interval: int) -> Tensor:
         decay = math.log(remaining(marks[interval], marks[interval + 1]))
-        return script.log_peak + torch.where(script.constant, 0.0, decay + warmth[interval])
+        return script.log_peak + torch.where(script.constant, 0.0, decay + warm_up[interval])
 
     origin = torch.where(scripted, scheduled(0), start)
     log_rate, last_step = origin.clone(), torch.zeros_like(origin)
@@ -154,12 +134,13 @@ def fly(
         decays = observations[..., LINEAR_DECAY]
         if shift is not None:
             observations = observations + shift
-        raw = pilot(observations)
+        raw = driver(observations)
         decay = math.log(remaining(marks[index], marks[index + 1]))
-        height = torch.where(hidden, log_rate, log_rate - decay) if deviates else log_rate
-        for record, value in zip(records, (observations, raw, height, memory.last, back), strict=True):
+        log_peak = torch.where(hidden, log_rate, log_rate - decay) if deviates else log_rate
+        for record, value in zip(records, (observations, raw, log_peak, memory.last, back), strict=True):
             record.append(value)
         step = bounded_step(raw, decays if deviates else torch.zeros_like(decays))
+        step = torch.minimum(step, step_ceiling(interval, memory))
         step = torch.where(back, step.clamp(max=FORCED_CUT), step)
         step = torch.where(scripted, scheduled(index + 1) - log_rate, step)
         lowest, highest = origin - WIDEST, origin + WIDEST
@@ -167,31 +148,14 @@ def fly(
         log_rate, last_step = new_rate, new_rate - log_rate
         trainings.take_back(back)
     stacked = [torch.stack(record) for record in records]
-    return Flight(*stacked, scores=score(final or trainings.evaluate(), first))
-
-
-def score(final: Evaluation, first: Evaluation) -> Float[Tensor, " run"]:
-    """How a run ended, lower is better: mean of log losses and, for classification, the log error.
-
-    1/4 log training loss + 1/4 log held-out loss + 1/2 log held-out error, or 1/2 and 1/2 of the log losses
-    for regression. Losses are floored and capped relative to those of the untrained network.
-    """
-
-    def log_loss(loss: Tensor, reference: Tensor) -> Tensor:
-        loss = torch.where(torch.isfinite(loss), loss, torch.inf)
-        return (torch.minimum(loss, 1.5 * reference) / reference + 0.005).log()
-
-    losses = log_loss(final.training_loss, first.training_loss) / 2
-    losses = losses + log_loss(final.held_out_loss, first.held_out_loss) / 2
-    error = torch.where(torch.isfinite(final.held_out_loss), final.held_out_error, 0.9)
-    both = 0.5 * losses + 0.5 * ((error + 0.01) / 0.9).log()
-    return torch.where(torch.isnan(first.held_out_error), losses, both)
+    return Rollout(*stacked, scores=score(final or trainings.evaluate(), first))
 
 
 class Explorer:
-    """The actor in flight: its own recurrent state, and Gaussian noise on the raw action.
+    """The actor as the driver of a rollout: its own recurrent state, and Gaussian noise on the raw action.
 
-    ``hidden`` is the place of a feature that it sees as 0, like one that was not measured.
+    ``noise`` is its standard deviation, of each run or of all; without a ``generator`` there is none. ``hidden`` is the
+    place of a feature that the actor sees as 0, like one that was not measured.
     """
 
     def __init__(
