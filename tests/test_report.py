@@ -123,8 +123,9 @@ def test_runs_that_failed_at_once_still_make_every_picture(tmp_path):
             made = result("failed", trial=trial)
             looked_at = {measure: [] for measure in made.evaluations}
             store.save(replace(made, evaluations=looked_at, **nothing))
+    evidence = Evidence.load(SMOKE, store)
     for name in ("table1", "table2", "figure2", "figure3", "figure4", "figure5", "figure6"):
-        for block in WRITERS[name](Evidence.load(SMOKE, store)):
+        for block in WRITERS[name](evidence):
             if isinstance(block, Picture):
                 assert block.png.startswith(b"\x89PNG")
 

@@ -15,13 +15,14 @@ from pandas import DataFrame
 
 from lrpilot.experiments.runs.methods import LABELS, PAPERS_BASELINES, SCHAUL
 from lrpilot.experiments.studies.frame import choose
+from lrpilot.experiments.tasks.catalogue import MNIST_NETWORKS, PAPERS
 
+from .studies import SOUND
 from .tables import Table
 
 SIMILAR = 1.1  # the factor within which two training losses count as similar
 RISES = 1.05  # a test loss this much above its least has risen
 RATES = (0.010, 0.055)  # between which Figure 5's rate stays
-SOUND = 1.1  # the factor above the best constant rate's error within which a learned rate is sound
 SETTINGS = ("paper", "stable")
 UNKNOWN = "not measured"
 ONLINE = "online-{}"
@@ -162,42 +163,34 @@ BASELINES, CONTROLS = PAPERS_BASELINES, ("frozen-{}", "mean-rate-{}")
 BATCHES = partial(_beats_one, "test error {:.2f}% with another batch, {:.2f}% with the same")
 RUNS = partial(_beats_one, "{:.2f}% offline, {:.2f}% online")
 CONVERGES = f"training loss falls about as fast as the baselines' (within {SIMILAR:g}x), MNIST CNN"
+SAME = "the same, CIFAR-10 CNN"
 OVERFITS = "prevents overfitting on a fifth of CIFAR-10, where the baselines overfit"
 STAYS = f"the learned rate stays between {RATES[0]:g} and {RATES[1]:g} on CIFAR-10"
 GENERALISES = "another batch for the actor generalises better than the same one"
 IMPROVES = "learning offline over runs improves on online, MNIST CNN"
 LEARNED = "(implied) what is learned matters: better than both controls, "
 ANY_START = f"(ours) sound from any starting rate: within {SOUND:g}x the best constant rate's error, "
-VECTOR = ("m0", "m1", "m2")
-TASKS = [(task, "table3", task.upper()) for task in VECTOR]
-TASKS += [("mnist-cnn", "table1", "MNIST CNN"), ("cifar10-cnn", "table2", "CIFAR-10 CNN")]
 
 CLAIMS = (
     Claim("the lowest test error, MNIST CNN", "Table 1", _lowest_error, "table1", "mnist-cnn", BASELINES),
     Claim("the highest accuracy, CIFAR-10 CNN", "Table 2", _lowest_error, "table2", "cifar10-cnn", BASELINES),
     *(
         Claim(f"the lowest test error, {task.upper()}", "Table 3", _lowest_error, "table3", task, (*BASELINES, *SCHAUL))
-        for task in VECTOR
+        for task in MNIST_NETWORKS
     ),
     Claim(CONVERGES, "Figure 2", _similar_convergence, "table1", "mnist-cnn", BASELINES),
-    Claim("the same, CIFAR-10 CNN", "Figure 3", _similar_convergence, "table2", "cifar10-cnn", BASELINES),
+    Claim(SAME, "Figure 3", _similar_convergence, "table2", "cifar10-cnn", BASELINES),
     Claim(OVERFITS, "Figure 4", _no_overfitting, "figure4", "cifar10-cnn", BASELINES),
     Claim(STAYS, "Figure 5", _range_of_rates, "table2", "cifar10-cnn"),
     Claim(GENERALISES, "Figure 6", BATCHES, "figure4", "cifar10-cnn", (ONLINE,), beside="figure6"),
     Claim(IMPROVES, "appendix", RUNS, "appendix", "mnist-cnn", (ONLINE,), own="offline-{}", beside="table1"),
-    Claim(
-        "the same, CIFAR-10 CNN",
-        "appendix",
-        RUNS,
-        "appendix",
-        "cifar10-cnn",
-        (ONLINE,),
-        own="offline-{}",
-        beside="table2",
+    Claim(SAME, "appendix", RUNS, "appendix", "cifar10-cnn", (ONLINE,), own="offline-{}", beside="table2"),
+    *(
+        Claim(f"{LEARNED}{task.heading}", "", _learning_matters, str(task.table), name, CONTROLS)
+        for name, task in PAPERS.items()
     ),
-    *(Claim(f"{LEARNED}{heading}", "", _learning_matters, table, task, CONTROLS) for task, table, heading in TASKS),
     *(
         Claim(f"{ANY_START}{task.upper()}", "", _sound_from_any_start, "start", task, ("sgd",), beside="table3")
-        for task in VECTOR
+        for task in MNIST_NETWORKS
     ),
 )

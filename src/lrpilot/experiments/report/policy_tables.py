@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from pandas import DataFrame
 
@@ -28,14 +29,16 @@ def _features(findings: Sequence[Finding]) -> Table:
 
 
 def _variants(findings: Sequence[Finding]) -> Table:
-    runs = dict(list(DataFrame(findings).groupby("variant")))
-    rows = []
-    for variant in VARIANTS:
-        if variant in runs:
-            columns = [mean_text(runs[variant][name], 3) for name in ("score", "regret", "median_regret")]
-            rows.append([variant, *columns, str(len(runs[variant]))])
+    runs, three = DataFrame(findings), partial(mean_text, digits=3)
+    columns = {
+        "mean score": ("score", three),
+        "mean regret": ("regret", three),
+        "median regret": ("median_regret", three),
+        "seeds": ("score", lambda scores: str(len(scores))),
+    }
+    order = [variant for variant in VARIANTS if variant in set(runs.variant)]
     note = f"Each learned anew from {BUDGET} groups of schedules unless said, without PPO; scored after whole runs."
-    return Table("Learned anew", ["variant", "mean score", "mean regret", "median regret", "seeds"], rows, note)
+    return Table.of("Learned anew", "variant", runs.groupby("variant").agg(**columns).reindex(order), note)
 
 
 def _horizons(findings: Sequence[Finding]) -> Table:

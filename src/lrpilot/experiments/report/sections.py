@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pandas as pd
 
-from lrpilot.experiments.runs.methods import CONTROLS, LABELS, PACKAGES, PAPERS_BASELINES
+from lrpilot.experiments.runs.methods import ACTOR_CRITICS, CONTROLS, LABELS, PACKAGES, PAPERS_BASELINES
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS
 from lrpilot.experiments.studies.frame import chosen
 from lrpilot.experiments.tasks.catalogue import PAPERS
@@ -20,7 +20,6 @@ from .published import PAPER_FORM, TABLE1, TABLE2, TABLE3
 from .tables import Table
 
 CONTROLLED = ("online-paper", "online-stable")
-UNTRAINED = ("frozen-paper", "frozen-stable")
 OTHERS = tuple(name for name in LABELS if name not in {*PAPERS_BASELINES, *CONTROLS})
 PAPER = {**TABLE3, "mnist-cnn": TABLE1, "cifar10-cnn": TABLE2}
 VERSIONS = ("commit", "processor", "torch", *PACKAGES)
@@ -139,7 +138,7 @@ def _appendix(evidence: Evidence) -> Iterator[Block]:
     for task, runs in evidence.by_task("appendix").items():
         table, paper = ("table1", "0.48% error") if task == "mnist-cnn" else ("table2", "80.23% accuracy")
         online = evidence.of(table)
-        beside = pd.concat([runs, online[online.method.isin((*CONTROLLED, *UNTRAINED))]])
+        beside = pd.concat([runs, online[online.method.isin(ACTOR_CRITICS)]])
         title = f"{task}: the offline version (the paper: {paper}), beside the online one and untrained actors"
         yield studies.offline(title, beside, accuracy=task == "cifar10-cnn")
         offline = runs[runs.method.str.startswith("offline")]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lrpilot.experiments.runs.trial import Result
 
 SOUND = 1.1
-"""Sound on a task: no run diverges, and the mean error is at most this multiple of the best constant rate's."""
+"""Sound on a task: no run diverges, and the mean error is at most this multiple of that of the best constant rate."""
 
 
 def seconds_to_error(run: Result, target: float) -> float:
