@@ -92,12 +92,8 @@ _ALL = (
         batch_size=32,
     ),
     replace(_VECTORS, compared=6_000, heading="M0", table="table3", target=8.5),
-    replace(
-        _VECTORS, name="m1", network=networks.m1, compared=12_000, cost=2.0, heading="M1", table="table3", target=4.0
-    ),
-    replace(
-        _VECTORS, name="m2", network=networks.m2, compared=12_000, cost=8.0, heading="M2", table="table3", target=4.0
-    ),
+    replace(_LAYERED, name="m1", network=networks.m1, cost=2.0, heading="M1"),
+    replace(_LAYERED, name="m2", network=networks.m2, cost=8.0, heading="M2"),
     replace(_VECTORS, name="mnist-batchnorm", network=networks.mnist_batchnorm, cost=6.0),
     replace(_ROWS, name="mnist-lstm", network=networks.mnist_lstm, cost=15.0),
     replace(_ROWS, name="mnist-attention", network=networks.mnist_attention, cost=20.0),
