@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.rollouts import measure, plain_optimizer
+from benchmarks.rollouts import measure, plain_optimizer, whole_mix
 from lrpilot.learning.population.data import INPUTS, TARGETS, Source, load_sources
 from lrpilot.learning.population.draw import Group, draw_group, draw_tasks
 from lrpilot.learning.population.networks import Network, attention, cnn, mlp, recurrent
@@ -302,7 +302,7 @@ def speeds():
 @pytest.mark.slow
 def test_batching_is_worth_its_while(speeds):
     """Six times the steps a second over the mix of runs, twenty for the smallest."""
-    assert sum(s.steps / s.single for s in speeds) / sum(s.steps / s.batched for s in speeds) >= 6
+    assert whole_mix(speeds) >= 6
     assert max(s.factor for s in speeds) >= 20
 
 
