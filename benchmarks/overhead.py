@@ -30,10 +30,12 @@ RUNS = (("m1", 2_000), ("m1", 12_000), ("m2", 12_000), ("mnist-cnn", 1_000))
 
 def plan(*, quick: bool) -> dict[str, Callable[[], list[Cost]]]:
     """What is measured, by the name of its rows; a quick plan takes a minute, the whole one some minutes."""
-    fewer = {"rounds": 10} if quick else {}
+    rounds = 10 if quick else 30
     networks, lengths = (STEPS[:2], RUNS[:1]) if quick else (STEPS, RUNS)
-    measured = {name: partial(measure_network, WORKLOADS[name], **fewer) for name in networks}
-    measured["a network of one number"] = partial(measure_arithmetic, **fewer)
+    measured: dict[str, Callable[[], list[Cost]]] = {
+        name: partial(measure_network, WORKLOADS[name], rounds=rounds) for name in networks
+    }
+    measured["a network of one number"] = partial(measure_arithmetic, rounds=rounds)
     for name, steps in lengths:
         measured[f"{name}, a run of {steps:,} steps"] = partial(measure_run, WORKLOADS[name], steps)
     return measured
@@ -48,7 +50,8 @@ def overhead(
     ] = None,
 ) -> None:
     """The cost of a step: plain SGD, the online controller, the literal transcription; and of whole piloted runs."""
-    console, costs = Console(), {}
+    console = Console()
+    costs: dict[str, list[Cost]] = {}
     for name, measure in plan(quick=quick).items():
         with console.status(f"measuring {name}"):
             costs[name] = measure()

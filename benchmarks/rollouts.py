@@ -68,7 +68,7 @@ class Speed:
 def measure(sources: list[Source], *, groups: int, runs: int = 192, seed: int = 0) -> list[Speed]:
     """The speeds of groups drawn like the population's, one after the other in this process."""
     generator, pool, config = torch.Generator().manual_seed(seed), Pool(sources), PretrainConfig()
-    speeds = []
+    speeds: list[Speed] = []
     for _ in range(groups):
         group = draw_group(generator, shortest=config.shortest, longest=config.longest)
         batched = _batched(group, pool, runs, generator)
@@ -90,7 +90,7 @@ def _per_second(train: Callable[[int], object], steps: int, runs: int) -> float:
 
 
 def _batched(group: Group, pool: Pool, runs: int, generator: torch.Generator) -> float:
-    tasks = draw_tasks(group, runs // 16, generator, training_rows=pool.training.tolist(), anytime=0.0)
+    tasks = draw_tasks(group, runs // 16, generator, training_rows=pool.training, anytime=0.0)
     trainings = Trainings(group, tasks, pool, replicas=16, generator=generator)
     log_rate = tasks.usual.repeat_interleave(16) - 3
     return _per_second(lambda steps: trainings.advance(steps, log_rate), 24, trainings.runs)

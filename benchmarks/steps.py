@@ -35,7 +35,7 @@ Loss = Callable[[Any], torch.Tensor]
 Step = Callable[[Any], object]
 
 
-def measure_network(workload: Workload, *, rounds: int = 30, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
+def measure_network(workload: Workload, *, rounds: int, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
     """The cost of a step for every kind, plain SGD first."""
     kinds: dict[str, Step] = {"plain SGD": _plain(*workload.build())}
     loss_fn, _ = workload.build()
@@ -46,7 +46,7 @@ def measure_network(workload: Workload, *, rounds: int = 30, steps: int = 4, war
     return _side_by_side(kinds, workload.batches(1)[0], rounds=rounds, steps=steps, warm_up=warm_up)
 
 
-def measure_arithmetic(*, rounds: int = 40, steps: int = 20, warm_up: int = WARM_UP) -> list[Cost]:
+def measure_arithmetic(*, rounds: int, steps: int = 20, warm_up: int = WARM_UP) -> list[Cost]:
     """The controllers' own arithmetic: the network is one number, so that hardly anything else is measured."""
     w = torch.nn.Parameter(torch.ones(1))
 
