@@ -16,7 +16,8 @@ from lrpilot.experiments.runs.perform import perform
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import CONTENDERS, HIGH_STARTS, LOW_STARTS, Comparison, Outcome, outcomes
 from lrpilot.experiments.studies.profiles import SMOKE
-from lrpilot.pilot.policy import Policy, fingerprint
+from lrpilot.pilot.policy import Policy
+from lrpilot.pilot.policy_file import fingerprint
 from made_up import result
 
 ERRORS = {  # by method and rate; seed s adds s

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot.features import FEATURES, Interval, Memory, decision_steps, observe, takes_back
+from lrpilot.pilot.features import FEATURES, Interval, Memory, decision_steps, observe, step_ceiling, takes_back
 
 
 def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) -> Interval:
@@ -23,6 +23,8 @@ def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) 
         gradient_norm=uniform(0.1, 2),
         update_norm=uniform(0.01, 0.1),
         weight_norm=uniform(1, 5),
+        tensor_update=uniform(0.001, 0.1),
+        largest_tensor_update=uniform(0.1, 0.3),
         log_rate=uniform(-3, 3),
         last_step=uniform(-1, 1),
         boundaries=(0.1, 0.2, 0.3),
@@ -163,3 +165,30 @@ def test_the_clock_of_one_run_is_that_of_many():
     many, _ = observe(Interval.unmeasured(torch.ones(2, 3), boundaries=several), Memory.fresh((2,)))
     torch.testing.assert_close(single, many[0])
     assert not torch.equal(many[0], many[1])
+
+
+def test_an_untrained_network_is_not_moved_farther_than_its_own_size():
+    """16 steps in the next interval, each of a twentieth of the weights: sqrt(16) / 20 = 0.2, so a fivefold rate."""
+    interval = replace(
+        Interval.unmeasured(torch.ones(2, 8), boundaries=(0.1, 0.2, 0.4)), tensor_update=torch.full((2,), 0.05)
+    )
+    nothing, learned = 0.0, math.log(0.9)
+    memory = Memory.fresh((2,))._replace(best=torch.tensor([nothing, learned]))
+    ceiling = step_ceiling(interval, memory)
+    assert ceiling[0].item() == pytest.approx(math.log(5.0))
+    assert ceiling[1] == math.inf
+    wild = replace(interval, tensor_update=torch.tensor([3.0, 3.0]))
+    assert step_ceiling(wild, memory)[0] == 0.0
+    unmeasured = replace(interval, tensor_update=torch.tensor([math.nan, math.nan]))
+    assert step_ceiling(unmeasured, memory)[0] == math.inf
+    anytime = replace(interval, boundaries=None)  # the next interval is taken to be as long as this one
+    assert step_ceiling(anytime, memory)[0].item() == pytest.approx(math.log(1 / (0.05 * math.sqrt(8))))
+
+
+def test_rest_and_movement_are_counted_from_the_last_fall():
+    memory = Memory.fresh((1,))
+    moves = torch.tensor([0.1])
+    for level, expected in ((1.0, (2, 0.2)), (0.99, (4, 0.4)), (0.9, (0, 0.0)), (0.9, (2, 0.2))):
+        interval = replace(Interval.unmeasured(torch.full((1, 2), level)), tensor_update=moves)
+        _, memory = observe(interval, memory)
+        assert (memory.rested.item(), memory.moved.item()) == pytest.approx(expected)

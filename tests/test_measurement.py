@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 
 import pytest
@@ -14,6 +15,10 @@ def flat(tensors):
     return torch.cat([t.detach().double().reshape(-1) for t in tensors])
 
 
+def concluded(measurement, optimizer):
+    return measurement.conclude(measurement.totals(optimizer).tolist())
+
+
 def measure(optimizer, parameters, steps, *, train):
     """What the hooks measure over some steps, and the same by hand from full copies."""
     hooks = StepHooks(optimizer)
@@ -24,7 +29,7 @@ def measure(optimizer, parameters, steps, *, train):
         train(step)
         updates.append(flat(parameters) - before)
         gradients.append(flat([torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in parameters]))
-    measured = Measured(*hooks.measurement.finish(optimizer))
+    measured = concluded(hooks.measurement, optimizer)
     hooks.close()
     cos = torch.nn.functional.cosine_similarity
     pairs = range(steps - 1)
@@ -36,8 +41,21 @@ def measure(optimizer, parameters, steps, *, train):
         torch.stack([g.norm() for g in gradients]).mean(),
         torch.stack([u.norm() for u in updates]).mean(),
         flat(parameters).norm(),
+        *tensor_updates(parameters, updates[-1]),
     )
     return measured, by_hand
+
+
+def tensor_updates(parameters, update):
+    """Median and largest |dw| / |w| over the matrices, from the flat update of the last step."""
+    parts = update.split([torch.view_as_real(p).numel() if p.is_complex() else p.numel() for p in parameters])
+    ratios = [
+        (part.norm() / p.detach().double().norm())
+        for p, part in zip(parameters, parts, strict=True)
+        if sum(size > 1 for size in p.shape) > 1
+    ]
+    ratios = torch.stack(ratios).sort().values
+    return ratios[len(ratios) // 2], ratios[-1]
 
 
 def network(dtype=torch.float32):
@@ -63,15 +81,14 @@ def test_it_measures_what_full_copies_show(dtype, tolerance, foreach):
 
     measured, by_hand = measure(optimizer, parameters, 4, train=train)
     for mine, exact in zip(measured, by_hand, strict=True):
-        torch.testing.assert_close(mine.double(), exact, rtol=tolerance, atol=tolerance)
-        assert mine.dtype == torch.float32
+        torch.testing.assert_close(torch.tensor(mine).double(), exact, rtol=tolerance, atol=tolerance)
 
 
 def test_half_precision_norms_are_summed_in_float32():
     weights = nn.Parameter(torch.ones(70_000, dtype=torch.float16))  # its square sum is above float16's largest
     optimizer = torch.optim.SGD([weights], lr=0.0)
-    norm = Measured(*Measurement().finish(optimizer)).weight_norm
-    assert norm.item() == pytest.approx(70_000**0.5)
+    norm = concluded(Measurement(), optimizer).weight_norm
+    assert norm == pytest.approx(70_000**0.5)
 
 
 def test_sparse_missing_and_frozen_gradients():
@@ -88,7 +105,7 @@ def test_sparse_missing_and_frozen_gradients():
 
     measured, by_hand = measure(optimizer, watched, 4, train=train)
     for mine, exact in zip(measured, by_hand, strict=True):
-        torch.testing.assert_close(mine.double(), exact, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(torch.tensor(mine).double(), exact, rtol=1e-5, atol=1e-6)
 
 
 def test_complex_parameters():
@@ -98,9 +115,9 @@ def test_complex_parameters():
     hooks.measurement = Measurement()
     weights.abs().square().sum().backward()  # gradient 2 w
     optimizer.step()
-    measured = Measured(*hooks.measurement.finish(optimizer))
-    assert measured.gradient_norm.item() == pytest.approx(2 * 26**0.5)
-    assert measured.decrease.item() == pytest.approx(0.1 * 4 * 26)
+    measured = concluded(hooks.measurement, optimizer)
+    assert measured.gradient_norm == pytest.approx(2 * 26**0.5)
+    assert measured.decrease == pytest.approx(0.1 * 4 * 26)
 
 
 def test_a_closure_within_the_step():
@@ -119,7 +136,7 @@ def test_a_closure_within_the_step():
 
     measured, by_hand = measure(optimizer, parameters, 4, train=train)
     for mine, exact in zip(measured, by_hand, strict=True):
-        torch.testing.assert_close(mine.double(), exact, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(torch.tensor(mine).double(), exact, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -137,7 +154,7 @@ def test_a_gradient_scaler_does_not_show(fused):
 
     measured, by_hand = measure(optimizer, parameters, 4, train=train)
     for mine, exact in zip(measured, by_hand, strict=True):
-        torch.testing.assert_close(mine.double(), exact, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(torch.tensor(mine).double(), exact, rtol=1e-4, atol=1e-5)
     unscaled = network()
     unscaled(batch(0)).square().mean().backward()
     assert flat(p.grad for p in unscaled.parameters()).norm() < 100  # a scaled one would be a thousandfold
@@ -154,16 +171,16 @@ def test_a_skipped_step_is_not_measured():
         scaler.scale((factor * weights).sum()).backward()
         scaler.step(optimizer)
         scaler.update()
-    measured = Measured(*hooks.measurement.finish(optimizer))
-    assert measured.gradient_norm.item() == pytest.approx(3**0.5)
-    assert measured.gradient_cosine.item() == pytest.approx(1.0)
+    measured = concluded(hooks.measurement, optimizer)
+    assert measured.gradient_norm == pytest.approx(3**0.5)
+    assert measured.gradient_cosine == pytest.approx(1.0)
 
 
 def test_nothing_measured_is_nan_but_the_weights():
     optimizer = torch.optim.SGD([nn.Parameter(torch.tensor([3.0, 4.0]))], lr=0.1)
-    measured = Measured(*Measurement().finish(optimizer))
-    assert measured.weight_norm.item() == 5
-    assert all(value.isnan() for value in measured[:-1])
+    measured = concluded(Measurement(), optimizer)
+    assert measured.weight_norm == 5
+    assert all(math.isnan(value) for value in measured._replace(weight_norm=math.nan))
 
 
 def test_hooks_keep_nothing_alive_and_go():
@@ -197,8 +214,8 @@ def test_no_more_than_three_copies_are_held_and_taken_once():
         model(batch(step)).square().mean().backward()
         optimizer.step()
         held = [*measurement._gradients, *measurement._descents, *measurement._spare]
-        memory |= {tensor.data_ptr() for tensor in held}
-    assert len(memory) == 3 * len(parameters)
+        memory |= {(tensor.data_ptr(), tensor.numel()) for tensor in held}
+    assert sum(numbers for _, numbers in memory) == 3 * sum(p.numel() for p in parameters)
 
 
 def test_a_state_is_a_copy():
@@ -231,6 +248,30 @@ def test_a_group_that_joins_amid_a_measurement_begins_it_anew():
         optimizer.zero_grad()
         (3 * first.sum() + 4 * second.sum()).backward()
         optimizer.step()
-    measured = Measured(*hooks.measurement.finish(optimizer))
-    assert measured.gradient_norm.item() == pytest.approx(34**0.5)
-    assert measured.gradient_cosine.item() == pytest.approx(1.0)
+    measured = concluded(hooks.measurement, optimizer)
+    assert measured.gradient_norm == pytest.approx(34**0.5)
+    assert measured.gradient_cosine == pytest.approx(1.0)
+
+
+def test_a_measurement_goes_on_where_the_last_one_ended():
+    """Three steps and then two more give the same pairs as five in a row."""
+    numbers = []
+    for cut in (None, 3):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        hooks = StepHooks(optimizer)
+        hooks.measurement = Measurement()
+        pairs = []
+        for step in range(5):
+            if step == cut:
+                pairs += hooks.measurement.pairs
+                hooks.measurement = hooks.measurement.next()
+            optimizer.zero_grad()
+            model(batch(step)).square().mean().backward()
+            optimizer.step()
+        pairs += hooks.measurement.pairs
+        numbers.append(torch.stack(pairs))
+        if cut:
+            assert len(hooks.measurement.pairs) == len(hooks.measurement.steps) == 2
+            assert not math.isnan(concluded(hooks.measurement, optimizer).update_cosine)
+    assert torch.equal(*numbers)

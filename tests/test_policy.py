@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from safetensors.torch import save_file
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.pretrain_config import PretrainConfig
+from lrpilot.pilot import policy_file
 from lrpilot.pilot.features import FEATURES, LINEAR_DECAY
 from lrpilot.pilot.policy import LARGEST_STEP, Policy, Recurrent, bounded_step
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture
@@ -49,32 +53,31 @@ def test_steps_are_bounded_beside_the_decay():
     assert steps.tolist() == pytest.approx([-0.5 - math.log(10), -0.5, -0.5 + math.log(10)])
 
 
-def header(policy: Policy) -> dict[str, object]:
-    return {
-        "format": 1,
-        "kind": "lrpilot pilot",
-        "width": policy.width,
-        "features": list(FEATURES),
-        "largest_step": LARGEST_STEP,
-    }
+def write(policy: Policy, path, **change) -> None:
+    """A policy file with another header or other weights, its checksum right."""
+    tensors = change.pop("tensors", policy.state_dict())
+    policy_file.write(path, {"width": policy.width, "largest_step": LARGEST_STEP} | change, tensors)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "of format 1"),
+        ({"format": 3}, "of format 2"),
         ({"kind": "something else"}, "of the kind"),
-        ({"features": ["progress"]}, "features"),
+        ({"features": {"weather": [0.0, 0.0, 0.0]}}, "weather"),
+        ({"features": policy_file.feature_values() | {"noise": [0.0, 0.0, 0.0]}}, "noise"),
+        ({"features": {}}, "names its features"),
         ({"largest_step": 1.0}, "action"),
         ({"width": 16}, "all its weights"),
         ({"width": "wide"}, "width"),
+        ({"width": True}, "width"),
         ({"width": 10**9}, "width"),
         ({}, None),
     ],
 )
 def test_wrong_headers_are_refused_by_name(policy, tmp_path, change, message):
     path = tmp_path / "policy.safetensors"
-    save_file(policy.state_dict(), path, metadata={"lrpilot": json.dumps(header(policy) | change)})
+    write(policy, path, **change)
     if message is None:
         Policy.load(path)
         return
@@ -82,6 +85,65 @@ def test_wrong_headers_are_refused_by_name(policy, tmp_path, change, message):
         Policy.load(path)
     assert "\n" not in str(caught.value)
     assert "policy" in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", ["infinite", "not a number", "integer"])
+def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
+    tensors = {name: value.clone() for name, value in policy.state_dict().items()}
+    name = "actor.head.bias"
+    tensors[name] = {
+        "infinite": torch.tensor([math.inf]),
+        "not a number": torch.tensor([math.nan]),
+        "integer": torch.tensor([1]),
+    }[bad]
+    write(policy, tmp_path / "bad", tensors=tensors)
+    with pytest.raises(InvalidArgument, match=r"finite.*actor\.head\.bias"):
+        Policy.load(tmp_path / "bad")
+
+
+def test_no_flipped_bit_goes_unnoticed(policy, tmp_path):
+    path, generator = tmp_path / "policy.safetensors", torch.Generator().manual_seed(0)
+    policy.save(path)
+    whole = path.read_bytes()
+    for place in torch.randint(8 * len(whole), (300,), generator=generator).tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(InvalidArgument):
+            Policy.load(path)
+
+
+def test_a_file_without_its_checksum_is_refused(policy, tmp_path):
+    header = {"format": 2, "kind": "lrpilot pilot", "features": policy_file.feature_values(), "width": 8}
+    header["largest_step"] = LARGEST_STEP
+    save_file(policy.state_dict(), tmp_path / "bare", metadata={"lrpilot": json.dumps(header)})
+    with pytest.raises(InvalidArgument, match="checksum"):
+        Policy.load(tmp_path / "bare")
+
+
+def test_the_policy_of_0_1_sees_nothing_of_later_features():
+    policy = Policy.load(FIXTURES / "policy-0.1.0.safetensors")
+    later = torch.zeros(len(FEATURES))
+    later[FEATURES.index("tensor_update") :] = 1.0
+    step, _ = policy.act(torch.zeros(len(FEATURES)), policy.initial_memory())
+    same, _ = policy.act(later, policy.initial_memory())
+    assert torch.equal(step, same)
+    assert step != 0
+    other, _ = policy.act(later.roll(-25), policy.initial_memory())
+    assert not torch.equal(step, other)
+
+
+def test_a_later_feature_is_seen_by_name_not_by_place(policy, tmp_path):
+    """A policy made for the first and the last feature alone reads these two columns."""
+    names = [FEATURES[0], FEATURES[-1]]
+    tensors = {name: value.clone() for name, value in policy.state_dict().items()}
+    for part in ("actor", "critic"):
+        tensors[f"{part}.encoder.weight"] = tensors[f"{part}.encoder.weight"][:, [0, -1]]
+    values = policy_file.feature_values()
+    write(policy, tmp_path / "two", tensors=tensors, features={name: values[name] for name in names})
+    weight = Policy.load(tmp_path / "two").actor.encoder.weight
+    torch.testing.assert_close(weight[:, [0, -1]], policy.actor.encoder.weight[:, [0, -1]])
+    assert not weight[:, 1:-1].any()
 
 
 def test_corrupt_foreign_and_missing_files_are_refused(policy, tmp_path):

@@ -13,6 +13,7 @@ import lrpilot
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.refinement import ExploringPolicy, Refining, _log_losses
 from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.policy import Policy, bounded_step
 
 STEPS = 60
@@ -92,7 +93,7 @@ def test_runs_of_another_length_are_not_compared():
 
 
 def test_exploration_is_noise_on_the_raw_action():
-    policy, features = untrained(), torch.linspace(-1, 1, 25)
+    policy, features = untrained(), torch.linspace(-1, 1, len(FEATURES))
     explorer = ExploringPolicy(policy, 0.3, torch.Generator().manual_seed(0))
     step, state = explorer.act(features, explorer.initial_memory())
     quiet, quiet_state = policy.act(features, policy.initial_memory())

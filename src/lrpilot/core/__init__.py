@@ -1,6 +1,7 @@
 """What both controllers stand on.
 
-knobs.py      one hyperparameter of the optimizer's groups, read and written
+knobs.py      hyperparameters of the optimizer's groups, read and written
 history.py    numbers by step, on their device until they are asked for
 snapshot.py   a copy of a network and its optimizer's state, and back
+state.py      what a ``state_dict`` holds
 """

@@ -10,6 +10,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lrpilot.errors import InvalidArgument
 
+from .knobs import LearningRate
+from .state import StateDict
+
 if TYPE_CHECKING:
     from jaxtyping import Float
     from matplotlib.figure import Figure
@@ -81,19 +84,29 @@ class History:
             optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the
                 recorded first rate at once; ratios between groups are kept.
         """
-        rates = self["rate"].double().cpu().tolist()
-        if not rates:
-            raise InvalidArgument("history", "at least one step long", "none")
-        return LambdaLR(optimizer, RecordedSchedule(rates, float(optimizer.param_groups[0]["lr"])))
+        return recorded_schedule(optimizer, self["rate"].double().cpu().tolist())
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> StateDict:
         """A copy of each column."""
         return {name: self[name].clone() for name in self._columns}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._columns = {name: column.clone() for name, column in state.items()}
         self._lengths = {name: len(column) for name, column in state.items()}
+
+
+def recorded_schedule(optimizer: torch.optim.Optimizer, rates: list[float]) -> LambdaLR:
+    """A scheduler that sets the first group's rate to each of ``rates`` in turn, then to the last one.
+
+    Raises:
+        InvalidArgument: there are none.
+    """
+    if not rates:
+        raise InvalidArgument("history", "at least one step long", "none")
+    knob, groups = LearningRate(), optimizer.param_groups
+    unit = knob.given(groups[0])  # which is what LambdaLR multiplies, whatever rate stands there now
+    return LambdaLR(optimizer, [RecordedSchedule(rates, unit, factor=knob.factor(group)) for group in groups])
 
 
 class RecordedSchedule:
@@ -102,12 +115,14 @@ class RecordedSchedule:
     Args:
         rates: by step.
         unit: the rate that a factor of 1 stands for.
+        factor: of the group, in all its rates.
     """
 
-    def __init__(self, rates: list[float], unit: float) -> None:
+    def __init__(self, rates: list[float], unit: float, *, factor: float = 1.0) -> None:
         self.rates = rates
         self.unit = unit
+        self.factor = factor
 
     def __call__(self, step: int) -> float:
         """The factor at ``step`` (counted from 0)."""
-        return self.rates[min(step, len(self.rates) - 1)] / self.unit
+        return self.rates[min(step, len(self.rates) - 1)] / self.unit * self.factor

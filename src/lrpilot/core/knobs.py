@@ -1,63 +1,238 @@
-"""Writing one learning rate into an optimizer's parameter groups, whatever form it has there."""
+"""Knobs: hyperparameters of an optimizer's parameter groups, read and written while it trains.
+
+A :class:`Knob` is one hyperparameter of one group; :class:`Knobs` are some of them in all groups of an optimizer, and a
+decision is a mapping of their names to values::
+
+    knobs = Knobs(optimizer, (LearningRate(), Momentum()))
+    knobs.write({"learning_rate": 0.1, "momentum": 0.95})
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lrpilot.errors import InvalidArgument
 
+from .state import StateDict
 
-class LearningRates:
-    """The learning rates of an optimizer's groups, moved together: their ratios are kept.
+Group = dict[str, Any]
+"""One of ``optimizer.param_groups``."""
 
-    The first group's rate is *the* learning rate; every other group keeps the ratio it had to the first when this
-    object was made (a group that joins later: when it is first written). A rate held as a tensor is filled in
-    place, so that a compiled or captured step sees the new value.
 
-    Raises:
-        InvalidArgument: the optimizer has no group with a positive, finite learning rate in front.
+class Knob:
+    """One hyperparameter of one parameter group: how it is read, written and scaled.
+
+    Attributes:
+        name: in a decision.
+        key: where the group holds it.
+        mirrored: whether its scale is the logarithm of one minus the value (a momentum, in [0, 1): from 0.9 to 0.99 is
+            as far as from 0.99 to 0.999) instead of that of the value (in [0, inf)).
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+    name: str
+    key: str
+    mirrored = False
+
+    @property
+    def record(self) -> str:
+        """Where a group keeps the value that the user gave, whatever is written later; torch's name for a rate."""
+        return f"initial_{self.key}"
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        return "a number in [0, 1)" if self.mirrored else "a finite number of at least 0"
+
+    def fits(self, value: float) -> bool:
+        """Whether ``value`` lies in the range."""
+        return 0 <= value < (1 if self.mirrored else math.inf)
+
+    def room(self, value: float) -> float:
+        """What the scale is the logarithm of; applied twice, it gives the value back."""
+        return 1 - value if self.mirrored else value
+
+    def read(self, group: Group) -> float:
+        """The value as it stands."""
+        return float(group[self.key])
+
+    def write(self, group: Group, value: float) -> None:
+        """Put ``value`` in. A tensor is filled in place, so that a compiled or captured step sees it."""
+        group[self.key] = _filled(group[self.key], value)
+
+    def given(self, group: Group) -> float:
+        """The value that the user gave: as recorded, else as it stands."""
+        return float(group[self.record]) if self.record in group else self.read(group)
+
+    def factor(self, group: Group) -> float:
+        """What the group multiplies the value by that is common to all; 1 unless it says otherwise."""
+        return 1.0
+
+
+class LearningRate(Knob):
+    """The learning rate. A group's ``lr_scale`` (timm's layer decay) is multiplied in."""
+
+    name = "learning_rate"
+    key = "lr"
+
+    def factor(self, group: Group) -> float:
+        """The group's ``lr_scale``."""
+        return float(group.get("lr_scale", 1.0))
+
+
+class WeightDecay(Knob):
+    """The weight decay; a group that has none keeps none."""
+
+    name = key = "weight_decay"
+
+
+class Momentum(Knob):
+    """The momentum of SGD and RMSprop."""
+
+    name = key = "momentum"
+    mirrored = True
+
+
+class Beta(Knob):
+    """One of Adam's two decays.
+
+    Args:
+        number: 1 for that of the mean, 2 for that of the square.
+    """
+
+    key = "betas"
+    mirrored = True
+
+    def __init__(self, number: int) -> None:
+        if number not in (1, 2):
+            raise InvalidArgument("number", "1 or 2", number)
+        self.name = f"beta{number}"
+        self._place = number - 1
+
+    @property
+    def record(self) -> str:
+        """Of this one of the two."""
+        return f"initial_{self.name}"
+
+    def read(self, group: Group) -> float:
+        """The value as it stands."""
+        return float(group[self.key][self._place])
+
+    def write(self, group: Group, value: float) -> None:
+        """Put ``value`` in its place of the pair."""
+        pair = list(group[self.key])
+        pair[self._place] = _filled(pair[self._place], value)
+        group[self.key] = tuple(pair)
+
+
+class Knobs:
+    """Some hyperparameters in all groups of an optimizer, each moved in all groups together.
+
+    A knob's value is that of the first group that has it; the other groups keep the ratio (of their rooms) in which the
+    user gave theirs. What the user gave is written into each group beside the value (``initial_lr`` and so on, as
+    torch's schedulers do) and read from there where it stands already. So a controller made twice, or made after a
+    scheduler, begins at the same value, and a group added later keeps its ratio to what was given, not to where the
+    value has gone since. Delete that entry to begin elsewhere with a used optimizer.
+
+    Args:
+        optimizer: whose groups are written.
+        knobs: which; a group without one of them is left alone.
+
+    Raises:
+        InvalidArgument: no group has the knob, or the first that has it was given a value that cannot be scaled (0).
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, knobs: Sequence[Knob]) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise InvalidArgument("optimizer", "a torch.optim.Optimizer", type(optimizer).__name__)
         self.optimizer = optimizer
-        self.start = float(optimizer.param_groups[0]["lr"])
-        """The learning rate that the user gave, in the optimizer's own unit."""
-        if not (math.isfinite(self.start) and self.start > 0):
-            raise InvalidArgument("the optimizer's learning rate", "a finite number above 0", self.start)
-        self._current = self.start
-        self._ratios: list[float] = []
-        self._admit_new_groups()
+        self._knobs = {knob.name: knob for knob in knobs}
+        self.given = {knob.name: self._first_given(knob) for knob in knobs}
+        """By name the value that the user gave, in the optimizer's own unit."""
+        for knob in knobs:
+            self._admitted_groups(knob)
 
-    def write(self, rate: Tensor | float) -> None:
-        """Set the first group's rate to ``rate`` (a float or a tensor of one element) and scale the others with it."""
-        self._admit_new_groups()
-        number: float | None = None
-        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
-            held = group["lr"]
-            if isinstance(held, Tensor):
-                held.copy_(torch.as_tensor(rate).detach().reshape(held.shape) * ratio)
-            else:
-                number = float(rate) if number is None else number
-                group["lr"] = number * ratio
-        self._current = rate if number is None else number
+    def write(self, decision: Mapping[str, Tensor | float]) -> None:
+        """Set the knobs that ``decision`` names, in all groups.
 
-    def last(self) -> list[float]:
-        """The rate of each group as floats."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
+        Args:
+            decision: by name a float, or a tensor of one element.
 
-    def _admit_new_groups(self) -> None:
-        for group in self.optimizer.param_groups[len(self._ratios) :]:
-            self._ratios.append(float(group["lr"]) / float(self._current))
+        Raises:
+            InvalidArgument: there is no such knob, or a group's value would leave its range, which is finite. Nothing
+                is written then.
+        """
+        wanted: list[tuple[Knob, Group, float]] = []
+        for name, value in decision.items():
+            knob, number = self._knob(name), float(value)
+            groups = self._admitted_groups(knob)
+            unit = knob.room(knob.given(groups[0]))
+            for group in groups:
+                ratio = knob.room(knob.given(group)) / unit
+                wanted.append((knob, group, knob.room(knob.room(number) * ratio) * knob.factor(group)))
+        for knob, group, value in wanted:
+            if not (knob.fits(value) and value <= _largest(group[knob.key])):
+                raise InvalidArgument(f"the {_words(knob)} to write", knob.allowed, value)
+        for knob, group, value in wanted:
+            knob.write(group, value)
 
-    def state_dict(self) -> dict[str, object]:
-        """The start rate and the ratios."""
-        return {"start": self.start, "current": float(self._current), "ratios": list(self._ratios)}
+    def read(self, name: str) -> list[float]:
+        """A knob's value in each group that has it."""
+        knob = self._knob(name)
+        return [knob.read(group) for group in self._groups(knob)]
 
-    def load_state_dict(self, state: dict) -> None:
-        """Take up what :meth:`state_dict` gave."""
-        self.start, self._current, self._ratios = state["start"], state["current"], list(state["ratios"])
+    def _knob(self, name: str) -> Knob:
+        if name not in self._knobs:
+            raise InvalidArgument("a knob", f"one of {', '.join(self._knobs)}", name)
+        return self._knobs[name]
+
+    def _groups(self, knob: Knob) -> list[Group]:
+        return [group for group in self.optimizer.param_groups if knob.key in group]
+
+    def _admitted_groups(self, knob: Knob) -> list[Group]:
+        """The groups that have the knob; what the user gave those that are new is written down."""
+        groups = self._groups(knob)
+        for group in groups:
+            group.setdefault(knob.record, knob.read(group))
+        return groups
+
+    def _first_given(self, knob: Knob) -> float:
+        groups = self._groups(knob)
+        if not groups:
+            raise InvalidArgument("optimizer", f"one with a {_words(knob)}", type(self.optimizer).__name__)
+        value = knob.given(groups[0])
+        if not (knob.fits(value) and knob.room(value) > 0):
+            allowed = knob.allowed if knob.mirrored else "a finite number above 0"
+            raise InvalidArgument(f"the optimizer's {_words(knob)}", allowed, value)
+        return value
+
+    def state_dict(self) -> StateDict:
+        """What the user gave. The rest stands in the optimizer's groups."""
+        return {"given": dict(self.given)}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave.
+
+        Raises:
+            InvalidArgument: it is of other knobs; nothing is changed then.
+        """
+        if state["given"].keys() != self._knobs.keys():
+            raise InvalidArgument("the saved knobs", f"{', '.join(self._knobs)} as here", ", ".join(state["given"]))
+        self.given = dict(state["given"])
+
+
+def _filled(held: Tensor | float, value: float) -> Tensor | float:
+    return held.fill_(value) if isinstance(held, Tensor) else value
+
+
+def _largest(held: object) -> float:
+    """The largest number that can stand in the place of ``held``."""
+    return torch.finfo(held.dtype).max if isinstance(held, Tensor) else math.inf
+
+
+def _words(knob: Knob) -> str:
+    return knob.name.replace("_", " ")

@@ -8,12 +8,17 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from lrpilot.errors import InvalidArgument
+
+from .state import StateDict
+
 
 class Snapshot:
     """A copy of an optimizer's parameters and state, and of buffers, at the moment of its construction.
 
     Restoring fills every tensor in place, so that references to them (views, compiled steps, other wrappers) stay
-    valid. State that the optimizer has gained since is dropped. Learning rates are not part of it.
+    valid. State that the optimizer has gained since is dropped; parameters that have joined it since are left alone.
+    Learning rates are not part of it.
 
     Args:
         optimizer: whose parameters and state are copied: as much memory again as they take.
@@ -23,12 +28,11 @@ class Snapshot:
     @torch.no_grad()
     def __init__(self, optimizer: torch.optim.Optimizer, buffers: Iterable[Tensor] = ()) -> None:
         self._optimizer = optimizer
-        self._values = [(b, b.clone()) for b in buffers]
-        self._states: list[tuple[Tensor, dict]] = []
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                self._values.append((parameter, parameter.detach().clone()))
-                self._states.append((parameter, copy.deepcopy(optimizer.state.get(parameter, {}))))
+        self._values = [(buffer, buffer.clone()) for buffer in buffers]
+        self._states: list[tuple[Tensor, StateDict]] = []
+        for parameter in parameters_of(optimizer):
+            self._values.append((parameter, parameter.detach().clone()))
+            self._states.append((parameter, copy.deepcopy(optimizer.state.get(parameter, {}))))
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -45,14 +49,36 @@ class Snapshot:
                 else:
                     state[key] = copy.deepcopy(value)
 
-    def state_dict(self) -> dict[str, list]:
-        """The copied tensors, in the optimizer's order."""
+    def state_dict(self) -> StateDict:
+        """The copied tensors: the buffers', then the parameters' in the optimizer's order.
+
+        They are shared with the snapshot, not copied once more: nothing ever writes into them.
+        """
         return {
             "values": [value for _, value in self._values],
             "states": [saved for _, saved in self._states],
         }
 
-    def load_state_dict(self, state: dict) -> None:
-        """Take up what :meth:`state_dict` gave, for the same optimizer and buffers."""
-        self._values = [(held, value) for (held, _), value in zip(self._values, state["values"], strict=True)]
-        self._states = [(held, saved) for (held, _), saved in zip(self._states, state["states"], strict=True)]
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave, for the same network.
+
+        Parameters are known by their place in the optimizer, which further groups do not change: the state may come
+        from an optimizer that had fewer or more of them than this one had when this snapshot was taken.
+
+        Raises:
+            InvalidArgument: the optimizer has fewer parameters than were copied, or one of another shape, or other
+                buffers; nothing is changed then.
+        """
+        copied = len(state["states"])
+        parameters = list(parameters_of(self._optimizer))[:copied]
+        held = [*(tensor for tensor, _ in self._values[: len(self._values) - len(self._states)]), *parameters]
+        shapes, saved = ([tuple(tensor.shape) for tensor in tensors] for tensors in (held, state["values"]))
+        if shapes != saved:
+            raise InvalidArgument("the saved copy's tensors", f"of the shapes {shapes} as here", saved)
+        self._values = list(zip(held, state["values"], strict=True))
+        self._states = list(zip(parameters, state["states"], strict=True))
+
+
+def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
+    """All parameters, group by group. A group that is added comes last, so that a parameter keeps its place."""
+    return (parameter for group in optimizer.param_groups for parameter in group["params"])

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from lrpilot.core.history import History
-from lrpilot.core.knobs import LearningRates
+from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
 from .actor_critic import ActorCritic
@@ -84,7 +84,7 @@ class OnlineActorCritic:
             raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
         if isinstance(optimizer, torch.optim.LBFGS):
             raise InvalidArgument("optimizer", "one whose step needs no closure", "LBFGS")
-        self.rates = LearningRates(optimizer)
+        self.knobs = Knobs(optimizer, (LearningRate(),))
         self.optimizer = optimizer
         self.history = History("loss", "rate", "reward", "td_error", "dq_da")
         """Loss and executed rate of each step; reward, TD error and dQ/da of each that was learned from, in order."""
@@ -97,7 +97,7 @@ class OnlineActorCritic:
         self._evaluator = Evaluator(shared_masks=setting.dropout == "shared")
         self._displacement = Displacement(optimizer) if self._reward.measures_slope else None
         self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
-        self.learner.begin_run(self.rates.start)
+        self.learner.begin_run(self.knobs.given["learning_rate"])
         always = setting.discount > 0 or setting.actor_batch == "same"
         self._looks_every = 1 if always else self._reward.looks_every
         self._unlearned: Experience | None = None
@@ -157,7 +157,7 @@ class OnlineActorCritic:
     def _decide(self, s_t: Tensor) -> Tensor:
         a_t = self.learner.decide(s_t)
         if self._sweep is not None:  # Deviation D8
-            self._sweep.attach(self.rates.start, self.optimizer, self._evaluator.buffers)
+            self._sweep.attach(self.knobs.given["learning_rate"], self.optimizer, self._evaluator.buffers)
             return a_t.new_tensor(self._sweep.rate)
         if self.setting.exploration is not None:  # Deviation D7
             return self.setting.exploration(a_t, self._step, self._generator)
@@ -166,11 +166,11 @@ class OnlineActorCritic:
     def _update(self, a_t: Tensor) -> Tensor | None:
         """One step of the optimizer; what it promises its own batch to first order, if that is measured."""
         if self._displacement is None:
-            self.rates.write(a_t)
+            self.knobs.write({"learning_rate": a_t})
             self.optimizer.step()
             return None
         self._displacement.begin()
-        self.rates.write(a_t)
+        self.knobs.write({"learning_rate": a_t})
         self.optimizer.step()
         self._displacement.end()
         return self._displacement.decrement()
@@ -208,12 +208,12 @@ class OnlineActorCritic:
             raise InvalidArgument("the loss", "a tensor of one element", came)
         value = loss.detach().to(self._like).reshape(())
         if not math.isfinite(value):
-            raise NonFiniteLoss(self._step, self.rates.last()[0], float(value))
+            raise NonFiniteLoss(self._step, self.knobs.read("learning_rate")[0], float(value))
         return value
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each parameter group as it stands."""
-        return self.rates.last()
+        return self.knobs.read("learning_rate")
 
     def export_schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
         """The executed rates as a plain scheduler for a fresh ``optimizer``: :meth:`History.export_schedule`."""
@@ -225,7 +225,7 @@ class OnlineActorCritic:
 
     def _parts(self) -> dict[str, Any]:
         parts = {
-            "rates": self.rates,
+            "knobs": self.knobs,
             "history": self.history,
             "observation": self._observation,
             "reward": self._reward,

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from lrpilot.core.knobs import LearningRates
+from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
-from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe
+from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe, step_ceiling
 from .guard import WIDEST, Guard
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
-from .measurement import Measured, Measurement, StepHooks, mean_over_ranks
-from .policy import Flies, Policy
+from .measurement import Measurement, StepHooks, mean_over_ranks
+from .policy import Drives, Policy
 from .timetable import Timetable
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ class Pilot:
         optimizer: torch.optim.Optimizer,
         total_steps: int | None = None,
         *,
-        policy: str | Path | Flies = "shipped",
+        policy: str | Path | Drives = "shipped",
         rollback: bool = False,
         process_group: ProcessGroup | None = None,
     ) -> None:
-        self.rates = LearningRates(optimizer)
+        self.knobs = Knobs(optimizer, (LearningRate(),))
         self.optimizer = optimizer
-        self.policy: Flies = Policy.load(policy) if isinstance(policy, str | Path) else policy
+        self.policy: Drives = Policy.load(policy) if isinstance(policy, str | Path) else policy
         self._process_group = process_group
         self._timetable = Timetable(total_steps)
         self.total_steps = self._timetable.total_steps
@@ -106,9 +106,10 @@ class Pilot:
         self._step = self._decisions = 0
         self._over = False
         self._guard = Guard(optimizer, rollback=rollback)
+        self._measured: Measurement | None = None  # of the interval that has just ended
         self._hooks = StepHooks(optimizer)
         self._hooks.first = self._guard.remember_start
-        self.rates.write(self._rate)
+        self.knobs.write({"learning_rate": self._rate})
         self._finalizer = weakref.finalize(self, self._hooks.close)
         self._finalizer.atexit = False
         self._begin_interval()
@@ -138,7 +139,10 @@ class Pilot:
         self._watch = max(self._step, self._next - MEASURED_STEPS)
         self._losses.begin(self._next - self._step)
         self._written = 0
-        self._hooks.measurement = Measurement() if self._watch == self._step else None
+        measured, self._measured = self._measured, None
+        self._hooks.measurement = None
+        if self._watch == self._step:
+            self._hooks.measurement = Measurement() if measured is None else measured.next()
 
     def _end_interval(self) -> None:
         interval = self._read()
@@ -153,11 +157,13 @@ class Pilot:
         features = self._observe(interval, taken_back=verdict is not None)
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
         cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
-        step = float(proposed) if cut is None else min(float(proposed), FORCED_CUT)
+        step = min(float(proposed), float(step_ceiling(interval, self._memory)))
+        if cut is not None:
+            step = min(step, FORCED_CUT)
         rate_before, before = self._rate, self._log_rate
         self._log_rate = min(max(before + step, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
         self._last_step = self._log_rate - before
-        self.rates.write(self._rate)
+        self.knobs.write({"learning_rate": self._rate})
         back_to = None if verdict is None else self._guard.step
         seen = tuple(features.tolist())
         self._record(interval, rate_before=rate_before, reason=cut or "policy", back_to=back_to, features=seen)
@@ -169,17 +175,18 @@ class Pilot:
     def _read(self) -> Interval:
         """What happened since the last decision, on the CPU: the one moment that waits for the device."""
         measurement = self._hooks.measurement or Measurement()
-        measured = measurement.finish(self.optimizer)
-        self._hooks.measurement = None
-        numbers = torch.cat([self._losses.values.to(measured.device), measured])
+        totals = measurement.totals(self.optimizer)
+        self._measured = measurement
+        losses = self._losses.values
+        numbers = torch.cat([losses.to(totals.device), totals])
         numbers = mean_over_ranks(numbers, self._process_group).cpu()
-        known = Measured(*numbers[-len(Measured._fields) :])
+        measured = measurement.conclude(numbers[len(losses) :].tolist())
         return Interval(
-            losses=numbers[: -len(known)],
+            losses=numbers[: len(losses)],
             log_rate=torch.tensor(self._log_rate),
             last_step=torch.tensor(self._last_step),
             boundaries=self._timetable.boundaries(self._decisions),
-            **known._asdict(),
+            **{name: torch.tensor(value) for name, value in measured._asdict().items()},
         )
 
     def _judge(self, interval: Interval) -> str | None:
@@ -198,6 +205,7 @@ class Pilot:
         features, after = observe(replace(interval, taken_back=torch.tensor(taken_back)), self._memory)
         if taken_back:
             self._guard.take_back()
+            self._measured = None
             if self._guard.memory is not None:
                 after = Memory(**self._guard.memory)._replace(highest=after.highest)
         self._memory = after
@@ -205,7 +213,7 @@ class Pilot:
 
     @property
     def _rate(self) -> float:
-        return self.rates.start / BELOW * math.exp(self._log_rate)
+        return self.knobs.given["learning_rate"] / BELOW * math.exp(self._log_rate)
 
     def _record(self, interval: Interval, **rest: Any) -> None:
         loss = float(interval.losses.mean())
@@ -236,7 +244,7 @@ class Pilot:
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each parameter group as it stands."""
-        return self.rates.last()
+        return self.knobs.read("learning_rate")
 
     def close(self) -> None:
         """End the flight: the last rate stays, the hooks and all copies go. Happens by itself after ``total_steps``."""
@@ -263,7 +271,7 @@ class Pilot:
             "measurement": None if measurement is None else measurement.state_dict(),
             "history": self.history.state_dict(),
             "losses": self._losses.state_dict(),
-            "rates": self.rates.state_dict(),
+            "knobs": self.knobs.state_dict(),
             "guard": self._guard.state_dict(),
         }
 
@@ -279,8 +287,10 @@ class Pilot:
         self._log_rate, self._last_step = state["log_rate"], state["last_step"]
         self._memory, self._policy_memory = Memory(**state["memory"]), state["policy_memory"]
         self._history.load_state_dict(state["history"])
-        self.rates.load_state_dict(state["rates"])
-        self.rates.write(self._rate)  # this pilot's own beginning may have come after the optimizer's state was loaded
+        self.knobs.load_state_dict(state["knobs"])
+        self.knobs.write(
+            {"learning_rate": self._rate}
+        )  # this pilot's own beginning may have come after the optimizer's state was loaded
         if state["over"]:
             self._losses.begin(0)
             self._written = 0
@@ -295,7 +305,7 @@ class Pilot:
         self._hooks.measurement = None
         if state["measurement"] is not None:
             self._hooks.measurement = Measurement()
-            self._hooks.measurement.load_state_dict(state["measurement"])
+            self._hooks.measurement.load_state_dict(state["measurement"], self.optimizer)
         self._guard.load_state_dict(state["guard"])
         if self._guard.started:
             self._hooks.first = None

@@ -11,6 +11,7 @@ The data's way at a decision: `Interval` -> `takes_back` (is the network worse t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-MEASURED_STEPS = 4
+MEASURED_STEPS = 6
 """Gradients and updates are measured in the last so many steps of an interval (fewer if it is shorter)."""
 
 GUARD_WINDOW = 0.05
@@ -37,39 +38,12 @@ SPIKE = math.log(100.0)
 PROGRESS = math.log(0.97)
 """An untrained network has learned something once an interval's mean log loss lies this far from the first."""
 
+FARTHEST = 1.0
+"""While an untrained network has learned nothing, the rate may rise until its weights would move by this many times
+their own size within an interval, if the steps went in random directions."""
+
 LOWEST, HIGHEST = -16.0, 7.0
 """Log losses are held within these distances of the first one."""
-
-FEATURES = (
-    "progress",  # 2 p - 1, or 0 in the anytime mode
-    "anytime",  # 1 if the length of the run is unknown
-    "linear_decay",  # the log-rate step that a linear decay to zero takes at this moment, 0 if anytime
-    "change",  # mean log loss minus the last interval's
-    "change_short",  # minus the average over the last two or three intervals
-    "change_long",  # minus the average over the last ten intervals or so
-    "above_best",  # minus the best interval's
-    "below_first",  # minus the first loss
-    "trend",  # mean log loss of the interval's second half minus the first half's
-    "trend_certainty",  # the trend in units of its own standard error
-    "noise",  # log of the standard deviation of the log losses within the interval
-    "worst",  # the interval's highest log loss minus its mean
-    "gradient_cosine",  # cosine of successive gradients
-    "update_cosine",  # cosine of the next gradient with the descent just taken: negative means overshot
-    "realised",  # decrease that the next gradient predicts for the last update / what its own predicted
-    "predicted_decrease",  # log of |g . dw| / loss
-    "uphill",  # -1 if g . dw predicts a decrease, +1 if it predicts an increase
-    "update_ratio",  # log of |dw| / |w|
-    "sensitivity",  # log of |g| |w| / loss
-    "gradient_change",  # log of |g| minus the last interval's
-    "last_step",  # the log-rate step in force since the last decision
-    "above_start",  # log of rate / the rate that the run began at
-    "below_highest",  # log of rate / highest rate so far
-    "steps",  # log of the number of steps in the interval, of 64 at most
-    "taken_back",  # 1 if the network is being taken back to its start at this very decision
-)
-"""The names of the features, in the order of the observation's last dimension."""
-
-LINEAR_DECAY = FEATURES.index("linear_decay")
 
 
 @dataclass(frozen=True)
@@ -86,6 +60,8 @@ class Interval:
         gradient_norm: mean of |g_t| over the measured steps, over all parameters together.
         update_norm: mean of |dw_t| over the measured steps.
         weight_norm: |w| at the decision.
+        tensor_update: |dw| / |w| of the last measured step for each weight tensor alone (biases and gains left out
+            where there are others), the median over tensors; largest_tensor_update: the largest.
         log_rate: log(rate / start rate) in force during the interval.
         last_step: the log-rate step the last decision made, as applied; 0 before the first.
         boundaries: (last decision, this one, the next one) as fractions of the run; None in the anytime mode.
@@ -101,6 +77,8 @@ class Interval:
     gradient_norm: Float[Tensor, "*run"]
     update_norm: Float[Tensor, "*run"]
     weight_norm: Float[Tensor, "*run"]
+    tensor_update: Float[Tensor, "*run"]
+    largest_tensor_update: Float[Tensor, "*run"]
     log_rate: Float[Tensor, "*run"]
     last_step: Float[Tensor, "*run"]
     boundaries: tuple[float | Tensor, float | Tensor, float | Tensor] | None
@@ -111,7 +89,7 @@ class Interval:
         """An interval of which the losses are known and what else is named; the rest is NaN, steps are 0."""
         nan = torch.full_like(losses[..., 0], torch.nan)
         measured = ("gradient_cosine", "update_cosine", "decrease", "next_decrease")
-        norms = ("gradient_norm", "update_norm", "weight_norm")
+        norms = ("gradient_norm", "update_norm", "weight_norm", "tensor_update", "largest_tensor_update")
         values: dict[str, object] = dict.fromkeys(measured + norms, nan)
         values |= {"log_rate": torch.zeros_like(nan), "last_step": torch.zeros_like(nan), "boundaries": None}
         return cls(losses=losses, **(values | known))  # type: ignore[arg-type]
@@ -130,6 +108,9 @@ class Memory(NamedTuple):
     best: Tensor  # the lowest interval's mean log loss
     gradient_norm: Tensor  # of the last interval, relative to the first loss
     highest: Tensor  # the highest log(rate / start rate) so far
+    mark: Tensor  # the best that the loss had fallen to when it last fell by 3 % or more
+    rested: Tensor  # the number of steps since then
+    moved: Tensor  # how far the weights have moved since then, in units of their own size: the sum of tensor_update
 
     @classmethod
     def fresh(cls, shape: tuple[int, ...] = (), *, like: Tensor | None = None) -> Memory:
@@ -137,7 +118,7 @@ class Memory(NamedTuple):
         like = torch.empty(()) if like is None else like
         nan = torch.full(shape, torch.nan, dtype=torch.float32, device=like.device)
         zero = torch.zeros_like(nan)
-        return cls(nan, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf))
+        return cls(nan, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf), zero, zero, zero)
 
 
 def decision_steps(total_steps: int, count: int = 50, power: float = 2.2) -> tuple[int, ...]:
@@ -192,8 +173,142 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
 
 
+def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
+    """The highest log-rate step that is sound: of 0 or more, infinite once the network has learned something.
+
+    A network whose loss rests at its first level gives no sign that a rate is too high, and one whose weights are
+    overwritten by noise may never learn. n steps in random directions, each of the size u relative to the weights
+    (the median tensor's), move them by u sqrt(n); the next interval's n is known from the boundaries.
+
+    Args:
+        interval: which has just ended.
+        memory: after it.
+    """
+    steps = interval.losses.shape[-1]
+    if interval.boundaries is not None:
+        before, now, after = (torch.as_tensor(mark, dtype=torch.float32) for mark in interval.boundaries)
+        steps = (steps * (after - now) / (now - before)).nan_to_num(steps)
+    distance = interval.tensor_update.float() * torch.as_tensor(steps, dtype=torch.float32).sqrt()
+    room = (FARTHEST / distance).log().nan_to_num(torch.inf, torch.inf).clamp(min=0)
+    return torch.where(memory.best > PROGRESS, room, torch.inf)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the features are made of, each [*run]. Log losses are relative to the first loss's log."""
+
+    interval: Interval
+    past: Memory
+    steps: int
+    mean: Tensor  # the interval's mean log loss
+    last: Tensor  # the memory's averages, which begin with the first interval
+    short: Tensor
+    long: Tensor
+    best: Tensor  # including this interval
+    noise: Tensor  # standard deviation of the log losses
+    trend: Tensor  # mean of the second half minus the first half's
+    worst: Tensor  # the highest log loss minus the mean
+    level: Tensor  # geometric mean of the losses
+    gradient_norm: Tensor  # relative to the first loss
+    progress: Tensor
+    anytime: Tensor
+    decay: Tensor
+    highest: Tensor
+    rested: Tensor
+    moved: Tensor
+    taken_back: Tensor
+
+
+class Feature(NamedTuple):
+    """One number that the policy sees: its name, its formula and the range that it is held in."""
+
+    name: str
+    formula: Callable[[Seen], Tensor]
+    low: float = -3.0
+    high: float = 3.0
+
+
+TINY = 1e-12
+
+
+def _realised(seen: Seen) -> Tensor:
+    decrease = seen.interval.decrease.float()
+    known = torch.where(decrease.abs() > TINY * seen.level, decrease, torch.nan)
+    return seen.interval.next_decrease.float() / known
+
+
+TABLE = (
+    # 2 p - 1 at the fraction p of the run, 0 in the anytime mode
+    Feature("progress", lambda s: s.progress),
+    # 1 if the length of the run is unknown
+    Feature("anytime", lambda s: s.anytime),
+    # the log-rate step that a linear decay to zero takes at this moment, 0 if anytime
+    Feature("linear_decay", lambda s: s.decay, -2, 2),
+    # mean log loss minus the last interval's
+    Feature("change", lambda s: 2 * (s.mean - s.last)),
+    # minus the average over the last two or three intervals
+    Feature("change_short", lambda s: 2 * (s.mean - s.short)),
+    # minus the average over the last ten intervals or so
+    Feature("change_long", lambda s: 2 * (s.mean - s.long)),
+    # minus the best interval's
+    Feature("above_best", lambda s: 2 * (s.mean - s.best), 0, 3),
+    # minus the first loss
+    Feature("below_first", lambda s: s.mean / 2, -4, 3),
+    # mean log loss of the interval's second half minus the first half's
+    Feature("trend", lambda s: 4 * s.trend),
+    # the trend in units of its own standard error
+    Feature("trend_certainty", lambda s: s.trend / (2 * s.noise / math.sqrt(s.steps) + 1e-3) / 3),
+    # log of the standard deviation of the log losses within the interval
+    Feature("noise", lambda s: (s.noise + 1e-4).log() / 3 + 0.7),
+    # the interval's highest log loss minus its mean
+    Feature("worst", lambda s: s.worst, 0, 3),
+    # cosine of successive gradients
+    Feature("gradient_cosine", lambda s: 2 * s.interval.gradient_cosine),
+    # cosine of the next gradient with the descent just taken: negative means overshot
+    Feature("update_cosine", lambda s: 2 * s.interval.update_cosine),
+    # decrease that the next gradient predicts for the last update / what its own predicted
+    Feature("realised", _realised),
+    # log of |g . dw| / loss
+    Feature("predicted_decrease", lambda s: (s.interval.decrease.float().abs() / s.level + TINY).log() / 4 + 1),
+    # -1 if g . dw predicts a decrease, +1 if it predicts an increase
+    Feature("uphill", lambda s: -s.interval.decrease.float().sign()),
+    # log of |dw| / |w|
+    Feature("update_ratio", lambda s: _log_ratio(s.interval.update_norm / (s.interval.weight_norm + TINY))),
+    # log of |g| |w| / loss
+    Feature("sensitivity", lambda s: (s.interval.gradient_norm * s.interval.weight_norm / s.level + TINY).log() / 3),
+    # log of |g| minus the last interval's
+    Feature("gradient_change", lambda s: 2 * ((s.gradient_norm + TINY) / (s.past.gradient_norm + TINY)).log()),
+    # the log-rate step in force since the last decision
+    Feature("last_step", lambda s: s.interval.last_step, -4, 4),
+    # log of rate / the rate that the run began at
+    Feature("above_start", lambda s: s.interval.log_rate / 4),
+    # log of rate / highest rate so far
+    Feature("below_highest", lambda s: (s.interval.log_rate - s.highest) / 3, -3, 0),
+    # log of the number of steps in the interval; capped, so that longer runs than those learned from look like these
+    Feature("steps", lambda s: torch.full_like(s.mean, math.log(min(s.steps, 64)) / 4 - 0.7)),
+    # 1 if the network is being taken back to its start at this very decision
+    Feature("taken_back", lambda s: s.taken_back.float()),
+    # log of |dw| / |w| of the median weight tensor
+    Feature("tensor_update", lambda s: _log_ratio(s.interval.tensor_update)),
+    # log of the largest of these over the median
+    Feature("tensor_spread", lambda s: (s.interval.largest_tensor_update / s.interval.tensor_update).log() / 2, 0, 3),
+    # 1 once the loss has fallen by 3 % since the beginning, less before
+    Feature("learned", lambda s: s.best / PROGRESS, -1, 1),
+    # log of the steps since the loss last fell by 3 %
+    Feature("rested", lambda s: (1 + s.rested).log() / 4 - 1),
+    # log of how far the weights have moved since then, in units of their own size
+    Feature("moved", lambda s: (s.moved + 1e-4).log() / 4 + 0.5),
+)
+"""The observation: a row for each feature, in the order of its last dimension."""
+
+FEATURES = tuple(feature.name for feature in TABLE)
+LINEAR_DECAY = FEATURES.index("linear_decay")
+_LOWEST_VALUES = torch.tensor([feature.low for feature in TABLE])
+_HIGHEST_VALUES = torch.tensor([feature.high for feature in TABLE])
+
+
 def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run feature"], Memory]:
-    """The observation at a decision, float32, each feature within about [-3, 3], and the memory after it.
+    """The observation at a decision, float32, as in `TABLE`, and the memory after it.
 
     No gradient flows through it; a feature that was not measured is 0.
     """
@@ -205,52 +320,38 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
     last, short, long = (torch.where(new, mean, past) for past in (memory.last, memory.short, memory.long))
     best = torch.where(new, mean, torch.minimum(memory.best, mean))
     taken_back = torch.zeros_like(new) if interval.taken_back is None else interval.taken_back
-
     half = steps // 2
-    noise = logs.std(-1, correction=0)
     trend = logs[..., half:].mean(-1) - logs[..., :half].mean(-1) if half else torch.zeros_like(mean)
-    certainty = trend / (2.0 * noise / math.sqrt(steps) + 1e-3)
-
-    # What follows is relative to the level of the loss, floored like the log losses.
-    level = first * mean.exp()
     gradient_norm = interval.gradient_norm.float() / first
-    decrease = interval.decrease.float()
-    tiny = 1e-12
-    ratio = interval.next_decrease.float() / torch.where(decrease.abs() > tiny * level, decrease, torch.nan)
     progress, anytime, decay = _clock(interval, mean)
     highest = torch.maximum(memory.highest, interval.log_rate)
-
-    features = torch.stack(
-        [
-            progress,
-            anytime,
-            decay.clamp(-2, 2),
-            (2 * (mean - last)).clamp(-3, 3),
-            (2 * (mean - short)).clamp(-3, 3),
-            (2 * (mean - long)).clamp(-3, 3),
-            (2 * (mean - best)).clamp(0, 3),
-            (mean / 2).clamp(-4, 3),
-            (4 * trend).clamp(-3, 3),
-            (certainty / 3).clamp(-3, 3),
-            ((noise + 1e-4).log() / 3 + 0.7).clamp(-3, 3),
-            (logs.amax(-1) - mean).clamp(0, 3),
-            2 * interval.gradient_cosine,
-            2 * interval.update_cosine,
-            ratio.clamp(-3, 3),
-            ((decrease.abs() / level + tiny).log() / 4 + 1).clamp(-3, 3),
-            -decrease.sign(),
-            ((interval.update_norm / (interval.weight_norm + tiny) + tiny).log() / 4 + 1.5).clamp(-3, 3),
-            ((interval.gradient_norm * interval.weight_norm / level + tiny).log() / 3).clamp(-3, 3),
-            (2 * ((gradient_norm + tiny) / (memory.gradient_norm + tiny)).log()).clamp(-3, 3),
-            interval.last_step,
-            (interval.log_rate / 4).clamp(-3, 3),
-            ((interval.log_rate - highest) / 3).clamp(-3, 0),
-            # Capped, so that runs longer than those learned on look like the longest of them.
-            torch.full_like(mean, math.log(min(steps, 64)) / 4 - 0.7),
-            taken_back.float(),
-        ],
-        dim=-1,
+    fell = best < memory.mark + PROGRESS
+    rested = torch.where(fell, 0.0, memory.rested + steps)
+    moved = torch.where(fell, 0.0, memory.moved + steps * interval.tensor_update.float().nan_to_num(0.0, 1e6, 0.0))
+    seen = Seen(
+        interval=interval,
+        past=memory,
+        steps=steps,
+        mean=mean,
+        last=last,
+        short=short,
+        long=long,
+        best=best,
+        noise=logs.std(-1, correction=0),
+        trend=trend,
+        worst=logs.amax(-1) - mean,
+        level=first * mean.exp(),
+        gradient_norm=gradient_norm,
+        progress=progress,
+        anytime=anytime,
+        decay=decay,
+        highest=highest,
+        rested=rested,
+        moved=moved,
+        taken_back=taken_back,
     )
+    features = torch.stack([feature.formula(seen).float() for feature in TABLE], dim=-1).detach().nan_to_num(0.0)
+    features = features.clamp(_LOWEST_VALUES, _HIGHEST_VALUES)
     zero = torch.zeros_like(mean)  # a network that is taken back stands again where the first loss was
     after = Memory(
         first,
@@ -260,8 +361,15 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
         torch.where(taken_back, zero, best),
         torch.where(torch.isfinite(gradient_norm), gradient_norm, memory.gradient_norm),
         highest,
+        torch.where(taken_back, zero, torch.where(fell, best, memory.mark)),
+        torch.where(taken_back, zero, rested),
+        torch.where(taken_back, zero, moved),
     )
-    return torch.nan_to_num(features.detach(), nan=0.0, posinf=3.0, neginf=-3.0).clamp(-4, 4), after
+    return features, after
+
+
+def _log_ratio(ratio: Tensor) -> Tensor:
+    return (ratio + TINY).log() / 4 + 1.5
 
 
 def _clock(interval: Interval, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

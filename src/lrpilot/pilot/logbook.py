@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from lrpilot.core.history import History, RecordedSchedule
-from lrpilot.errors import InvalidArgument
+from lrpilot.core.history import History, recorded_schedule
 
 from .features import FEATURES
 
@@ -78,10 +77,7 @@ class Logbook(History):
             optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the first
                 rate at once; ratios between groups are kept.
         """
-        rates = self.replayable()
-        if not rates:
-            raise InvalidArgument("history", "at least one step long", "none")
-        return LambdaLR(optimizer, RecordedSchedule(rates, float(optimizer.param_groups[0]["lr"])))
+        return recorded_schedule(optimizer, self.replayable())
 
     def replayable(self) -> list[float]:
         """The rate of each step, and in the place of those that were undone the one that followed them.

@@ -20,104 +20,175 @@ if TYPE_CHECKING:
 
 Listener = Callable[[torch.optim.Optimizer], None]
 
+BUNDLED = 1 << 14
+"""Tensors of fewer numbers are measured several at a time: one operation costs more than reading them."""
+
 
 class Measured(NamedTuple):
-    """The part of an `lrpilot.pilot.features.Interval` that gradients, updates and weights tell; float32 scalars."""
+    """The part of an `lrpilot.pilot.features.Interval` that gradients, updates and weights tell; numbers."""
 
-    gradient_cosine: Tensor
-    update_cosine: Tensor
-    decrease: Tensor
-    next_decrease: Tensor
-    gradient_norm: Tensor
-    update_norm: Tensor
-    weight_norm: Tensor
+    gradient_cosine: float
+    update_cosine: float
+    decrease: float
+    next_decrease: float
+    gradient_norm: float
+    update_norm: float
+    weight_norm: float
+    tensor_update: float
+    largest_tensor_update: float
 
 
 class Measurement:
     """Watches consecutive steps of an optimizer. Holds up to three copies of its trainable parameters meanwhile.
 
-    The copies' memory is taken once and used for all its steps. Half-precision numbers are multiplied and summed in
-    float32. A parameter without a gradient counts as one of zeros.
+    Half-precision numbers are multiplied and summed in float32. A parameter without a gradient counts as one of zeros.
+    If the trainable parameters change (frozen, unfrozen, a group added), what was measured before is dropped.
+
+    Attributes:
+        steps: for each measured step |dw_t|^2, |g_t|^2 and -g_t . dw_t.
+        pairs: for each two successive steps -g_{t+1} . dw_t, g_t . g_{t+1}, |dw_t|^2 and |g_t|^2.
     """
 
     def __init__(self) -> None:
-        self._steps: list[Tensor] = []  # |dw_t|^2, |g_t|^2, -g_t . dw_t
-        self._pairs: list[Tensor] = []  # -g_{t+1} . dw_t, g_t . g_{t+1}
+        self.steps: list[Tensor] = []
+        self.pairs: list[Tensor] = []
+        self._parameters: list[Tensor] = []
+        self._pieces: list[list[Tensor]] = []  # tensors that are measured together
         self._before: list[Tensor] = []
         self._gradients: list[Tensor | None] = []
-        self._descents: list[Tensor] = []  # -dw_t, for each parameter
+        self._descents: list[Tensor] = []  # -dw_t, for each piece
         self._spare: list[Tensor] = []  # memory of descents that are no longer needed
+        self._squares = torch.zeros(2)  # |dw_t|^2 and |g_t|^2 of the last step
+
+    def next(self) -> Measurement:
+        """A measurement that goes on with the very next step: its first pair reaches back to this one's last step."""
+        new = Measurement()
+        new._parameters, new._pieces = self._parameters, self._pieces
+        new._gradients, new._descents, new._squares = self._gradients, self._descents, self._squares
+        return new
 
     @torch.no_grad()
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Remember the parameters."""
-        parameters = [_flat(parameter) for parameter in _trainable(optimizer)]
-        rooms = self._spare or [None] * len(parameters)
-        self._before = [_keep(parameter, room) for parameter, room in zip(parameters, rooms, strict=True)]
+        parameters = _trainable(optimizer)
+        if not _same(parameters, self._parameters):
+            if self._parameters:
+                self._forget()
+            self._parameters, self._pieces = parameters, _pieces(parameters)
+        rooms = self._spare or [None] * len(self._pieces)
+        self._before = [_keep(_joined(piece), room) for piece, room in zip(self._pieces, rooms, strict=True)]
         self._spare = []
 
     @torch.no_grad()
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Read the gradients, which stand where they stood in the step, and what the step did to the parameters."""
-        parameters = _trainable(optimizer)
-        if len(self._before) != len(parameters):
+        if not self._before:
             return  # the measurement began within this step
-        gradients = [None if p.grad is None else _flat(p.grad) for p in parameters]
-        descents = [before.sub_(_flat(now)) for before, now in zip(self._before, parameters, strict=True)]
-        if len(self._descents) != len(descents):  # the first step, or the first with a new group of parameters
-            self._steps, self._pairs, self._gradients, self._descents = [], [], [], []
+        if not _same(_trainable(optimizer), self._parameters):
+            self._forget()
+            return
+        gradients = [_joined_gradients(piece) for piece in self._pieces]
+        descents = [before.sub_(_joined(piece)) for before, piece in zip(self._before, self._pieces, strict=True)]
+        if [len(d) for d in self._descents] != [len(d) for d in descents]:  # the first step, or another network's state
+            self.steps, self.pairs, self._gradients, self._descents = [], [], [], []
         asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
         if self._descents:
             asked += [(self._descents, gradients), (self._gradients, gradients)]
-        products = _dots(*asked)
-        self._steps.append(products[:3])
+        products = self._dots(*asked)
+        self.steps.append(products[:3])
         if self._descents:
-            self._pairs.append(products[3:])
+            self.pairs.append(torch.cat([products[3:], self._squares]))
+        self._squares = products[:2]
         rooms = self._gradients or [None] * len(gradients)
         self._gradients = [g if g is None else _keep(g, room) for g, room in zip(gradients, rooms, strict=True)]
         self._before, self._spare, self._descents = [], self._descents, descents
 
-    @torch.no_grad()
-    def finish(self, optimizer: torch.optim.Optimizer) -> Float[Tensor, " 7"]:
-        """The means over the steps, in the order of :class:`Measured`; NaN where there were too few of them.
+    def _forget(self) -> None:
+        """Start again: the parameters have changed."""
+        self.steps, self.pairs, self._parameters, self._pieces = [], [], [], []
+        self._before, self._gradients, self._descents, self._spare = [], [], [], []
+        self._squares = torch.zeros(2)
 
-        Float32, on the first parameter's device. Waits for it, so that the rest is arithmetic on a few numbers.
+    @torch.no_grad()
+    def totals(self, optimizer: torch.optim.Optimizer) -> Float[Tensor, " number"]:
+        """Sums of products, float32, on the first parameter's device: what :meth:`conclude` needs.
+
+        To be averaged over ranks before: every number is linear in what a rank holds.
         """
-        weights = [_flat(parameter) for parameter in _trainable(optimizer)]
-        square = _dots((weights, weights))
-        numbers = iter(torch.cat([square, *self._steps, *self._pairs]).tolist())
-        weight_norm = math.sqrt(next(numbers))
-        steps = [[next(numbers) for _ in range(3)] for _ in self._steps]
-        pairs = [[next(numbers) for _ in range(2)] for _ in self._pairs]
-        updates, gradients = ([math.sqrt(step[i]) for step in steps] for i in (0, 1))
+        parameters = _trainable(optimizer)
+        if not _same(parameters, self._parameters):
+            self._forget()
+            self._parameters, self._pieces = parameters, _pieces(parameters)
+        squares = [_shards(p) * _square(_flat(p)) for p in parameters]
+        if self.steps:
+            descents = (
+                part
+                for piece, descent in zip(self._pieces, self._descents, strict=True)
+                for part in descent.split([len(_flat(p)) for p in piece])
+            )
+            squares += [_shards(p) * _square(descent) for p, descent in zip(parameters, descents, strict=True)]
+        return torch.cat([_stacked(squares), *self.steps, *self.pairs])
+
+    def conclude(self, totals: Sequence[float]) -> Measured:
+        """The means over the steps; NaN where there were too few of them."""
+        numbers = iter(totals)
+        weights = [next(numbers) for _ in self._parameters]
+        updates = [next(numbers) for _ in self._parameters] if self.steps else []
+        steps = [[next(numbers) for _ in range(3)] for _ in self.steps]
+        pairs = [[next(numbers) for _ in range(4)] for _ in self.pairs]
+        moved, pulled = ([math.sqrt(step[i]) for step in steps] for i in (0, 1))
         cosines = [
-            (descent / (updates[t] * gradients[t + 1] + 1e-30), product / (gradients[t] * gradients[t + 1] + 1e-30))
-            for t, (descent, product) in enumerate(pairs)
+            (descent / (math.sqrt(update) * norm + 1e-30), product / (math.sqrt(gradient) * norm + 1e-30))
+            for (descent, product, update, gradient), norm in zip(pairs, pulled[len(steps) - len(pairs) :], strict=True)
         ]
-        measured = (
+        # Biases and gains start at 0 or 1 and say little of how far the network has moved.
+        matrices = [i for i, p in enumerate(self._parameters) if sum(size > 1 for size in p.shape) > 1] or range(
+            len(self._parameters)
+        )
+        ratios = sorted(math.sqrt(updates[i] / (weights[i] + 1e-30)) for i in matrices) if updates else []
+        return Measured(
             _mean(cosine for _, cosine in cosines),
             _mean(cosine for cosine, _ in cosines),
             _mean(decrease for *_, decrease in steps),
-            _mean(descent for descent, _ in pairs),
-            _mean(gradients),
-            _mean(updates),
-            weight_norm,
+            _mean(descent for descent, *_ in pairs),
+            _mean(pulled),
+            _mean(moved),
+            math.sqrt(sum(weights)),
+            ratios[len(ratios) // 2] if ratios else math.nan,
+            ratios[-1] if ratios else math.nan,
         )
-        return square.new_tensor(measured)
 
-    def state_dict(self) -> dict[str, list]:
-        """All of it: after at least one measured step, two copies of the parameters."""
+    def _dots(self, *pairs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]]) -> Float[Tensor, " pair"]:
+        """For each pair of lists of pieces their inner product, float32 on the first parameter's device."""
+        shares = [_shards(piece[0]) for piece in self._pieces]
+        products = [
+            share * torch.dot(_wide(a), _wide(b))
+            if a is not None and b is not None
+            else torch.zeros((), device=_local(self._parameters[0]).device)
+            for left, right in pairs
+            for share, a, b in zip(shares, left, right, strict=True)
+        ]
+        return _stacked(products).view(len(pairs), -1).sum(1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all of it: after at least one measured step, two copies of the parameters."""
         return {
-            "steps": list(self._steps),
-            "pairs": list(self._pairs),
+            "steps": [step.clone() for step in self.steps],
+            "pairs": [pair.clone() for pair in self.pairs],
             "gradients": [None if gradient is None else gradient.clone() for gradient in self._gradients],
             "descents": [descent.clone() for descent in self._descents],
+            "squares": self._squares.clone(),
         }
 
-    def load_state_dict(self, state: dict[str, list]) -> None:
-        """Take up what :meth:`state_dict` gave."""
-        self._steps, self._pairs = list(state["steps"]), list(state["pairs"])
-        self._gradients, self._descents = list(state["gradients"]), list(state["descents"])
+    def load_state_dict(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+        """Take up a copy of what :meth:`state_dict` gave, for an optimizer of the same parameters."""
+        self._forget()
+        self._parameters = _trainable(optimizer)
+        self._pieces = _pieces(self._parameters)
+        self.steps, self.pairs = ([number.clone() for number in state[name]] for name in ("steps", "pairs"))
+        self._gradients = [None if gradient is None else gradient.clone() for gradient in state["gradients"]]
+        self._descents = [descent.clone() for descent in state["descents"]]
+        self._squares = state["squares"].clone()
 
 
 class StepHooks:
@@ -174,6 +245,36 @@ def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
 
 
+def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether two lists hold the very same tensors."""
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+
+
+def _pieces(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
+    """The parameters in their order, small neighbours of one kind together."""
+    pieces: list[list[Tensor]] = []
+    kind, size = None, 0
+    for parameter in parameters:
+        small = parameter.numel() < BUNDLED and not _is_sharded(parameter)
+        own = (parameter.dtype, parameter.device) if small else None
+        if own is None or own != kind or size + parameter.numel() > BUNDLED:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(parameter)
+        kind, size = own, size + parameter.numel()
+    return pieces
+
+
+def _joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
+    return _flat(piece[0]) if len(piece) == 1 else torch.cat([_flat(tensor) for tensor in piece])
+
+
+def _joined_gradients(piece: Sequence[Tensor]) -> Float[Tensor, " number"] | None:
+    if len(piece) == 1:
+        return None if piece[0].grad is None else _flat(piece[0].grad)
+    return torch.cat([_flat(torch.zeros_like(p) if p.grad is None else p.grad) for p in piece])
+
+
 def _mean(numbers: Iterable[float]) -> float:
     numbers = list(numbers)
     return sum(numbers) / len(numbers) if numbers else math.nan
@@ -186,24 +287,41 @@ def _keep(values: Float[Tensor, " number"], room: Tensor | None) -> Float[Tensor
     return room.copy_(values)
 
 
-def _dots(*pairs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]]) -> Float[Tensor, " pair"]:
-    """For each pair of lists their inner product over all parameters, float32 on the very first one's device."""
-    first = pairs[0][0][0] if pairs[0][0] else None
-    device = None if first is None else first.device
-    products = [
-        torch.dot(_wide(a), _wide(b)) if a is not None and b is not None else torch.zeros((), device=device)
-        for left, right in pairs
-        for a, b in zip(left, right, strict=True)
-    ]
+def _square(values: Float[Tensor, " number"]) -> Float[Tensor, ""]:
+    wide = _wide(values)
+    return torch.dot(wide, wide)
+
+
+def _stacked(products: list[Tensor]) -> Float[Tensor, " product"]:
+    """Float32, on the first one's device."""
     if not products:
-        return torch.zeros(len(pairs))
+        return torch.zeros(0)
+    device = products[0].device
     if any(product.dtype != torch.float32 or product.device != device for product in products):
         products = [product.to(device, torch.float32) for product in products]
-    return torch.stack(products).view(len(pairs), -1).sum(1)
+    return torch.stack(products)
+
+
+def _is_sharded(tensor: Tensor) -> bool:
+    """Whether it is a DTensor, of which this rank holds a part."""
+    return hasattr(tensor, "placements")
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if _is_sharded(tensor) else tensor  # type: ignore[attr-defined]
+
+
+def _shards(tensor: Tensor) -> int:
+    """Over how many ranks a tensor's numbers are spread: the factor from a mean over ranks to the sum over them."""
+    if not _is_sharded(tensor):
+        return 1
+    mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
+    return math.prod(mesh.size(i) for i, placement in enumerate(placements) if placement.is_shard())
 
 
 def _flat(tensor: Tensor) -> Float[Tensor, " number"]:
     """Dense, real and of one dimension; to be called without gradients."""
+    tensor = _local(tensor)
     if tensor.layout != torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_complex():

@@ -1,37 +1,26 @@
-"""A policy on disk and in flight: recurrent actor and critic, safetensors with a versioned header.
-
-Never a pickle: a policy file holds numbers and a JSON header, so that loading one can run no code.
-"""
+"""The pilot's policy: features -> a step in log rate. A recurrent actor, and the critic that it learned with."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from lrpilot.errors import InvalidArgument
-
+from . import policy_file
 from .features import FEATURES, LINEAR_DECAY
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-FORMAT = 1
-KIND = "lrpilot pilot"
 LARGEST_STEP = math.log(10.0)
 """A decision multiplies the rate by at most ten, or divides it by as much, beside the linear decay."""
 
 
-class Flies(Protocol):
+class Drives(Protocol):
     """What the pilot asks of a policy."""
 
     def initial_memory(self) -> Tensor: ...  # noqa: D102
@@ -107,71 +96,19 @@ class Policy(nn.Module):
         return step, state.view(*runs, self.width)
 
     def save(self, path: str | Path) -> None:
-        """Write the policy; a reader never sees half a file."""
-        header = {
-            "format": FORMAT,
-            "kind": KIND,
-            "width": self.width,
-            "features": list(FEATURES),
-            "largest_step": LARGEST_STEP,
-            "provenance": self.provenance,
-        }
-        tensors = {name: value.detach().contiguous() for name, value in self.state_dict().items()}
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(save(tensors, metadata={"lrpilot": json.dumps(header)}))
-        partial.replace(path)
+        """Write the policy, all of it or nothing."""
+        header = {"width": self.width, "largest_step": LARGEST_STEP, "provenance": self.provenance}
+        policy_file.write(path, header, self.state_dict())
 
     @classmethod
     def load(cls, path: str | Path = "shipped") -> Self:
         """Read a policy; ``"shipped"`` is the one that comes with the package.
 
         Raises:
-            InvalidArgument: if there is no such file, or it is corrupt, of another kind, of a newer format or
-                made for other features.
+            InvalidArgument: there is no such file, or it is damaged, of another kind, of a newer format, or made for
+                features or an action that this version computes otherwise.
         """
-        path = _file(path)
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            header = json.loads(metadata.get("lrpilot", "{}"))
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InvalidArgument("policy", f"an intact policy file ({error})", str(path)) from error
-        _check_header(header, path)
+        header, tensors = policy_file.read(path, largest_step=LARGEST_STEP)
         policy = cls(width=header["width"], provenance=header.get("provenance"))
-        try:
-            policy.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise InvalidArgument("policy", "a policy file with all its weights", str(path)) from error
+        policy_file.fill(policy, tensors, header["features"], path)
         return policy.eval()
-
-
-def fingerprint(path: str | Path = "shipped") -> str:
-    """The first twelve digits of the SHA-256 of a policy file: what tells one policy's results from another's.
-
-    Raises:
-        InvalidArgument: if there is no such file.
-    """
-    return hashlib.sha256(_file(path).read_bytes()).hexdigest()[:12]
-
-
-def _file(path: str | Path) -> Path:
-    if str(path) == "shipped":
-        path = Path(str(files("lrpilot.pilot") / "policies" / "pilot.safetensors"))
-    path = Path(path)
-    if not path.is_file():
-        raise InvalidArgument("policy", "'shipped' or the path of a policy file", str(path))
-    return path
-
-
-def _check_header(header: Any, path: Path) -> None:
-    """Refuse, by name, what this version cannot fly with."""
-    if not isinstance(header, dict) or header.get("kind") != KIND:
-        raise InvalidArgument("policy", f"a file of the kind {KIND!r}", str(path))
-    if header.get("format") != FORMAT:
-        raise InvalidArgument("policy", f"of format {FORMAT} ({path})", header.get("format"))
-    if header.get("features") != list(FEATURES) or header.get("largest_step") != LARGEST_STEP:
-        raise InvalidArgument("policy", "made for this version's features and action", str(path))
-    if not isinstance(header.get("width"), int) or not 1 <= header["width"] <= 4096:
-        raise InvalidArgument("policy", f"of a width from 1 to 4096 ({path})", header.get("width"))

@@ -9,7 +9,7 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result
 from lrpilot.experiments.studies.comparison import Outcome, outcomes
 from lrpilot.experiments.studies.methods import LABELS
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 from .figures import Panel, against_start
 from .page import Block, Picture, Section

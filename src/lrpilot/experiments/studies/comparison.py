@@ -16,7 +16,7 @@ from lrpilot.experiments.runs.optimizers import default_learning_rate
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result, Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, TASKS, check_task
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 from .methods import BY_START, METHODS, RATE_FREE
 

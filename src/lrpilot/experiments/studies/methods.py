@@ -23,7 +23,7 @@ from lrpilot.experiments.runs.optimizers import make_optimizer
 from lrpilot.online.controller import OnlineActorCritic
 from lrpilot.online.settings import deviating, resolve
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.policy import fingerprint
+from lrpilot.pilot.policy_file import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -34,6 +34,10 @@ class Measured:
     error: float
 
 
+LOST = Measured(math.inf, math.inf, 1.0)
+"""How a run ends whose numbers are not finite."""
+
+
 class Training:
     """A task made ready: its examples are loaded once, for any number of runs."""
 
@@ -84,7 +88,7 @@ class Training:
         try:
             return self.run(driver)
         except FloatingPointError:
-            return Measured(math.inf, math.inf, math.nan if not self.examples.classes else 1.0)
+            return LOST
 
     def score(self, measured: Measured) -> float:
         """How a run ended, lower is better: the mean of log losses and, for classification, of the log error.
@@ -105,6 +109,11 @@ class Training:
         worst = 1 - 1 / self.examples.classes
         error = min(measured.error if math.isfinite(measured.held_out_loss) else worst, worst)
         return 0.5 * losses + 0.5 * math.log((error + 0.01) / worst)
+
+    @property
+    def worst(self) -> float:
+        """The score of a run that is lost."""
+        return self.score(LOST)
 
     def _network(self) -> nn.Module:
         return build(self.task.network, self.task.network_options, initial=self.task.initial, seed=self.task.seed)

@@ -16,6 +16,7 @@ from lrpilot.pilot.features import (
     Memory,
     decision_steps,
     observe,
+    step_ceiling,
     takes_back,
 )
 from lrpilot.pilot.guard import WIDEST
@@ -139,6 +140,7 @@ def roll_out(
         for record, value in zip(records, (observations, raw, log_peak, memory.last, back), strict=True):
             record.append(value)
         step = bounded_step(raw, decays if deviates else torch.zeros_like(decays))
+        step = torch.minimum(step, step_ceiling(interval, memory))
         step = torch.where(back, step.clamp(max=FORCED_CUT), step)
         step = torch.where(scripted, scheduled(index + 1) - log_rate, step)
         lowest, highest = origin - WIDEST, origin + WIDEST

@@ -56,12 +56,15 @@ class Trainings:
         self.weights = self._initial().repeat_interleave(replicas, 0)
         self._start = self.weights.clone()
         self._optimizer = Optimizer(group.rule, self.weights)
+        self._averages: IntervalAverages | None = None
+        self._taken_back = torch.zeros(self.runs, dtype=torch.bool)
 
     def take_back(self, runs: Bool[Tensor, " run"]) -> None:
         """Give these runs their initial weights and a fresh optimizer."""
         if runs.any():
             self.weights[runs] = self._start[runs]
             self._optimizer.reset(runs)
+            self._taken_back = self._taken_back | runs
 
     def broken(self) -> Bool[Tensor, " run"]:
         """The runs whose weights are not finite."""
@@ -70,8 +73,12 @@ class Trainings:
     def advance(self, steps: int, log_rate: Float[Tensor, " run"]) -> Interval:
         """Train all runs for some steps; what was seen, but rate, last step and boundaries (0 and None)."""
         rate = log_rate.exp().unsqueeze(1)
-        averages = IntervalAverages(self.runs)
         losses: list[Tensor] = []
+        gapless = steps <= MEASURED_STEPS  # every step is measured, and so was the one before
+        self._averages = averages = IntervalAverages(
+            self.runs, before=self._averages if gapless else None, kept=~self._taken_back
+        )
+        self._taken_back = torch.zeros_like(self._taken_back)
         indices = self._draw_rows(steps)
         for step in range(steps):
             loss, gradient = self._gradient(*self._batch(indices[step]))
@@ -82,7 +89,16 @@ class Trainings:
             averages.before(gradient, self.weights)
             self._optimizer.step(self.weights, gradient.clone(), rate)
             averages.after(gradient, self.weights)
-        return averages.interval(torch.stack(losses, -1), self.weights)
+        updates = self._tensor_updates(averages.last_update)
+        return averages.interval(torch.stack(losses, -1), self.weights, updates)
+
+    def _tensor_updates(self, update: Tensor) -> Tensor:
+        """[run, matrix]: |dw| / |w| of each weight matrix."""
+        parts = zip(update.split(self._sizes, 1), self.weights.split(self._sizes, 1), strict=True)
+        shapes = [p.shape for p in self.group.network.parameters]
+        matrices = [i for i, shape in enumerate(shapes) if sum(size > 1 for size in shape) > 1] or range(len(shapes))
+        ratios = [change.norm(dim=1) / (value.norm(dim=1) + 1e-15) for change, value in parts]
+        return torch.stack([ratios[i] for i in matrices], 1)
 
     @torch.no_grad()
     def evaluate(self, examples: int = 384) -> Performance:

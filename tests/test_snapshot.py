@@ -1,0 +1,108 @@
+"""Snapshots: everything goes back, in place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lrpilot import InvalidArgument
+from lrpilot.core.snapshot import Snapshot
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam"])
+@pytest.mark.parametrize("steps_before", [0, 3])
+def test_training_goes_on_as_if_nothing_had_happened(name: str, steps_before: int) -> None:
+    def train(interrupted: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        optimizer = getattr(torch.optim, name)(net.parameters(), lr=0.05)
+
+        def step(scale: float) -> None:
+            optimizer.zero_grad()
+            (net(torch.ones(5, 3).cumsum(0)) * scale).square().mean().backward()
+            optimizer.step()
+
+        for _ in range(steps_before):
+            step(1.0)
+        if interrupted:
+            snapshot = Snapshot(optimizer, list(net.buffers()))
+            held = [p.data_ptr() for p in net.parameters()]
+            for _ in range(2):
+                step(1e3)
+            snapshot.restore()
+            assert held == [p.data_ptr() for p in net.parameters()]
+        for _ in range(2):
+            step(1.0)
+        return [*net.parameters(), *net.buffers()]
+
+    for plain, restored in zip(train(False), train(True), strict=True):
+        assert torch.equal(plain, restored)
+
+
+def train_a_little(optimizer: torch.optim.Optimizer) -> None:
+    for _ in range(2):
+        optimizer.zero_grad()
+        sum((p - 3).square().sum() for group in optimizer.param_groups for p in group["params"]).backward()
+        optimizer.step()
+
+
+def two_groups() -> torch.optim.Optimizer:
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))], lr=0.1)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.full((2,), 5.0))]})
+    return optimizer
+
+
+@pytest.mark.parametrize("groups_before", [1, 2])
+def test_a_copy_from_before_a_group_was_added_loads_after_it(groups_before: int) -> None:
+    """Case L4, with as many groups, or more, at the moment that the loading snapshot is made."""
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))], lr=0.1)
+    train_a_little(optimizer)
+    snapshot = Snapshot(optimizer)
+    kept = optimizer.param_groups[0]["params"][0].detach().clone()
+    moments = {key: value.clone() for key, value in optimizer.state[optimizer.param_groups[0]["params"][0]].items()}
+
+    fresh = two_groups()
+    if groups_before == 1:
+        added = fresh.param_groups.pop()
+    loaded = Snapshot(fresh)
+    if groups_before == 1:
+        fresh.param_groups.append(added)
+    loaded.load_state_dict(snapshot.state_dict())
+    train_a_little(fresh)
+    joined = fresh.param_groups[1]["params"][0].detach().clone()
+    loaded.restore()
+    assert torch.equal(fresh.param_groups[0]["params"][0], kept)
+    assert torch.equal(fresh.param_groups[1]["params"][0], joined)
+    for key, value in moments.items():
+        assert torch.equal(fresh.state[fresh.param_groups[0]["params"][0]][key], value)
+
+
+def test_one_state_loaded_twice_gives_two_equal_runs() -> None:
+    """Case S7: nothing that happens to one copy shows in the state or in the other."""
+    source = two_groups()
+    train_a_little(source)
+    state = Snapshot(source).state_dict()
+    ends = []
+    for _ in range(2):
+        optimizer = two_groups()
+        loaded = Snapshot(optimizer)
+        loaded.load_state_dict(state)
+        loaded.restore()
+        train_a_little(optimizer)
+        ends.append([p.detach().clone() for group in optimizer.param_groups for p in group["params"]])
+    for one, two in zip(*ends, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_copy_of_another_network_is_refused_and_changes_nothing() -> None:
+    optimizer = two_groups()
+    snapshot = Snapshot(optimizer)
+    before = [p.detach().clone() for group in optimizer.param_groups for p in group["params"]]
+    other = Snapshot(torch.optim.AdamW([torch.nn.Parameter(torch.ones(4))]))
+    with pytest.raises(InvalidArgument, match=r"the saved copy's tensors must be of the shapes \[\(3,\)\] as here"):
+        snapshot.load_state_dict(other.state_dict())
+    train_a_little(optimizer)
+    snapshot.restore()
+    for p, value in zip((p for g in optimizer.param_groups for p in g["params"]), before, strict=True):
+        assert torch.equal(p, value)
