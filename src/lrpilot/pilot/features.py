@@ -156,9 +156,9 @@ def _log_losses(losses: Tensor, memory: Memory) -> Tensor:
 def anchored(interval: Interval, memory: Memory) -> Memory:
     """The memory with the loss's first value and floor as this interval makes them known.
 
-    Losses are measured from a floor, which is 0 until a loss comes down to it, or the first loss is next to nothing beside
-    what its gradient says: then the floor moves below the lowest loss by |g| |w| / e^2, the distance at which most
-    networks' losses lie from the lowest that they can reach. What is remembered is measured anew from there.
+    Losses are measured from a floor, which is 0 until a loss comes down to it, or the first loss is next to nothing
+    beside what its gradient says: then the floor moves below the lowest loss by |g| |w| / e^2, the distance at which
+    most networks' losses lie from the lowest that they can reach. What is remembered is measured anew from there.
     """
     losses = interval.losses.detach().float()
     finite = losses.isfinite()
@@ -166,7 +166,9 @@ def anchored(interval: Interval, memory: Memory) -> Memory:
     now = torch.where(finite[..., 0], losses[..., 0], torch.ones_like(losses[..., 0]))
     first = torch.where(begun, memory.first, now)
     lowest = torch.where(finite, losses, torch.inf).amin(-1)
-    pull = (interval.gradient_norm * interval.weight_norm).float()
+    # Weights that a step has overwritten say nothing of what the gradient was.
+    sound = interval.tensor_update < 0.3
+    pull = torch.where(sound, interval.gradient_norm * interval.weight_norm, torch.nan).float()
     below = (lowest <= memory.floor) | (first <= memory.floor)
     below |= ~begun & (pull > math.exp(STEEPEST) * (first - memory.floor))
     if not below.any():
@@ -208,7 +210,7 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
 
 
 def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
-    """The highest log-rate step that is sound: infinite once the network has learned something, and 0 without gradients.
+    """The highest sound log-rate step: infinite once the network has learned something, and 0 without gradients.
 
     A network whose loss rests at its first level gives no sign that a rate is too high, and one whose weights are
     overwritten by noise may never learn. n steps in random directions, each of the size u relative to the weights
@@ -388,9 +390,10 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
     features = torch.stack([feature.formula(seen).float() for feature in TABLE], dim=-1).detach().nan_to_num(0.0)
     features = features.clamp(_LOWEST_VALUES, _HIGHEST_VALUES)
     zero = torch.zeros_like(mean)  # a network that is taken back stands again where the first loss was
+    anew = taken_back & (memory.floor != 0)  # the floor was found at a rate that destroyed the network
     after = Memory(
-        memory.first,
-        memory.floor,
+        torch.where(anew, torch.nan, memory.first),
+        torch.where(anew, 0.0, memory.floor),
         torch.where(taken_back, zero, mean),
         torch.where(taken_back, zero, short + 0.4 * (mean - short)),
         torch.where(taken_back, zero, long + 0.1 * (mean - long)),

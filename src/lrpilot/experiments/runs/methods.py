@@ -6,7 +6,7 @@ A new one is one record here, and where it has an optimizer of its own, its wrap
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,13 +59,14 @@ def only(*settings: Setting) -> Callable[[Sequence[float]], Sequence[Setting]]:
     return lambda grid: settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Method:
     """One way to train a network."""
 
     name: str  # in results and on the command line
     heading: str  # what tables and legends call it
     family: str  # what it is among the others: a baseline of the paper, a rate-free peer, a control and so on
+    _: KW_ONLY
     optimizer: str | MakeOptimizer = "sgd"  # of OPTIMIZERS, unless the setting names another; or what makes one
     controller: MakeController = fixed
     settings: Callable[[Sequence[float]], Sequence[Setting]] = rates  # to try, of the grid of rates
@@ -100,116 +101,78 @@ class Method:
         return make_optimizer(str(setting.get("optimizer", self.optimizer)), network.parameters(), **given)
 
 
-def _peer(name: str) -> MakeOptimizer:
-    return lambda network, setting: PEERS[name](network.parameters(), **setting)
+def _peer(name: str, heading: str, package: str, *, of: str | None = None, **changes: Any) -> Method:
+    """A rate-free peer; ``of`` names the one of `PEERS` that makes its optimizer, if not itself."""
+
+    def optimizer(network: nn.Module, setting: Setting) -> Optimizer:
+        return PEERS[of or name](network.parameters(), **setting)
+
+    usual: dict[str, Any] = {"controller": self_tuning, "settings": only({})}
+    return Method(name, heading, "rate-free", optimizer=optimizer, package=package, **{**usual, **changes})
 
 
-def _vsgd(granularity: Granularity, network: nn.Sequential, setting: Setting) -> Optimizer:
-    factor = setting["overestimate"]
-    overestimate = None if factor == "tenth" else float(factor)
-    return VSGD(network, granularity, overestimate=overestimate, epsilon=float(setting.get("epsilon", 1e-9)))
+def _vsgd(name: str, heading: str, granularity: Granularity, *settings: Setting) -> Method:
+    def optimizer(network: nn.Sequential, setting: Setting) -> Optimizer:
+        factor = setting["overestimate"]
+        overestimate = None if factor == "tenth" else float(factor)
+        return VSGD(network, granularity, overestimate=overestimate, epsilon=float(setting.get("epsilon", 1e-9)))
+
+    tried = only(*(settings or OVERESTIMATES))
+    return Method(name, heading, "schaul", optimizer=optimizer, controller=self_tuning, settings=tried)
 
 
-_rate_free = partial(Method, family="rate-free", controller=self_tuning, settings=only({}))
-_schaul = partial(Method, family="schaul", controller=self_tuning, settings=only(*OVERESTIMATES))
+def _online(name: str, heading: str, setting: str, *, learn: bool) -> Method:
+    control = partial(online, setting, learn=learn)
+    return Method(name, heading, "actor-critic", controller=control, settings=only(STARTS[setting]))
+
+
+def _offline(name: str, heading: str, setting: str) -> Method:
+    return Method(name, heading, "offline", settings=only(), lessons=partial(OfflineLessons, setting))
+
+
+def _with_decays(grid: Sequence[float]) -> Sequence[Setting]:
+    return [{"lr": rate, "gamma": gamma} for rate in grid for gamma in DECAYS]
+
+
+def _shipped(grid: Sequence[float]) -> Sequence[Setting]:
+    """With the shipped policy, named so that another one's results are other runs."""
+    return [{"optimizer": "sgd", "lr": START_RATE, "policy": fingerprint("shipped")}]
+
 
 _ALL = (
-    Method(name="sgd", heading="SGD", family="paper"),
-    Method(name="adam", heading="Adam", family="paper", optimizer="tf-adam"),
-    Method(name="adagrad", heading="Adagrad", family="paper", optimizer="tf-adagrad"),
-    Method(name="rmsprop", heading="RMSprop", family="paper", optimizer="tf-rmsprop"),
-    Method(
-        name="sgd-inverse-time",
-        heading="SGD, 1/t decay",
-        family="schaul",
-        controller=inverse_time,
-        settings=lambda grid: [{"lr": rate, "gamma": gamma} for rate in grid for gamma in DECAYS],
-    ),
-    Method(name="sgd-cosine", heading="SGD, cosine", family="schedule", controller=cosine),
+    Method("sgd", "SGD", "paper"),
+    Method("adam", "Adam", "paper", optimizer="tf-adam"),
+    Method("adagrad", "Adagrad", "paper", optimizer="tf-adagrad"),
+    Method("rmsprop", "RMSprop", "paper", optimizer="tf-rmsprop"),
+    Method("sgd-inverse-time", "SGD, 1/t decay", "schaul", controller=inverse_time, settings=_with_decays),
+    Method("sgd-cosine", "SGD, cosine", "schedule", controller=cosine),
     # A pixel that is almost always blank has almost no curvature, and under an epsilon of 1e-9 a weight that explodes.
-    _schaul(
-        name="vsgd-l",
-        heading="vSGD-l",
-        optimizer=partial(_vsgd, "local"),
-        settings=only(*OVERESTIMATES, *({**setting, "epsilon": 1e-3} for setting in OVERESTIMATES)),
-    ),
-    _schaul(name="vsgd-b", heading="vSGD-b", optimizer=partial(_vsgd, "block")),
-    _schaul(name="vsgd-g", heading="vSGD-g", optimizer=partial(_vsgd, "global")),
-    _rate_free(name="prodigy", heading="Prodigy", optimizer=_peer("prodigy"), package="prodigyopt"),
-    _rate_free(
-        name="prodigy-cosine",
-        heading="Prodigy, cosine",
-        optimizer=_peer("prodigy"),
-        controller=self_tuning_cosine,
-        package="prodigyopt",
-    ),
-    _rate_free(
-        name="d-adaptation-sgd",
-        heading="D-Adaptation SGD",
-        optimizer=_peer("d-adaptation-sgd"),
-        package="dadaptation",
-    ),
-    _rate_free(
-        name="d-adaptation-adam",
-        heading="D-Adaptation Adam",
-        optimizer=_peer("d-adaptation-adam"),
-        package="dadaptation",
-    ),
-    _rate_free(  # its default rate of 1, and 0.1: at 1 the MNIST CNN learns nothing
-        name="schedule-free-sgd",
-        heading="Schedule-Free SGD",
-        optimizer=_peer("schedule-free-sgd"),
-        settings=only({}, {"lr": 0.1}),
-        package="schedulefree",
-    ),
-    _rate_free(
-        name="schedule-free-adamw",
-        heading="Schedule-Free AdamW",
-        optimizer=_peer("schedule-free-adamw"),
-        package="schedulefree",
-    ),
-    *(
-        Method(
-            name=f"{kind}-{setting}",
-            heading=f"{heading}, {setting}",
-            family="actor-critic",
-            controller=partial(online, setting, learn=kind == "online"),
-            settings=only(start),
-        )
-        for kind, heading in {"online": "actor-critic", "frozen": "untrained actor"}.items()
-        for setting, start in STARTS.items()
-    ),
-    *(
-        Method(
-            name=f"offline-{setting}",
-            heading=f"offline actor-critic, {setting}",
-            family="offline",
-            settings=only(),
-            lessons=partial(OfflineLessons, setting),
-        )
-        for setting in STARTS
-    ),
-    *(
-        Method(
-            name=f"mean-rate-{of}{setting}",
-            heading=f"SGD at the mean rate of {of.replace('-', ', ')}{setting}",
-            family="control",
-            control_of=f"{of or 'online-'}{setting}",
-        )
-        for of in ("", "offline-")
-        for setting in STARTS
-    ),
+    _vsgd("vsgd-l", "vSGD-l", "local", *OVERESTIMATES, *({**each, "epsilon": 1e-3} for each in OVERESTIMATES)),
+    _vsgd("vsgd-b", "vSGD-b", "block"),
+    _vsgd("vsgd-g", "vSGD-g", "global"),
+    _peer("prodigy", "Prodigy", "prodigyopt"),
+    _peer("prodigy-cosine", "Prodigy, cosine", "prodigyopt", of="prodigy", controller=self_tuning_cosine),
+    _peer("d-adaptation-sgd", "D-Adaptation SGD", "dadaptation"),
+    _peer("d-adaptation-adam", "D-Adaptation Adam", "dadaptation"),
+    # Its default rate of 1, and 0.1: at 1 the MNIST CNN learns nothing.
+    _peer("schedule-free-sgd", "Schedule-Free SGD", "schedulefree", settings=only({}, {"lr": 0.1})),
+    _peer("schedule-free-adamw", "Schedule-Free AdamW", "schedulefree"),
+    _online("online-paper", "actor-critic, paper", "paper", learn=True),
+    _online("online-stable", "actor-critic, stable", "stable", learn=True),
+    _online("frozen-paper", "untrained actor, paper", "paper", learn=False),
+    _online("frozen-stable", "untrained actor, stable", "stable", learn=False),
+    _offline("offline-paper", "offline actor-critic, paper", "paper"),
+    _offline("offline-stable", "offline actor-critic, stable", "stable"),
+    Method("mean-rate-paper", "SGD at the mean rate of paper", "control", control_of="online-paper"),
+    Method("mean-rate-stable", "SGD at the mean rate of stable", "control", control_of="online-stable"),
+    Method("mean-rate-offline-paper", "SGD at the mean rate of offline, paper", "control", control_of="offline-paper"),
     Method(
-        name="pilot",
-        heading="pilot",
-        family="start",
-        controller=piloted,
-        # with the shipped policy, named so that another one's results are other runs
-        settings=lambda grid: [{"optimizer": "sgd", "lr": START_RATE, "policy": fingerprint("shipped")}],
+        "mean-rate-offline-stable", "SGD at the mean rate of offline, stable", "control", control_of="offline-stable"
     ),
-    Method(name="pilot-refined", heading="refined pilot", family="start", settings=only(), lessons=RefiningLessons),
-    Method(name="constant", heading="constant rate", family="start"),
-    Method(name="cosine", heading="cosine", family="start", controller=cosine),
+    Method("pilot", "pilot", "start", controller=piloted, settings=_shipped),
+    Method("pilot-refined", "refined pilot", "start", settings=only(), lessons=RefiningLessons),
+    Method("constant", "constant rate", "start"),
+    Method("cosine", "cosine", "start", controller=cosine),
 )
 METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
 LABELS: Mapping[str, str] = {method.name: method.heading for method in _ALL}

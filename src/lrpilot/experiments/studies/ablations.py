@@ -79,7 +79,7 @@ def study(
 
     Args:
         ledger: where findings are, and go.
-        policy: whose features are hidden, and which flies the quadratics.
+        policy: whose features are hidden, and which drives the runs on the quadratics.
         seeds: how often each of the :data:`VARIANTS` is learned anew.
         report: called with a line before each part.
     """
@@ -147,15 +147,15 @@ def quadratic(policy: Policy, variance: float) -> Finding:
         best = loss(best_schedule(curvature, moments, variance, steps=steps, iterations=300))
     grid = torch.logspace(-3, math.log10(1.9), 40)
     decay = 1 - torch.arange(steps) / steps
-    flown = {f"{start:g}": _fly_quadratic(policy, curvature, variance, start) / best for start in HIGH_STARTS}
+    driven = {f"{start:g}": _drive_quadratic(policy, curvature, variance, start) / best for start in HIGH_STARTS}
     return {
         "constant": min(loss(torch.full((steps,), rate.item())) for rate in grid) / best,
         "decay": min(loss(rate * decay) for rate in grid) / best,
-        "pilot": flown,
+        "pilot": driven,
     }
 
 
-def _fly_quadratic(policy: Policy, curvature: torch.Tensor, variance: float, start: float) -> float:
+def _drive_quadratic(policy: Policy, curvature: torch.Tensor, variance: float, start: float) -> float:
     """The mean of 1/2 sum_i h_i w_i^2 at the end of the pilot's runs."""
     losses = []
     for seed in range(QUADRATIC_RUNS):
