@@ -54,7 +54,7 @@ class BackwardRecorder:
         InvalidArgument: a network made of anything else, for which bbprop is not defined here.
     """
 
-    def __init__(self, network: nn.Sequential) -> None:
+    def __init__(self, network: nn.Module) -> None:
         modules = list(network) if isinstance(network, nn.Sequential) else [network]
         modules = [module for module in modules if not isinstance(module, nn.Flatten)]
         if (
@@ -96,7 +96,7 @@ class BackwardRecorder:
             if not output.requires_grad:
                 return
             self._inputs[index] = inputs[0].detach()
-            output.register_hook(keep_gradient)
+            output.register_hook(keep_gradient)  # pyright: ignore[reportUnknownMemberType]
             if last:
                 self._logits = output.detach()
                 self._passes += 1

@@ -10,7 +10,7 @@ A package is imported when its optimizer is made, so that this module needs none
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -23,28 +23,28 @@ PeerFactory = Callable[..., Optimizer]
 
 def prodigy(parameters: Iterable[Tensor]) -> Optimizer:
     """Prodigy at rate 1."""
-    from prodigyopt import Prodigy
+    from prodigyopt import Prodigy  # pyright: ignore[reportMissingTypeStubs]
 
     return Prodigy(parameters, lr=1.0)
 
 
 def d_adaptation_sgd(parameters: Iterable[Tensor]) -> Optimizer:
     """D-Adaptation SGD at rate 1."""
-    from dadaptation import DAdaptSGD
+    from dadaptation import DAdaptSGD  # pyright: ignore[reportMissingTypeStubs]
 
     return DAdaptSGD(parameters, lr=1.0)
 
 
 def d_adaptation_adam(parameters: Iterable[Tensor]) -> Optimizer:
     """D-Adaptation Adam at rate 1."""
-    from dadaptation import DAdaptAdam
+    from dadaptation import DAdaptAdam  # pyright: ignore[reportMissingTypeStubs]
 
     return DAdaptAdam(parameters, lr=1.0)
 
 
 def schedule_free_sgd(parameters: Iterable[Tensor], lr: float = 1.0) -> Optimizer:
     """Schedule-Free SGD at rate ``lr``, ready to train."""
-    from schedulefree import SGDScheduleFree
+    from schedulefree import SGDScheduleFree  # pyright: ignore[reportMissingTypeStubs]
 
     optimizer = SGDScheduleFree(parameters, lr=lr)
     optimizer.train()
@@ -53,7 +53,7 @@ def schedule_free_sgd(parameters: Iterable[Tensor], lr: float = 1.0) -> Optimize
 
 def schedule_free_adamw(parameters: Iterable[Tensor]) -> Optimizer:
     """Schedule-Free AdamW at rate 0.0025, ready to train."""
-    from schedulefree import AdamWScheduleFree
+    from schedulefree import AdamWScheduleFree  # pyright: ignore[reportMissingTypeStubs]
 
     optimizer = AdamWScheduleFree(parameters, lr=0.0025)
     optimizer.train()
@@ -81,7 +81,7 @@ class TwoWeightOptimizer(Protocol):
 
 
 @contextmanager
-def evaluation_weights(optimizer: Optimizer) -> Iterator[None]:
+def evaluation_weights(optimizer: Optimizer) -> Generator[None]:
     """The parameters hold the weights to evaluate while it lasts, those to train afterwards, come what may.
 
     For every optimizer without two sets of weights, it does nothing.

@@ -139,7 +139,7 @@ class OnlineActorCritic:
         if self._opening is not None and self._opening.look(float(f_t)):
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
         self.optimizer.zero_grad()
-        loss.backward()  # line 8
+        loss.backward()  # line 8 # pyright: ignore[reportUnknownMemberType]
         lived, self._unlearned = self._unlearned, None
         if lived is not None:
             self._learn(lived, loss_fn, f_t)
@@ -219,7 +219,7 @@ class OnlineActorCritic:
             return self._observation(self._checked(self._evaluator.extra_pass(loss_fn, self._draw())))
         return s_tp1 if self.setting.actor_batch == "same" else self._observation(f_next)
 
-    def _checked(self, loss: Tensor) -> Tensor:
+    def _checked(self, loss: object) -> Tensor:
         """The loss as a detached finite scalar in the controller's precision and on its device."""
         if not (isinstance(loss, Tensor) and loss.numel() == 1):
             came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__

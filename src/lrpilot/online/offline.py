@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,14 @@ class RunByRun(ActorCritic):
         """Add this step's term of equation 10 to the gradient, with its weight h(t). Returns dQ/da at pi(s_j)."""
         loss, dq_da = self.policy_loss(s_j)
         self._t += 1
-        (losses.run_weight(self._t) * loss).backward()
+        weighted = losses.run_weight(self._t) * loss
+        weighted.backward()  # pyright: ignore[reportUnknownMemberType]
         return dq_da
 
     def end_run(self) -> None:
         """The run's one update of the actor."""
         if self._t:
-            self._actor_optimizer.step()
+            self._actor_optimizer.step()  # pyright: ignore[reportUnknownMemberType]
         self.actor.zero_grad()
 
     def state_dict(self) -> StateDict:
@@ -103,7 +104,7 @@ class OfflineActorCritic:
         self.learner = RunByRun(self.setting, generator=self._generator, like=self._like)
 
     @contextmanager
-    def run(self, optimizer: torch.optim.Optimizer) -> Iterator[OnlineActorCritic]:
+    def run(self, optimizer: torch.optim.Optimizer) -> Generator[OnlineActorCritic]:
         """A training run of a fresh network; the actor is updated when the block ends without an error."""
         yield OnlineActorCritic(
             optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=self._like.dtype
