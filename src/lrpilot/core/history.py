@@ -28,7 +28,7 @@ class History:
     """
 
     def __init__(self, *names: str) -> None:
-        self._columns: dict[str, Tensor] = {name: torch.empty(0) for name in names}
+        self._columns: dict[str, Tensor] = {name: torch.empty(0, dtype=torch.float32, device="cpu") for name in names}
         self._lengths = dict.fromkeys(names, 0)
 
     def append(self, **values: Tensor) -> None:
