@@ -96,7 +96,7 @@ class BackwardRecorder:
             if not output.requires_grad:
                 return
             self._inputs[index] = inputs[0].detach()
-            output.register_hook(keep_gradient)  # pyright: ignore[reportUnknownMemberType]
+            output.register_hook(keep_gradient)
             if last:
                 self._logits = output.detach()
                 self._passes += 1

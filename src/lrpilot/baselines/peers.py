@@ -23,28 +23,28 @@ PeerFactory = Callable[..., Optimizer]
 
 def prodigy(parameters: Iterable[Tensor]) -> Optimizer:
     """Prodigy at rate 1."""
-    from prodigyopt import Prodigy  # pyright: ignore[reportMissingTypeStubs]
+    from prodigyopt import Prodigy
 
     return Prodigy(parameters, lr=1.0)
 
 
 def d_adaptation_sgd(parameters: Iterable[Tensor]) -> Optimizer:
     """D-Adaptation SGD at rate 1."""
-    from dadaptation import DAdaptSGD  # pyright: ignore[reportMissingTypeStubs]
+    from dadaptation import DAdaptSGD
 
     return DAdaptSGD(parameters, lr=1.0)
 
 
 def d_adaptation_adam(parameters: Iterable[Tensor]) -> Optimizer:
     """D-Adaptation Adam at rate 1."""
-    from dadaptation import DAdaptAdam  # pyright: ignore[reportMissingTypeStubs]
+    from dadaptation import DAdaptAdam
 
     return DAdaptAdam(parameters, lr=1.0)
 
 
 def schedule_free_sgd(parameters: Iterable[Tensor], lr: float = 1.0) -> Optimizer:
     """Schedule-Free SGD at rate ``lr``, ready to train."""
-    from schedulefree import SGDScheduleFree  # pyright: ignore[reportMissingTypeStubs]
+    from schedulefree import SGDScheduleFree
 
     optimizer = SGDScheduleFree(parameters, lr=lr)
     optimizer.train()
@@ -53,7 +53,7 @@ def schedule_free_sgd(parameters: Iterable[Tensor], lr: float = 1.0) -> Optimize
 
 def schedule_free_adamw(parameters: Iterable[Tensor]) -> Optimizer:
     """Schedule-Free AdamW at rate 0.0025, ready to train."""
-    from schedulefree import AdamWScheduleFree  # pyright: ignore[reportMissingTypeStubs]
+    from schedulefree import AdamWScheduleFree
 
     optimizer = AdamWScheduleFree(parameters, lr=0.0025)
     optimizer.train()

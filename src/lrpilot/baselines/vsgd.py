@@ -206,7 +206,7 @@ def _moments(records: list[LayerPass], *, elementwise: bool) -> Iterator[tuple[T
             (weight, norms[0], weight_square, weight_curvature),
             (bias, norms[1], bias_square, bias_curvature),
         ):
-            if p is None or p.grad is None:  # pyright: ignore[reportUnnecessaryComparison] - bias=False
+            if p is None or p.grad is None:
                 continue
             gradient = p.grad
             if norm is None:

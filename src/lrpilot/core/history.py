@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class History:
 
     def numbers(self, name: str) -> list[float]:
         """A column so far, as plain numbers: waits for its device."""
-        return cast("list[float]", self[name].double().cpu().tolist())  # pyright: ignore[reportUnknownMemberType]
+        return self[name].double().cpu().tolist()
 
     def keys(self) -> list[str]:
         """The names of the columns."""

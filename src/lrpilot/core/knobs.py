@@ -147,7 +147,7 @@ class Knobs:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, knobs: Sequence[Knob]) -> None:
-        if not isinstance(optimizer, torch.optim.Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(optimizer, torch.optim.Optimizer):
             raise InvalidArgument("optimizer", "a torch.optim.Optimizer", type(optimizer).__name__)
         self.optimizer = optimizer
         self._knobs = {knob.name: knob for knob in knobs}

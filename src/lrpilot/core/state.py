@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ StateDict = dict[str, Any]
 one that has loaded it, does not show in it."""
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Whatever gives its state and takes one up."""
 
@@ -48,13 +49,10 @@ def load_all_or_nothing(owner: Stateful, state: StateDict, take_up: Callable[[St
 
 def on_device(state: Any, device: torch.device) -> Any:
     """The same containers with all their tensors on ``device``, wherever they were loaded to."""
-    match state:
-        case Tensor():
-            return state.to(device)
-        case dict():
-            return {name: on_device(part, device) for name, part in cast(StateDict, state).items()}
-        case list() | tuple():
-            parts = [on_device(part, device) for part in cast("list[Any]", state)]
-            return parts if isinstance(state, list) else tuple(parts)
-        case _:
-            return state
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {name: on_device(part, device) for name, part in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(on_device(part, device) for part in state)
+    return state

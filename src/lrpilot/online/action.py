@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+@runtime_checkable
 class Action(Protocol):
     """A differentiable map from the actor's raw output to a learning rate."""
 

@@ -146,5 +146,5 @@ class ActorCritic:
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
-    loss.backward()  # pyright: ignore[reportUnknownMemberType]
+    loss.backward()
     optimizer.step()

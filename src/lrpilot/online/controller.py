@@ -139,7 +139,7 @@ class OnlineActorCritic:
         if self._opening is not None and self._opening.look(float(f_t)):
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
         self.optimizer.zero_grad()
-        loss.backward()  # line 8 # pyright: ignore[reportUnknownMemberType]
+        loss.backward()  # line 8
         lived, self._unlearned = self._unlearned, None
         if lived is not None:
             self._learn(lived, loss_fn, f_t)

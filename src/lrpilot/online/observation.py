@@ -6,7 +6,7 @@ in a form that keeps its scale over a whole run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+@runtime_checkable
 class Observation(Protocol):
     """Turns the loss of a mini-batch into a vector. ``__call__`` is pure; ``commit`` moves running statistics."""
 

@@ -35,14 +35,13 @@ class RunByRun(ActorCritic):
         """Add this step's term of equation 10 to the gradient, with its weight h(t). Returns dQ/da at pi(s_j)."""
         loss, dq_da = self.policy_loss(s_j)
         self._t += 1
-        weighted = losses.run_weight(self._t) * loss
-        weighted.backward()  # pyright: ignore[reportUnknownMemberType]
+        (losses.run_weight(self._t) * loss).backward()
         return dq_da
 
     def end_run(self) -> None:
         """The run's one update of the actor."""
         if self._t:
-            self._actor_optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+            self._actor_optimizer.step()
         self.actor.zero_grad()
 
     def state_dict(self) -> StateDict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from lrpilot.errors import InvalidArgument
 
@@ -127,7 +127,7 @@ def _plain(part: object) -> object:
         return {_plain(part.func): [*part.args, dict(part.keywords)]}
     if isinstance(part, LogNormal):
         return {"LogNormal": vars(part)}
-    return list(cast("tuple[object, ...]", part)) if isinstance(part, tuple) else part
+    return list(part) if isinstance(part, tuple) else part
 
 
 PAPER = Setting()

@@ -129,7 +129,7 @@ class Result:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Result:
         """The result that :meth:`to_json` described."""
-        plain = {**stored, "trial": Trial.from_json(stored["trial"])}
+        plain: dict[str, Any] = {**stored, "trial": Trial.from_json(stored["trial"])}
         for name in COLUMNS:
             plain[name] = {
                 key: [math.nan if value is None else value for value in column]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,7 @@ SIDE = math.isqrt(INPUTS)
 Drop = Callable[["Tensor"], "Tensor"]
 
 
+@runtime_checkable
 class Forward(Protocol):
     """A pure function of parameters and inputs."""
 
@@ -77,8 +78,8 @@ def linear(inputs: int, outputs: int) -> tuple[Parameter, Parameter]:
 
 
 def apply_linear(
-    weight: Float[Tensor, run in out], bias: Float[Tensor, "run 1 out"], x: Float[Tensor, "run row in"]
-) -> Float[Tensor, "run row out"]:
+    weight: Float[Tensor, "run input output"], bias: Float[Tensor, "run 1 output"], x: Float[Tensor, "run row input"]
+) -> Float[Tensor, "run row output"]:
     """X W + b for each run."""
     return torch.baddbmm(bias, x, weight)
 
