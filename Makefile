@@ -16,7 +16,7 @@ test: $(VENV)/.dev                  ## the default test suite, within three minu
 	$(BIN)/python -m pytest -n 2
 
 CHECKED := action actor contracts critic displacement distill evaluation exploration features history knobs \
-    loss_buffer losses measurement observation offline online online_changes oracle pilot pilot_guard policy \
+    loss_buffer losses measurement observation offline online online_changes opening oracle pilot pilot_guard policy \
     population ppo pretrain refinement replay reward score settings snapshot timetable
 
 shapes: $(VENV)/.dev                ## core, online, pilot and learning again, every shape and type checked at run time
