@@ -273,7 +273,7 @@ def test_a_state_of_another_length_is_refused():
         other.load_state_dict(state)
 
 
-@pytest.mark.parametrize("wrong", [0, -3, 2.5, "100"])
+@pytest.mark.parametrize("wrong", [0, -3, *(pytest.param(w, marks=pytest.mark.mistyped) for w in (2.5, "100"))])
 def test_wrong_lengths_are_refused(wrong):
     with pytest.raises(InvalidArgument, match="total_steps must be a whole number"):
         Pilot(torch.optim.SGD(network().parameters(), lr=0.1), wrong, policy=Scripted(0.0))

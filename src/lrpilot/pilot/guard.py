@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lrpilot.core.snapshot import Snapshot
+from lrpilot.core.state import StateDict
 
 from .features import MEASURED_STEPS, PROGRESS, Interval, Memory, observe, takes_back
 
@@ -135,7 +136,7 @@ class Guard:
     def _changing_buffers(self) -> list[Tensor]:
         return [self._buffers[i] for i in self._changing or ()]
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """The copy, if there is one, and which buffers belong to it."""
         return {
             "step": self.step,
@@ -144,7 +145,7 @@ class Guard:
             "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
         }
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave, for the same network."""
         self.step, self.memory, self._changing = state["step"], state["memory"], state["changing"]
         self._snapshot = None

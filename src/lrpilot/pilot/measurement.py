@@ -211,14 +211,14 @@ class StepHooks:
             optimizer.register_step_post_hook(self._after_step),
         )
 
-    def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self.first is not None:
             first, self.first = self.first, None
             self._call(first, optimizer)
         if self.measurement is not None:
             self._call(self.measurement.before_step, optimizer)
 
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self.measurement is not None:
             self._call(self.measurement.after_step, optimizer)
 

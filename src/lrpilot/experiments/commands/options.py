@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -26,7 +26,7 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make crashed 
 
 
 @contextmanager
-def stoppable(console: Console, line: str) -> Iterator[None]:
+def stoppable(console: Console, line: str) -> Generator[None]:
     """Around work that Ctrl-C may stop: prints ``line``, on how to go on, and leaves by an exit code of its own."""
     try:
         yield

@@ -20,7 +20,7 @@ from .run_directory import CONFIG, CURVES, RunDirectory
 from .trial import plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from .progress import Display
     from .training import Training
@@ -134,7 +134,7 @@ def _fresh_directory(asked: Configuration) -> Path:
 
 
 @contextmanager
-def _stopped_by_signals(training: Training) -> Iterator[None]:
+def _stopped_by_signals(training: Training) -> Generator[None]:
     """The first Ctrl-C asks the run to stop after its step; a second one interrupts it on the spot."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -84,7 +84,7 @@ class Result:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Result:
         """The result that :meth:`to_json` described."""
-        plain = {**stored, "trial": Trial(**stored["trial"])}
+        plain: dict[str, Any] = {**stored, "trial": Trial(**stored["trial"])}
         for name in COLUMNS:
             columns = plain.get(name, {}).items()
             plain[name] = {key: [math.nan if value is None else value for value in column] for key, column in columns}

@@ -17,7 +17,7 @@ from .image_folder import read_image_folder, user_cache
 from .tensors import DataError, Examples, TensorData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from torchvision.datasets import MNIST
 
@@ -123,7 +123,7 @@ def _corrupt(file: Path, remove: Path) -> DataError:
 
 
 @contextmanager
-def _download(label: str, folder: Path, looked_for: str, url: str) -> Iterator[None]:
+def _download(label: str, folder: Path, looked_for: str, url: str) -> Generator[None]:
     """Around a download: what goes wrong becomes one line on what is missing, where, and how to get it."""
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)

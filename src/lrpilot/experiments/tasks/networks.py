@@ -10,7 +10,7 @@ forward pass on a CPU up to 2.5 times as fast.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal, get_args
@@ -121,7 +121,7 @@ class RowAttention(nn.Module):
 
 
 @contextmanager
-def _drawing_from(generator: torch.Generator) -> Iterator[None]:
+def _drawing_from(generator: torch.Generator) -> Generator[None]:
     """Modules made within draw their weights from a seed that the generator gives."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
