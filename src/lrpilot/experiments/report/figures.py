@@ -38,7 +38,10 @@ def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Fi
             axes[0].plot([], [], color=palette[label], label=f"{label} (diverged)")
             continue
         style = {"color": palette[label], "label": label}
-        looks = [{**run.evaluations, "accuracy": 100 - np.asarray(run.evaluations["test_error"])} for run in finished]
+        looks = [
+            {**run.evaluations, "accuracy": [100 - error for error in run.evaluations["test_error"]]}
+            for run in finished
+        ]
         band(axes[0], [run.curve for run in finished], "train_loss", **style)
         band(axes[1], looks, "test_loss", **style)
         if accuracy:
@@ -90,8 +93,9 @@ def against_start(tasks: Mapping[str, DataFrame]) -> Figure:
                 panel.axhline(own.test_error.mean(), linestyle="--", linewidth=1, color=colour, label=label)
                 continue
             means = own.groupby("setting_lr").test_error.mean()
-            bold = {"linewidth": 2.6, "zorder": 3} if label == LABELS["pilot"] else {}
-            panel.plot(means.index, means, color=colour, label=label, **bold)
+            (line,) = panel.plot(means.index, means, color=colour, label=label)
+            if label == LABELS["pilot"]:
+                line.set(linewidth=2.6, zorder=3)
             panel.plot(own.setting_lr, own.test_error, ".", markersize=4, color=colour)
         panel.set(xscale="log", xlabel="starting rate", ylabel="test error, %")
         panel.set_title(title, fontsize=9)

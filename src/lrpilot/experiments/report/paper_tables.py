@@ -72,6 +72,7 @@ def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, heading
 def _beside_the_papers(runs: DataFrame, paper: Mapping[str, float], *, spread: bool = False) -> dict[str, str]:
     """``7.70 ± 0.11 (8.70)`` by method, at the setting chosen by test error; ``- (8.70)`` where only the paper's is."""
     errors = chosen(runs).groupby("method").test_error
-    ours = (errors.agg(mean_text) if spread else errors.mean().map("{:.2f}".format)).to_dict()
+    texts = errors.agg(mean_text) if spread else errors.mean().map("{:.2f}".format)
+    ours = dict(zip(map(str, texts.index), texts, strict=True))
     theirs = {method: f" ({error:.2f})" for method, error in paper.items()}
     return {method: ours.get(method, "-") + theirs.get(method, "") for method in {**ours, **theirs}}

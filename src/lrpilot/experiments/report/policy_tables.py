@@ -23,7 +23,7 @@ def policy_tables(findings: Sequence[Finding]) -> list[Table]:
 def _features(findings: Sequence[Finding]) -> Table:
     scores = DataFrame(findings).sort_values("score", ascending=False, kind="stable").set_index("hidden").score
     whole = scores.get("none", math.nan)
-    rows = [[hidden, f"{score:.3f}", f"{score - whole:+.3f}"] for hidden, score in scores.items()]
+    rows = [[str(hidden), f"{score:.3f}", f"{score - whole:+.3f}"] for hidden, score in scores.items()]
     note = "The policy as it is, with one feature at 0, which is how a feature that was not measured reads."
     return Table("One feature hidden", ["hidden", "mean score", "change"], rows, note)
 
