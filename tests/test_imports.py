@@ -16,9 +16,6 @@ LAYERS = ("errors", "core", "online pilot", "learning", "baselines", "integratio
 HEIGHT = {folder: height for height, layer in enumerate(LAYERS) for folder in layer.split()}
 
 TO_BE_MENDED = {
-    "lrpilot.online.offline -> lrpilot.learning.refinement",
-    "lrpilot.online.offline -> lrpilot.pilot.controller",
-    "lrpilot.online.offline -> lrpilot.pilot.policy",
     "lrpilot.experiments.tasks.catalogue -> lrpilot.experiments.runs.choices",
     "lrpilot.experiments.runs.perform -> lrpilot.experiments.studies.methods",
     "lrpilot.experiments.runs.run_directory -> lrpilot.experiments.report.pictures",

@@ -18,7 +18,7 @@ from .run_directory import CONFIG, RunDirectory
 from lrpilot.experiments.tasks.catalogue import load_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from .training import Record, Training
 
@@ -154,7 +154,7 @@ def _fresh_directory(choices: Choices) -> Path:
 
 
 @contextmanager
-def _stopped_by_signals(training: Training) -> Iterator[None]:
+def _stopped_by_signals(training: Training) -> Generator[None]:
     """The first Ctrl-C asks the run to stop after its step; a second one interrupts it on the spot."""
     if threading.current_thread() is not threading.main_thread():
         yield
