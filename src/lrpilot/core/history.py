@@ -57,6 +57,10 @@ class History:
         """A column so far, on its device."""
         return self._columns[name][: self._lengths[name]]
 
+    def numbers(self, name: str) -> list[float]:
+        """A column so far, as plain numbers: waits for its device."""
+        return self[name].double().cpu().tolist()
+
     def keys(self) -> list[str]:
         """The names of the columns."""
         return list(self._columns)
@@ -71,7 +75,7 @@ class History:
             (upper, "loss", "loss of the mini-batch"),
             (lower, "rate", "learning rate"),
         ):
-            axes.plot(self[name].double().cpu().tolist(), linewidth=0.8)
+            axes.plot(self.numbers(name), linewidth=0.8)
             axes.set(ylabel=label, yscale="log")
             axes.grid(alpha=0.3)
         lower.set_xlabel("step")
@@ -84,7 +88,7 @@ class History:
             optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the
                 recorded first rate at once; ratios between groups are kept.
         """
-        return recorded_schedule(optimizer, self["rate"].double().cpu().tolist())
+        return recorded_schedule(optimizer, self.numbers("rate"))
 
     def state_dict(self) -> StateDict:
         """A copy of each column."""

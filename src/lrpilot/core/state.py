@@ -25,7 +25,7 @@ class Stateful(Protocol):
         """All that it needs to go on as if nothing had happened."""
         ...
 
-    def load_state_dict(self, state: StateDict) -> None:
+    def load_state_dict(self, state: StateDict, /) -> Any:
         """Take up what :meth:`state_dict` gave."""
         ...
 

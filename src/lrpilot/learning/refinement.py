@@ -275,7 +275,8 @@ def _log_losses(history: Logbook, decisions: int) -> Float[Tensor, " interval"]:
     losses = history["loss"].cpu()
     taken = history.decisions[:decisions]
     ends = [*(decision.step for decision in taken), len(losses)]
-    memory, means = Memory.fresh(), []
+    memory = Memory.fresh()
+    means: list[Tensor] = []
     for begin, end, decision in zip([0, *ends[:-1]], ends, [*taken, None], strict=True):
         if begin == end:  # an anytime run that stopped at a decision
             means.append(memory.last)

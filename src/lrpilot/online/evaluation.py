@@ -42,7 +42,7 @@ class Evaluator:
             return loss_fn(batch)
         with _called_modules() as called:
             loss = loss_fn(batch)
-        self._modules = [part for part in {p: None for m in called for p in m.modules()} if part._buffers]
+        self._modules = [part for part in {p: None for m in called for p in m.modules()} if _buffers_of(part)]
         return loss
 
     @property
@@ -52,7 +52,7 @@ class Evaluator:
 
     def _named_buffers(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
         for module in self._modules or ():
-            for name, buffer in module._buffers.items():
+            for name, buffer in _buffers_of(module).items():
                 if buffer is not None:
                     yield module, name, buffer
 
@@ -70,7 +70,7 @@ class Evaluator:
             return loss_fn(batch).detach()
         finally:
             for module, name, buffer, value in kept:
-                module._buffers[name] = buffer.copy_(value)  # which the pass may have replaced by another tensor
+                _buffers_of(module)[name] = buffer.copy_(value)  # which the pass may have replaced by another tensor
             if after is not None:
                 _set_random_states(after)
 
@@ -92,9 +92,13 @@ def _called_modules() -> Generator[list[nn.Module]]:
         handle.remove()
 
 
+def _buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
+    return module._buffers  # pyright: ignore[reportPrivateUsage] - named_buffers() gives no place to put one back
+
+
 def _random_states() -> tuple[Tensor, list[tuple[torch.device, Tensor]]]:
     """The state of the random generators of the CPU and of each accelerator in use."""
-    accelerators = []
+    accelerators: list[tuple[torch.device, Tensor]] = []
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         device = torch.device("cuda", torch.cuda.current_device())
         accelerators.append((device, torch.cuda.get_rng_state(device)))

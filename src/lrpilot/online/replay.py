@@ -67,9 +67,10 @@ class Replay:
         self._count += 1
         drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator, device="cpu")
         drawn[0] = newest
-        columns = self._rows[drawn.to(self._rows.device)].split(widths, dim=-1)
-        batches = [column if part.ndim else column.squeeze(-1) for column, part in zip(columns, parts, strict=True)]
-        return Transition._make([*batches, *[None] * (len(transition) - len(batches))])
+        columns = iter(torch.split(self._rows[drawn.to(self._rows.device)], widths, dim=-1))
+        return Transition._make(
+            None if part is None else next(columns).reshape(self.batch, *part.shape) for part in transition
+        )
 
     def state_dict(self) -> StateDict:
         """The rows and how many transitions were ever stored."""
