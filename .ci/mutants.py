@@ -1,9 +1,10 @@
-"""Changes core, online and pilot in one place at a time and reports the changes that the module's own tests do not notice.
+"""Changes core, online and pilot in one place at a time; reports the changes that the module's own tests do not notice.
 
     python .ci/mutants.py [core/history pilot/timetable ...]
 
 Works in a copy of the tree under runs/mutants, goes on where it was stopped, and ends with the survivors of each
-module as diffs. cosmic-ray makes the changes: numbers by one, operators, comparisons, conditions, loops, decorators.
+module as diffs. cosmic-ray makes the changes: numbers by one, an operator into its opposite, comparisons, conditions,
+loops, decorators.
 """
 
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "runs" / "mutants"
 TESTS = {
+    "core/randomness": "online_changes",
+    "core/state": "snapshot online_changes",
     "online/actor_critic": "online oracle",
     "online/controller": "online online_changes oracle",
     "pilot/controller": "pilot",
@@ -32,13 +35,16 @@ test-command = "{python} -m pytest -x -q -p no:cacheprovider {tests}"
 
 [cosmic-ray.distributor]
 name = "local"
+
+[cosmic-ray.filters.operators-filter]
+exclude-operators = ["core/ReplaceBinaryOperator_(?!Add_Sub|Sub_Add|Mul_Div|Div_Mul|Pow_Mul|BitOr_BitAnd|BitAnd_BitOr)"]
 """
 
 
 def run(*command: str) -> str:
     """What a command prints, in the copy and with the copy's package in front of an installed one."""
     environment = {**os.environ, "PYTHONPATH": str(WORK / "src")}
-    return subprocess.run(command, cwd=WORK, env=environment, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, cwd=WORK, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main(modules: list[str]) -> None:
@@ -58,9 +64,12 @@ def main(modules: list[str]) -> None:
         (WORK / f"{name}.toml").write_text(CONFIGURATION.format(module=module, python=sys.executable, tests=tests))
         if not (WORK / f"{name}.sqlite").exists():
             run(f"{tool}/cosmic-ray", "init", f"{name}.toml", f"{name}.sqlite")
+            run(f"{tool}/cr-filter-operators", f"{name}.sqlite", f"{name}.toml")
         run(f"{tool}/cosmic-ray", "baseline", f"{name}.toml")
         run(f"{tool}/cosmic-ray", "exec", f"{name}.toml", f"{name}.sqlite")
-        print(module, run(f"{tool}/cr-report", "--surviving-only", "--show-diff", f"{name}.sqlite"), sep="\n", flush=True)
+        print(
+            module, run(f"{tool}/cr-report", "--surviving-only", "--show-diff", f"{name}.sqlite"), sep="\n", flush=True
+        )
 
 
 if __name__ == "__main__":
