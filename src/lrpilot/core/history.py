@@ -122,7 +122,7 @@ class RecordedSchedule:
         factor: of the group, in all its rates.
     """
 
-    def __init__(self, rates: list[float], unit: float, *, factor: float = 1.0) -> None:
+    def __init__(self, rates: list[float], unit: float, *, factor: float) -> None:
         self.rates = rates
         self.unit = unit
         self.factor = factor
