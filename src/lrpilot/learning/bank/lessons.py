@@ -113,7 +113,7 @@ def peak_costs(entry: Entry) -> tuple[float, Float[Tensor, " peak"]]:
 
 
 def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> BankLessons:
-    """BankLessons from runs of the pilot, whatever policy drove them."""
+    """Lessons from runs of the pilot, whatever policy drove them."""
     count = len(pairs)
     observations = torch.zeros(DECISIONS, count, len(FEATURES))
     heights, shapes = torch.zeros(DECISIONS, count), torch.zeros(DECISIONS, count)
