@@ -21,7 +21,7 @@ def sweep(start: float, curvature: float = 0.83, floor: float = 0.0) -> tuple[Op
     for _ in range(300):
         if opening.done:
             break
-        opening.attach(start, optimizer, [])
+        opening.attach(start, optimizer, list)
         before, old = f(), w.detach().clone()
         with torch.no_grad():
             w -= opening.rate * curvature * w
@@ -53,7 +53,7 @@ def test_the_sweep_knows_no_scale() -> None:
 def test_a_step_that_destroys_is_undone() -> None:
     w = torch.nn.Parameter(torch.tensor([3.0]))
     opening = Opening()
-    opening.attach(10.0, torch.optim.SGD([w], lr=10.0), [])
+    opening.attach(10.0, torch.optim.SGD([w], lr=10.0), list)
     with torch.no_grad():
         w.fill_(float("nan"))
     assert not opening.survived(4.5, float("nan"))
@@ -63,7 +63,7 @@ def test_a_step_that_destroys_is_undone() -> None:
 
 def test_the_sweep_begins_well_below_the_optimizers_rate() -> None:
     opening = Opening()
-    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), [])
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
     assert opening.rate == pytest.approx(0.01)
 
 
@@ -71,7 +71,7 @@ def test_a_network_whose_loss_has_multiplied_is_taken_back() -> None:
     """Every step lowers its own batch's loss, and yet the losses rise: 3 + 4 + 8 is not three times 6, 4 + 8 + 9 is."""
     w = torch.nn.Parameter(torch.tensor([3.0]))
     opening = Opening()
-    opening.attach(1.0, torch.optim.SGD([w], lr=1.0), [])
+    opening.attach(1.0, torch.optim.SGD([w], lr=1.0), list)
     with torch.no_grad():
         w.fill_(50.0)
     for loss in (2.0, 1.0, 3.0, 4.0, 8.0):
@@ -87,7 +87,7 @@ def test_a_network_whose_loss_has_multiplied_is_taken_back() -> None:
 def test_batches_that_disagree_on_a_plateau_do_not_end_the_sweep() -> None:
     """At a loss of 2.3 a step is small while it promises at most 0.023; what it does to other batches then is noise."""
     opening = Opening()
-    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), [])
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
     for _ in range(20):
         assert opening.survived(2.3, 2.2999)
         opening.climb(-0.02, 0.02)
@@ -102,7 +102,7 @@ def begun(loss: float = 1.0) -> Opening:
     """An opening after its first look, at a rate of 0.01, whose network is one number, 3."""
     opening = Opening()
     assert not opening.look(loss)
-    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), [])
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
     return opening
 
 
@@ -195,7 +195,7 @@ def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: floa
     assert opening.look(multiple * usual) == again
     assert opening.done != again
     if again:
-        opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), [])
+        opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
         assert opening.rate == pytest.approx(0.01)
         climb(opening, losses=[multiple * usual] * 3, hoped=1e5, gained=-1e5)
         assert opening.done
@@ -212,3 +212,12 @@ def test_a_sweep_under_way_does_not_begin_again() -> None:
 def test_a_first_loss_that_is_not_above_zero_is_refused(loss: float) -> None:
     with pytest.raises(InvalidArgument, match="the first loss must be above 0"):
         Opening().look(loss)
+
+
+def test_a_statistic_that_its_module_assigns_anew_is_taken_back_too() -> None:
+    module = torch.nn.BatchNorm1d(1)
+    opening = Opening()
+    opening.attach(1.0, torch.optim.SGD(module.parameters(), lr=1.0), lambda: list(module.buffers()))
+    module.running_mean = module.running_mean + 7.0
+    assert not opening.survived(1.0, float("nan"))
+    assert module.running_mean.item() == 0.0

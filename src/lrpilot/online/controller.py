@@ -76,6 +76,9 @@ class OnlineActorCritic:
         InvalidArgument: an argument outside its range.
     """
 
+    mends = False
+    """A loss that is not finite ends the run: :meth:`step` raises."""
+
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
@@ -182,9 +185,10 @@ class OnlineActorCritic:
 
     def _update(self, a_t: Tensor) -> Tensor | None:
         """One step of the optimizer; what it promises its own batch to first order, if that is measured."""
-        if not math.isfinite(a_t):
-            raise NonFiniteRate(self._step, self.get_last_lr()[0], float(a_t))
-        self.knobs.write({"learning_rate": a_t})
+        rate = float(a_t)
+        if not math.isfinite(rate):
+            raise NonFiniteRate(self._step, self.get_last_lr()[0], rate)
+        self.knobs.write({"learning_rate": rate})
         if self._displacement is None:
             self.optimizer.step()
             return None

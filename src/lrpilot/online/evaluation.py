@@ -45,7 +45,6 @@ class Evaluator:
         self._modules = [part for part in {p: None for m in called for p in m.modules()} if _buffers_of(part)]
         return loss
 
-    @property
     def buffers(self) -> list[Tensor]:
         """The buffers of the modules that the loss function calls; none before the first training pass."""
         return [buffer for *_, buffer in self._named_buffers()]

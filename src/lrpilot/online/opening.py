@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -76,11 +76,12 @@ class Opening:
         self._snapshot: Snapshot | None = None
         self._saved: StateDict | None = None
 
-    def attach(self, rate: float, optimizer: torch.optim.Optimizer, buffers: Iterable[Tensor]) -> None:
+    def attach(self, rate: float, optimizer: torch.optim.Optimizer, buffers: Callable[[], Iterable[Tensor]]) -> None:
         """Copy the network, at the first step (the sweep then starts below ``rate``) or the first after a resume."""
         if self._snapshot is not None or self.done:
             return
-        self._snapshot = Snapshot(optimizer, buffers)
+        self._buffers = buffers
+        self._snapshot = Snapshot(optimizer, buffers())
         if self._saved is None:
             self.rate = rate / self.below
         else:
@@ -147,7 +148,7 @@ class Opening:
 
     def _take_back(self) -> None:
         if self._snapshot is not None:
-            self._snapshot.restore()
+            self._snapshot.restore(self._buffers())
 
     def _finish(self, rate: float) -> None:
         self.rate = rate
