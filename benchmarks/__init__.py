@@ -1,1 +1,8 @@
-"""What lrpilot costs, measured side by side on this machine: `python -m benchmarks.NAME`."""
+"""What lrpilot costs and what its parts are worth, measured on this machine: ``python -m benchmarks.NAME``.
+
+overhead.py    what a controller costs: steps.py, one step of each kind, and runs.py, whole runs under the pilot,
+               on the networks and made-up data of workloads.py, as the rows of costs.py
+rollouts.py    what batching thousands of small trainings is worth
+
+From a checkout, ``lrpilot bench NAME`` is the same.
+"""

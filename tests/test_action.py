@@ -50,3 +50,18 @@ def test_log_rate_gradient(settled: bool) -> None:
     action.centre(0.3, settled=settled)
     raw = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda r: action.describe(action.rate(r)), raw)
+
+
+def test_a_ceiling_of_ten_leaves_room_to_climb_and_none_to_run_away() -> None:
+    """The opening hands over a quarter of the rate at which it went too far, or less; ten times that is beyond the edge
+    on every network, so that no good rate is out of reach, and an actor that climbs without end stops there."""
+    action = LogRate()
+    action.centre(0.1, settled=True)
+    assert action.rate(torch.tensor(50.0)).item() == pytest.approx(10 * 0.1, rel=1e-4)
+
+
+def test_a_unit_of_two_e_folds_keeps_the_critics_inputs_near_one() -> None:
+    """z and z^2 reach about 1 a decade from the centre: neither drowns the other where the best rate may lie."""
+    action = LogRate()
+    action.centre(0.1)
+    assert action.describe(torch.tensor(0.1 * math.exp(2.0))).tolist() == pytest.approx([1.0, 1.0])

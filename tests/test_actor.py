@@ -79,3 +79,22 @@ def test_recollection_resumes() -> None:
     x = torch.tensor([7.0])
     assert torch.equal(one.window(x)[0], two.window(x)[0])
     assert torch.equal(one.window(x)[1][0], two.window(x)[1][0])
+
+
+def test_a_fresh_actor_of_the_papers_size_begins_near_half_a_hundredth() -> None:
+    """With output weights N(0, 0.1), where the protocol says that the rate starts: 0.005, at the loss of ten classes.
+    Twenty units in two layers are section 4.1's."""
+    fresh = [Actor(generator=torch.Generator().manual_seed(seed)) for seed in range(200)]
+    assert {(actor.lstm.hidden_size, actor.lstm.num_layers) for actor in fresh} == {(20, 2)}
+    weights = torch.cat([actor.output.weight.flatten() for actor in fresh])
+    torch.testing.assert_close(weights.std(), torch.tensor(0.1), rtol=0.03, atol=0)
+    with torch.no_grad():
+        raws = [float(actor(torch.tensor([[2.3]]), actor.initial_memory())[0].abs()) for actor in fresh]
+    assert 0.003 < sorted(raws)[100] < 0.008
+
+
+def test_the_window_is_the_papers_twenty_steps() -> None:
+    recollection = Recollection((torch.zeros(1), torch.zeros(1)))
+    for k in range(30):
+        recollection.commit(torch.tensor([float(k)]), (torch.zeros(1), torch.zeros(1)))
+    assert recollection.window(torch.tensor([99.0]))[0].shape == (20, 1)

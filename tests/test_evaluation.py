@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import pytest
 import torch
 from torch import nn
 
-from lrpilot.online.evaluation import Displacement, Evaluator
+from lrpilot.online.evaluation import Evaluator
 
 
 def network() -> nn.Sequential:
@@ -73,25 +74,34 @@ def test_shared_masks_leave_the_random_stream_alone() -> None:
     assert torch.equal(drawn, torch.rand(1))
 
 
-def test_displacement_is_the_directional_derivative() -> None:
-    torch.manual_seed(0)
-    net = nn.Linear(4, 1).double()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    displacement = Displacement(optimizer)
-    x, other = torch.randn(8, 4).double(), torch.randn(8, 4).double()
-    net(x).square().mean().backward()
-    displacement.begin()
-    before = [p.detach().clone() for p in net.parameters()]
-    optimizer.step()
-    displacement.end()
-    optimizer.zero_grad()
-    net(other).square().mean().backward()
-    measured = displacement.decrement()
-    moved = [p.detach() - b for p, b in zip(net.parameters(), before, strict=True)]
+def test_a_buffer_that_a_pass_replaces_is_put_back_where_it_stands() -> None:
+    """As modules do that compute a statistic and assign it."""
 
-    def loss_along(t: float) -> torch.Tensor:
-        weight, bias = (b + t * m for b, m in zip(before, moved, strict=True))
-        return (other @ weight.T + bias).square().mean()
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()))
 
-    by_differences = (loss_along(1 - 1e-5) - loss_along(1 + 1e-5)) / 2e-5
-    torch.testing.assert_close(measured, by_differences, rtol=1e-6, atol=1e-9)
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seen = self.seen + 1
+            return x.sum()
+
+    net, evaluator = Counting(), Evaluator()
+    for step in range(1, 4):
+        evaluator.training_pass(net, torch.ones(2))
+        evaluator.extra_pass(net, torch.ones(2))
+        assert net.seen == step
+
+
+def test_modules_that_another_thread_calls_are_none_of_its_business() -> None:
+    mine, theirs = network(), network()
+    evaluator = Evaluator()
+
+    def loss_fn(batch: torch.Tensor) -> torch.Tensor:
+        thread = threading.Thread(target=theirs, args=(batch,))
+        thread.start()
+        thread.join()
+        return mine(batch).mean()
+
+    evaluator.training_pass(loss_fn, torch.ones(8, 4))
+    assert {id(buffer) for buffer in evaluator.buffers} == {id(buffer) for buffer in mine.buffers()}

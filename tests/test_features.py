@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -192,3 +193,53 @@ def test_rest_and_movement_are_counted_from_the_last_fall():
         interval = replace(Interval.unmeasured(torch.full((1, 2), level)), tensor_update=moves)
         _, memory = observe(interval, memory)
         assert (memory.rested.item(), memory.moved.item()) == pytest.approx(expected)
+
+
+PULL = {"gradient_norm": 2.3, "weight_norm": math.e**2, "tensor_update": 0.01}
+
+
+@pytest.mark.parametrize("offset", [-2.0, -2.3, -5.0, -100.0])
+def test_losses_of_any_sign_are_measured_from_a_floor_of_their_own(offset):
+    """A loss that falls from 2.3 to 0.5, shifted: what is seen falls as far as e^1 to e^2 and never by the clamp."""
+    memory = Memory.fresh()
+    pull = {name: torch.tensor(value) for name, value in PULL.items()}
+    seen = []
+    for level in (2.3, 2.0, 1.5, 1.0, 0.5):
+        interval = replace(Interval.unmeasured(torch.full((4,), level + offset)), **pull)
+        features, memory = observe(interval, memory)
+        seen.append(memory.last.item())
+        assert features.isfinite().all()
+    assert all(later < earlier for earlier, later in pairwise(seen[1:]))
+    assert -3.5 < seen[-1] < -0.5
+
+
+def test_a_floor_that_moves_leaves_what_is_remembered_in_place():
+    """1.3 -> 0.65 -> -0.1: the floor moves below -0.1 by 2, and what was 1.3 and 0.65 is found again from there."""
+    memory = Memory.fresh()
+    pull = {name: torch.tensor(value) for name, value in (PULL | {"gradient_norm": 2.0}).items()}
+    for level in (1.3, 0.65, -0.1):
+        before = memory
+        _, memory = observe(replace(Interval.unmeasured(torch.tensor([level])), **pull), memory)
+    assert before.last.item() == pytest.approx(math.log(0.5))
+    assert memory.floor.item() == pytest.approx(-2.1)
+    assert memory.best.item() == memory.last.item() == pytest.approx(math.log(2.0 / 3.4))
+    long = math.log(2.75 / 3.4) * 0.1 + 0.9 * math.log(3.4 / 3.4)  # of 1.3 and then a tenth of the way to 0.65, in logs
+    assert memory.long.item() == pytest.approx(long + 0.1 * (memory.last.item() - long), abs=0.02)
+
+
+def test_a_first_loss_of_next_to_nothing_is_not_taken_for_the_scale():
+    interval = replace(
+        Interval.unmeasured(torch.tensor([1e-6, 0.5])),
+        gradient_norm=torch.tensor(1.0),
+        weight_norm=torch.tensor(20.0),
+        tensor_update=torch.tensor(0.01),
+    )
+    assert not takes_back(interval, Memory.fresh(), closing=False)
+    usual = replace(interval, gradient_norm=torch.tensor(1e-6))
+    assert takes_back(usual, Memory.fresh(), closing=False)
+
+
+def test_without_gradients_the_rate_does_not_rise():
+    interval = replace(Interval.unmeasured(torch.zeros(3)), gradient_norm=torch.tensor(0.0))
+    _, memory = observe(interval, Memory.fresh())
+    assert step_ceiling(interval, memory) == 0

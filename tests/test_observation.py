@@ -45,3 +45,20 @@ def test_losses_that_are_not_positive_stay_finite(loss: float) -> None:
     observe = RelativeLogLoss()
     observe.commit(torch.tensor(1.0))
     assert observe(torch.tensor(loss)).isfinite().all()
+
+
+def test_the_running_mean_remembers_a_hundred_steps() -> None:
+    """The deviation from it is then what has changed within an epoch or so, and noise does not move it."""
+    observe = RelativeLogLoss()
+    observe.commit(torch.tensor(1.0))
+    observe.commit(torch.tensor(math.e))
+    assert observe(torch.tensor(1.0)).tolist() == pytest.approx([-0.01, 0.01])
+
+
+def test_losses_are_read_down_to_a_hundred_millionth_of_the_first() -> None:
+    """float32 tells losses apart down to there beside one of size 1; below lies only rounding, and the log of 0."""
+    observe = RelativeLogLoss()
+    observe.commit(torch.tensor(2.0))
+    for loss in (2e-8, 1e-12, 0.0, -5.0):
+        assert observe(torch.tensor(loss))[0].item() == pytest.approx(math.log(1e-8))
+    assert observe(torch.tensor(4e-8))[0].item() == pytest.approx(math.log(2e-8))

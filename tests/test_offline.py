@@ -83,3 +83,31 @@ def test_resume_between_runs_is_exact() -> None:
     two.load_state_dict(copy.deepcopy(one.state_dict()))
     assert torch.equal(drive(one).history["rate"], drive(two).history["rate"])
     assert two.runs == 2
+
+
+def test_a_state_is_a_value_and_loading_is_all_or_nothing() -> None:
+    one, two = new_study(), new_study()
+    drive(one)
+    state = one.state_dict()
+    drive(one)
+    two.load_state_dict(state)
+    drive(two)
+    assert torch.equal(one.learner.actor.output.weight, two.learner.actor.output.weight)
+
+    fresh = new_study()
+    untouched = copy.deepcopy(fresh.state_dict())
+    with pytest.raises(lrpilot.InvalidArgument, match="the saved state must be that of a OfflineActorCritic like"):
+        fresh.load_state_dict({name: part for name, part in state.items() if name != "runs"})
+    for name, value in fresh.learner.actor.state_dict().items():
+        assert torch.equal(value, untouched["learner"]["actor"][name])
+    assert torch.equal(drive(fresh).history["rate"], drive(new_study()).history["rate"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({}, "paper"), ({"discount": 0.9, "unroll": 5}, "paper, discount=0.9, unroll=5")],
+)
+def test_it_says_what_it_is(changes: dict, said: str) -> None:
+    study = new_study(**changes)
+    drive(study)
+    assert repr(study) == f"OfflineActorCritic({said}, runs=1)"

@@ -63,3 +63,15 @@ def test_packages_are_imported_when_used():
         "sys.exit(any(name in sys.modules for name in ('prodigyopt', 'dadaptation', 'schedulefree')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_peer_is_at_the_setting_its_authors_recommend():
+    """Prodigy and D-Adaptation: "Leave LR set to 1"; Schedule-Free: the packages' defaults."""
+    rates = {name: make([nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] for name, make in PEERS.items()}
+    assert rates == {
+        "prodigy": 1.0,
+        "d-adaptation-sgd": 1.0,
+        "d-adaptation-adam": 1.0,
+        "schedule-free-sgd": 1.0,
+        "schedule-free-adamw": 0.0025,
+    }

@@ -79,7 +79,7 @@ def test_the_pilot_sees_what_the_population_sees(kind, goal, sources):
     rule, usual, make = RULES[kind]
     group = Group(mlp((16,), "tanh", 10 if goal == "classify" else 4), goal, rule, STEPS, 8)
     generator = torch.Generator().manual_seed(1)
-    tasks = draw_tasks(group, RUNS, generator, training_rows=[s.training for s in sources], anytime=0.0)
+    tasks = draw_tasks(group, RUNS, generator, training_rows=Pool(sources).training, anytime=0.0)
     trainings = Recorded(group, tasks, Pool(sources), replicas=1, generator=generator)
     trainings.batches = []
     weights = trainings.weights.clone()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.rollouts import measure, plain_optimizer
+from benchmarks.rollouts import measure, plain_optimizer, whole_mix
 from lrpilot.learning.population.data import INPUTS, TARGETS, Source, load_sources
 from lrpilot.learning.population.draw import Group, draw_group, draw_tasks
 from lrpilot.learning.population.networks import Network, attention, cnn, mlp, recurrent
@@ -46,7 +46,7 @@ def pool() -> Pool:
 
 def train(pool: Pool, group: Group, *, replicas: int = 3, seed: int = 0, tasks: int = 2) -> Trainings:
     generator = torch.Generator().manual_seed(seed)
-    drawn = draw_tasks(group, tasks, generator, training_rows=pool.training.tolist(), anytime=0.0)
+    drawn = draw_tasks(group, tasks, generator, training_rows=pool.training, anytime=0.0)
     return Trainings(group, drawn, pool, replicas=replicas, generator=generator)
 
 
@@ -257,7 +257,7 @@ def test_drawing_keeps_to_its_bounds():
     assert all(50 <= group.steps <= 300 for group in groups)
     assert {group.goal for group in groups} == {"classify", "regress", "reconstruct", "quadratic"}
     assert {group.rule.kind for group in groups} == {rule.kind for rule in RULES}
-    tasks = draw_tasks(groups[0], 50, generator, training_rows=[100, 4000, 4000], anytime=0.2)
+    tasks = draw_tasks(groups[0], 50, generator, training_rows=torch.tensor([100, 4000, 4000]), anytime=0.2)
     assert (tasks.rows <= torch.tensor([100, 4000, 4000])[tasks.source]).all()
     assert (tasks.rows >= 100).all()
     assert 0 < tasks.anytime.sum() < 30
@@ -302,7 +302,7 @@ def speeds():
 @pytest.mark.slow
 def test_batching_is_worth_its_while(speeds):
     """Six times the steps a second over the mix of runs, twenty for the smallest."""
-    assert sum(s.steps / s.single for s in speeds) / sum(s.steps / s.batched for s in speeds) >= 6
+    assert whole_mix(speeds) >= 6
     assert max(s.factor for s in speeds) >= 20
 
 

@@ -11,7 +11,7 @@ import torch
 
 import lrpilot
 from lrpilot.errors import InvalidArgument
-from lrpilot.learning.refinement import ExploringPolicy, Refining, _log_losses
+from lrpilot.learning.refinement import ExploringPolicy, RefinementConfig, _log_losses
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.policy import Policy, bounded_step
@@ -25,7 +25,7 @@ def untrained():
 
 
 def new_study(seed=0, **changes):
-    return lrpilot.OfflineActorCritic(policy=untrained(), generator=torch.Generator().manual_seed(seed), **changes)
+    return lrpilot.Refinement(untrained(), generator=torch.Generator().manual_seed(seed), **changes)
 
 
 class Quadratic:
@@ -79,7 +79,7 @@ def test_the_first_run_teaches_the_critic_and_the_second_the_actor():
 def test_the_given_policy_is_left_alone():
     given = untrained()
     before = parameters(given)
-    study = lrpilot.OfflineActorCritic(policy=given)
+    study = lrpilot.Refinement(given)
     drive(study, 0)
     assert same(before, given)
 
@@ -122,10 +122,10 @@ def test_a_score_of_ones_own_counts():
             with study.run(task.optimizer, total_steps=STEPS) as pilot:
                 task.train(pilot, 0)
                 study.score(-10.0 if run == better else 10.0)
-        lived = study.learner._lived
-        means, _ = study.policy.actor(lived[0].observations.unsqueeze(1))
-        towards = (lived[0].raw - lived[0].means)[-10:]
-        moved.append(((means[:, 0] - lived[0].means)[-10:] * towards).sum().item())
+        first = study._records[0]
+        means, _ = study.policy.actor(first.observations.unsqueeze(1))
+        towards = (first.raw - first.means)[-10:]
+        moved.append(((means[:, 0] - first.means)[-10:] * towards).sum().item())
     assert moved[0] > 0 > moved[1]
 
 
@@ -175,7 +175,7 @@ def test_resume_between_runs_is_exact():
     assert two.runs == 3
 
 
-def test_the_saved_policy_flies(tmp_path):
+def test_the_saved_policy_drives(tmp_path):
     study = new_study()
     drive(study, 0)
     drive(study, 1)
@@ -187,14 +187,30 @@ def test_the_saved_policy_flies(tmp_path):
     assert ends[0] == ends[1]
 
 
-def test_without_a_policy_there_is_none_to_ask_for():
-    with pytest.raises(InvalidArgument, match="policy must be given"):
-        lrpilot.OfflineActorCritic().policy  # noqa: B018 - a property that raises
+def test_a_state_is_a_value_and_loading_is_all_or_nothing():
+    study, other = new_study(), new_study(seed=5)
+    drive(study, 0)
+    state = study.state_dict()
+    before = copy.deepcopy(state)
+    drive(study, 1)
+    assert torch.equal(state["policy"]["actor.head.weight"], before["policy"]["actor.head.weight"])
+    critic, generator = parameters(other.policy.critic), other.state_dict()["generator"]
+    del state["runs"]
+    with pytest.raises(InvalidArgument, match="the saved state must be that of a Refinement like this one"):
+        other.load_state_dict(state)
+    assert same(critic, other.policy.critic)
+    assert torch.equal(other.state_dict()["generator"], generator)
+
+
+def test_it_says_what_it_is():
+    study = new_study()
+    drive(study, 0)
+    assert repr(study).startswith("Refinement(runs=1, remembered=1, RefinementConfig(exploration=0.08, ")
 
 
 def test_it_learns_to_leave_a_rate_that_is_far_too_low():
     """An untrained policy decays from where it starts; after some runs it climbs first. Exploration alone does not."""
-    study = new_study(refining=Refining(exploration=0.3, actor_rate=3e-3))
+    study = new_study(config=RefinementConfig(exploration=0.3, actor_rate=3e-3))
 
     def ends(policy):
         results = []

@@ -53,3 +53,13 @@ def test_replay_resumes() -> None:
 def test_batch_larger_than_the_capacity_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="batch must be between 1 and the capacity of 4, got 5"):
         Replay(capacity=4, batch=5)
+
+
+def test_replay_holds_two_thousand_and_draws_sixty_four() -> None:
+    """As many as a loss changes little over; a batch large enough that one transition's noise is drowned."""
+    replay, generator = Replay(), torch.Generator().manual_seed(0)
+    for k in range(2500):
+        batch = replay.learn_from(transition(float(k)), generator)
+    assert batch.rate.shape == (64,)
+    seen = torch.cat([replay.learn_from(transition(1e6), generator).rate for _ in range(100)])
+    assert 500 <= seen.min() < 700  # 2,000 back when the drawing began, a hundred less at its end

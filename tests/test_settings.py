@@ -66,3 +66,66 @@ def test_what_is_out_of_range_is_named(field: str, value: object, allowed: str) 
 def test_an_opening_needs_a_measured_slope() -> None:
     with pytest.raises(lrpilot.InvalidArgument, match="opening must be None where the reward measures no slope"):
         dataclasses.replace(lrpilot.PAPER, opening=lrpilot.STABLE.opening)
+
+
+def test_the_papers_numbers() -> None:
+    """Section 4.1 and the readings of `docs/algorithm.md`. A discount of 0.99 looks a hundred steps ahead."""
+    assert lrpilot.PAPER.describe() == {
+        "observation": "BatchLoss",
+        "action": "AbsoluteRate",
+        "reward": "LossDecrement",
+        "learn_slope": False,
+        "replay": "LastTransition",
+        "exploration": None,
+        "opening": None,
+        "discount": 0.99,
+        "actor_batch": "next",
+        "actor_learning_rate": 1e-3,
+        "critic_learning_rate": 1e-3,
+        "betas": [0.9, 0.999],
+        "epsilon": 1e-8,
+        "learn_actor": True,
+        "unroll": 20,
+        "units": 20,
+        "layers": 2,
+        "critic_units": 10,
+        "critic_activation": "relu",
+        "initialisation": "tensorflow",
+        "output_scale": 0.1,
+        "keep_evaluations": False,
+        "dropout": "fresh",
+    }
+
+
+def test_stable_differs_from_the_paper_in_its_deviations_alone() -> None:
+    """D10: at the paper's 1e-3 the first slopes of a critic that has seen little throw the rate down a hundredfold now
+    and then; at 3e-4 the critic learns thrice as fast as the actor that listens to it. D5: the slope looks one step
+    ahead, and a discount above 0 would cost a forward pass in every step."""
+    paper, stable = lrpilot.PAPER.describe(), lrpilot.STABLE.describe()
+    assert {name: value for name, value in stable.items() if value != paper[name]} == {
+        "action": "LogRate",
+        "output_scale": 0.0,
+        "reward": "TransferredDecrement",
+        "learn_slope": True,
+        "discount": 0.0,
+        "opening": "Opening",
+        "dropout": "shared",
+        "actor_learning_rate": 3e-4,
+    }
+
+
+def test_deviations_by_number() -> None:
+    assert lrpilot.deviating() == lrpilot.PAPER
+    assert lrpilot.deviating("D5") == dataclasses.replace(lrpilot.PAPER, discount=0.0)
+    noisy = lrpilot.deviating("D1", "D6", "D7").describe()
+    assert (noisy["observation"], noisy["replay"]) == ("RelativeLogLoss", "Replay")
+    assert noisy["exploration"] == {"LogNormal": {"start": 0.2, "end": 0.1, "time": 1000.0}}
+    with pytest.raises(lrpilot.InvalidArgument, match=r"deviations must be some of D1, D2, .*, D10, got 'D11'"):
+        lrpilot.deviating("D11")
+    with pytest.raises(lrpilot.InvalidArgument, match="learn_slope must be False where the reward measures no slope"):
+        lrpilot.deviating("D4")
+
+
+def test_a_settings_name() -> None:
+    assert (lrpilot.PAPER.name, lrpilot.STABLE.name) == ("paper", "stable")
+    assert lrpilot.deviating("D5", "D9").name == "paper, discount=0.0, dropout='shared'"

@@ -129,3 +129,84 @@ def test_state_survives_saving(make):
 def test_settings_out_of_range_are_named(build):
     with pytest.raises(InvalidArgument, match="must be"):
         build([nn.Parameter(torch.ones(1))])
+
+
+def test_adam_counts_the_optimizers_updates_and_not_a_parameters():
+    """TensorFlow's powers of beta are the optimizer's: a gradient that begins at the 21st update is corrected as that.
+
+    m = 0.1 g, v = 0.001 g^2, and the step lr sqrt(1 - 0.999^21) / (1 - 0.9^21) m / sqrt(v).
+    """
+    early, late, joined = (nn.Parameter(torch.ones(1, dtype=torch.float64)) for _ in range(3))
+    optimizer = TFAdam([early, late], 0.01)
+    for _ in range(20):
+        early.grad = torch.ones_like(early)
+        optimizer.step()
+    optimizer.add_param_group({"params": [joined]})
+    for parameter in (early, late, joined):
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    step = 0.01 * math.sqrt(1 - 0.999**21) / (1 - 0.9**21) * 0.1 / math.sqrt(0.001)
+    assert late.item() == pytest.approx(1 - step, rel=1e-6)
+    assert joined.item() == late.item()
+
+
+def test_adam_counts_updates_that_a_parameter_sat_out():
+    """Both have had two gradients when the fourth update is made, one of them with a pause."""
+    steady, pausing = (nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in range(2))
+    optimizer = TFAdam([steady, pausing], 0.01)
+    for t in range(4):
+        steady.grad = torch.ones_like(steady)
+        pausing.grad = torch.ones_like(pausing) if t in (0, 3) else None
+        before = pausing.item()
+        optimizer.step()
+    mean, square = 0.1 * 0.9 + 0.1, 0.001 * 0.999 + 0.001
+    step = 0.01 * math.sqrt(1 - 0.999**4) / (1 - 0.9**4) * mean / math.sqrt(square)
+    assert pausing.item() == pytest.approx(before - step, rel=1e-6)
+
+
+def sparse_and_dense(make, *, rows, steps=3):
+    """A table of four rows trained on gradients that hold some of them, given as sparse tensors and as dense ones."""
+    tables = []
+    for sparse in (True, False):
+        table = nn.Parameter(torch.ones(4, 2, dtype=torch.float64))
+        optimizer = make([table], 0.1)
+        for step in range(steps):
+            values = torch.sin(torch.arange(2.0 * len(rows), dtype=torch.float64).view(-1, 2) + step)
+            held = torch.sparse_coo_tensor(torch.tensor([rows]), values, (4, 2), check_invariants=True)
+            table.grad = held if sparse else held.to_dense()
+            optimizer.step()
+        tables.append(table.detach())
+    return tables
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # torch's own, from within its Adagrad
+@pytest.mark.parametrize("make", [TFAdam, TFAdagrad, TFRMSprop])
+def test_sparse_gradients_of_the_same_rows_are_as_good_as_dense_ones(make):
+    sparse, dense = sparse_and_dense(make, rows=[0, 2, 0])  # the first row twice
+    torch.testing.assert_close(sparse, dense)
+    assert torch.equal(sparse[1], torch.ones(2, dtype=torch.float64))
+
+
+def test_rows_without_a_gradient_coast_under_adam_and_rest_under_rmsprop():
+    """TensorFlow's Adam moves all rows by their decaying mean; its RMSprop touches the rows of the gradient alone."""
+    for make in (TFAdam, TFRMSprop):
+        table = nn.Parameter(torch.ones(2, 1, dtype=torch.float64))
+        optimizer = make([table], 0.1)
+        for row in (0, 1):
+            gradient = torch.tensor([[2.0]], dtype=torch.float64)
+            table.grad = torch.sparse_coo_tensor(torch.tensor([[row]]), gradient, (2, 1), check_invariants=True)
+            optimizer.step()
+            if row == 0:
+                after_one = table[0].item()
+        assert (table[0].item() != after_one) == (make is TFAdam)
+    assert optimizer.state[table]["square"].tolist() == [[pytest.approx(0.9 * 1 + 0.1 * 2 * 2)]] * 2
+
+
+def test_defaults_are_tensorflows():
+    """Of release 0.12. Its Adagrad and RMSprop have no default rate."""
+    parameter = nn.Parameter(torch.ones(1))
+    adam, rmsprop = TFAdam([parameter]).param_groups[0], TFRMSprop([parameter], 0.1).param_groups[0]
+    assert (adam["lr"], adam["betas"], adam["eps"]) == (1e-3, (0.9, 0.999), 1e-8)
+    assert (rmsprop["decay"], rmsprop["eps"]) == (0.9, 1e-10)
+    adagrad = TFAdagrad([parameter], 0.1).param_groups[0]
+    assert (adagrad["initial_accumulator_value"], adagrad["eps"]) == (0.1, 0.0)

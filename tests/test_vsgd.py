@@ -179,3 +179,20 @@ def test_state_survives_saving(granularity):
 def test_settings_out_of_range_are_named(settings):
     with pytest.raises(InvalidArgument, match=next(iter(settings))):
         VSGD(nn.Sequential(nn.Linear(2, 2)), **settings)
+
+
+def test_it_starts_as_its_paper_says():
+    """Sixty samples without updates, overestimated by a tenth of the number of parameters (at least 1), a curvature of
+    at least 1e-9, which only a parameter without any has."""
+    wide, narrow = nn.Linear(99, 3), nn.Linear(2, 2)
+    group = VSGD(nn.Sequential(wide)).param_groups[0]
+    assert (group["initial_samples"], group["overestimate"], group["epsilon"], group["lr"]) == (60, 30.0, 1e-9, 1.0)
+    assert VSGD(nn.Sequential(narrow)).param_groups[0]["overestimate"] == 1.0
+
+
+def test_the_share_of_signal_where_there_is_no_gradient_is_zero():
+    """A pixel that is always blank: 0 / 0, made 0 by float32's smallest number, which changes nothing else."""
+    blank, tiny = torch.zeros(1), torch.full((1,), 1e-16)
+    for samples in (1, 50):
+        assert signal_fraction(blank, blank, samples).item() == 0.0
+        assert signal_fraction(tiny.square(), tiny.square(), samples).item() == pytest.approx(1.0, rel=1e-5)

@@ -12,21 +12,50 @@ Two controllers that know nothing of each other stand on one ground floor; each 
 Imports run upwards in this list, never down: ``core`` imports none of the others.
 """
 
-from .errors import InvalidArgument, NonFiniteLoss
+from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
+from .learning.refinement import Refinement, RefinementConfig
+from .online.action import AbsoluteRate, LogRate
 from .online.controller import OnlineActorCritic
+from .online.exploration import LogNormal, Opening
+from .online.observation import BatchLoss, RelativeLogLoss
 from .online.offline import OfflineActorCritic
-from .online.settings import PAPER, STABLE, Setting
+from .online.replay import LastTransition, Replay
+from .online.reward import LossDecrement, TransferredDecrement
+from .online.settings import PAPER, STABLE, Setting, deviating
 from .pilot.controller import Pilot
+from .pilot.logbook import Decision, Logbook
+from .pilot.policy import Policy
+
+__version__ = "0.1.0"
 
 __all__ = [
     "PAPER",
     "STABLE",
+    "AbsoluteRate",
+    "BatchLoss",
+    "Decision",
+    "Diverged",
     "InvalidArgument",
+    "LastTransition",
+    "LogNormal",
+    "LogRate",
+    "Logbook",
+    "LossDecrement",
     "NonFiniteLoss",
+    "NonFiniteRate",
     "OfflineActorCritic",
     "OnlineActorCritic",
+    "Opening",
     "Pilot",
+    "Policy",
+    "Refinement",
+    "RefinementConfig",
+    "RelativeLogLoss",
+    "Replay",
     "Setting",
+    "TransferredDecrement",
+    "__version__",
+    "deviating",
 ]
 
 

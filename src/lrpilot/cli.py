@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, cast
 
-from .errors import InvalidArgument, NonFiniteLoss
+from .errors import Diverged, InvalidArgument
 
 BAD_INPUT = 2
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     click_error = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
     try:
         sys.exit(app(list(arguments) or ["--help"], prog_name="lrpilot", standalone_mode=False) or 0)
-    except (InvalidArgument, NonFiniteLoss, DataError) as error:
+    except (InvalidArgument, Diverged, DataError) as error:
         _fail(str(error))
     except click_error as error:
         _fail(error.format_message())

@@ -1,10 +1,10 @@
-"""The one error type for bad input: a single line that names the argument, what is allowed and what came."""
+"""The package's errors. Each is one line that names what is wrong, what is allowed, and what came."""
 
 from __future__ import annotations
 
 
 class InvalidArgument(ValueError):  # noqa: N818 - reads as the sentence it is
-    """An argument outside its range. ``str(error)`` is one line: the argument, what is allowed, what came.
+    """An argument outside its range.
 
     >>> raise InvalidArgument("discount", "a number in [0, 1]", 1.5)
     Traceback (most recent call last):
@@ -15,12 +15,31 @@ class InvalidArgument(ValueError):  # noqa: N818 - reads as the sentence it is
         super().__init__(f"{argument} must be {allowed}, got {received!r}")
 
 
-class NonFiniteLoss(ArithmeticError):  # noqa: N818
-    """A loss that is not a finite scalar, with the step and the learning rate at which it appeared."""
+class Diverged(ArithmeticError):  # noqa: N818
+    """A run cannot go on, for a number that it hangs on is not finite. The network is as the last step left it.
 
-    def __init__(self, step: int, learning_rate: float, loss: float) -> None:
-        super().__init__(
-            f"the loss must be a finite scalar, got {loss} at step {step}, after a learning rate of {learning_rate:.4g}"
-        )
+    Attributes:
+        step: counted from 0, the step that was not made.
+        learning_rate: of the step before.
+    """
+
+    def __init__(self, message: str, step: int, learning_rate: float) -> None:
+        super().__init__(message)
         self.step = step
         self.learning_rate = learning_rate
+
+
+class NonFiniteLoss(Diverged):
+    """A loss that is not a finite scalar."""
+
+    def __init__(self, step: int, learning_rate: float, loss: float) -> None:
+        after = f"at step {step}, after a learning rate of {learning_rate:.4g}"
+        super().__init__(f"the loss must be a finite scalar, got {loss} {after}", step, learning_rate)
+
+
+class NonFiniteRate(Diverged):
+    """A learning rate that is not finite, decided on by an actor that has itself diverged."""
+
+    def __init__(self, step: int, learning_rate: float, rate: float) -> None:
+        after = f"at step {step}, after one of {learning_rate:.4g}"
+        super().__init__(f"the learning rate must be a finite number, got {rate} {after}", step, learning_rate)

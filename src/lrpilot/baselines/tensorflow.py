@@ -58,21 +58,26 @@ class TFAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient. Returns the closure's value, if one is given."""
+        """One update of every parameter that has a gradient. Returns the closure's value, if one is given.
+
+        The powers of beta are the optimizer's, as in TensorFlow: a parameter whose first gradient comes late is
+        corrected as all others are. A sparse gradient is one that is zero elsewhere: all rows move.
+        """
         loss = _evaluate(closure)
+        updates = self.param_groups[0]["updates"] + 1
         for group in self.param_groups:
-            active = [p for p in group["params"] if p.grad is not None]
+            group["updates"] = updates
+            active = [(p, p.grad) for p in group["params"] if p.grad is not None]
             if not active:
                 continue
-            states = [self._state_of(p) for p in active]
-            group["updates"] += 1
+            states = [self._state_of(parameter, updates) for parameter, _ in active]
             beta1, beta2 = group["betas"]
             fused = group["fused"]
             if fused is None:
-                fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in active)
+                fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p, _ in active)
             adam(
-                active,
-                [p.grad for p in active],  # type: ignore[misc] - every active parameter has one
+                [parameter for parameter, _ in active],
+                [gradient.to_dense() if gradient.is_sparse else gradient for _, gradient in active],
                 [state["mean"] for state in states],
                 [state["square"] for state in states],
                 [],
@@ -83,17 +88,21 @@ class TFAdam(torch.optim.Optimizer):
                 beta2=beta2,
                 lr=group["lr"],
                 weight_decay=0.0,
-                eps=group["eps"] / (1.0 - beta2 ** group["updates"]) ** 0.5,
+                eps=group["eps"] / (1.0 - beta2**updates) ** 0.5,
                 maximize=False,
             )
         return loss
 
-    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+    def _state_of(self, parameter: Tensor, updates: int) -> dict[str, Any]:
+        """The moments, and the number of updates before this one, on the device for PyTorch's kernel to count up."""
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             state["mean"] = torch.zeros_like(parameter)
             state["square"] = torch.zeros_like(parameter)
+        if state.get("counted") != updates - 1:
+            state["step"].fill_(updates - 1)
+        state["counted"] = updates
         return state
 
 
@@ -137,7 +146,10 @@ class TFRMSprop(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient. Returns the closure's value, if one is given."""
+        """One update of every parameter that has a gradient. Returns the closure's value, if one is given.
+
+        Of a sparse gradient, as in TensorFlow, only the rows in it move, and only their squares.
+        """
         loss = _evaluate(closure)
         for group in self.param_groups:
             rate, decay = float(group["lr"]), group["decay"]
@@ -148,9 +160,21 @@ class TFRMSprop(torch.optim.Optimizer):
                 state = self.state[parameter]
                 if not state:
                     state["square"] = torch.ones_like(parameter)
+                if gradient.is_sparse:
+                    _move_rows(parameter, state["square"], gradient, rate=rate, decay=decay, eps=group["eps"])
+                    continue
                 square = state["square"].mul_(decay).addcmul_(gradient, gradient, value=1.0 - decay)
                 parameter.addcdiv_(gradient, square.add(group["eps"]).sqrt_(), value=-rate)
         return loss
+
+
+def _move_rows(parameter: Tensor, square: Tensor, gradient: Tensor, *, rate: float, decay: float, eps: float) -> None:
+    """RMSprop's update of the rows that a sparse gradient holds; a row that it holds twice is summed first."""
+    gradient = gradient.coalesce()
+    rows, values = tuple(gradient.indices()), gradient.values()
+    squares = square[rows] * decay + values.square() * (1.0 - decay)
+    square[rows] = squares
+    parameter[rows] -= rate * values / (squares + eps).sqrt_()
 
 
 def _check_rate(lr: float | Tensor) -> None:

@@ -70,7 +70,7 @@ def roll_out_group(
     group = draw_group(generator, shortest=config.shortest, longest=config.longest)
     if group.cost > COSTLY:
         tasks = max(tasks // 2, 1)
-    drawn = draw_tasks(group, tasks, generator, training_rows=pool.training.tolist(), anytime=config.anytime)
+    drawn = draw_tasks(group, tasks, generator, training_rows=pool.training, anytime=config.anytime)
     trainings = Trainings(group, drawn, pool, replicas=replicas, generator=generator)
     grid = peak_grid(drawn.usual, torch.rand(tasks, 1, generator=generator) - 0.5)
     peaks = torch.full((tasks, replicas), torch.nan)

@@ -128,8 +128,8 @@ class Pretraining:
         regrets = Regrets.from_scores(grid, scores[:, :PEAKS], replicas)
         self._lessons = [*self._lessons, Lesson(rollout, regrets, log_warm_up)][-config.distil_memory :]
         done = self._distilled / config.distil_groups
-        for settings in self._actor.param_groups:
-            settings["lr"] = config.distil_rate * (1 - done) + 0.03 * config.distil_rate
+        for group in self._actor.param_groups:
+            group["lr"] = config.distil_rate * (1 - done) + 0.03 * config.distil_rate
         losses = [
             learn_from(
                 self._lessons,
@@ -153,7 +153,7 @@ class Pretraining:
     def _improve(self) -> dict[str, Any]:
         config = self.config
         noise = torch.full((1, config.ppo_replicas), config.exploration)
-        batch = []
+        batch: list[ValuedRollout] = []
         for _ in range(config.ppo_groups):
             rollout, _, _ = roll_out_group(
                 self.policy,
@@ -165,25 +165,26 @@ class Pretraining:
                 noise=noise,
                 schedules=False,
             )
-            settings = {"replicas": config.ppo_replicas, "dense": config.dense, "decay": config.gae}
-            batch.append(ValuedRollout.of(rollout, self.policy, **settings))
+            valued = ValuedRollout.of(
+                rollout, self.policy, replicas=config.ppo_replicas, dense=config.dense, decay=config.gae
+            )
+            batch.append(valued)
         rate = config.ppo_rate * (1 - self._improved / config.ppo_iterations)
-        for settings in self._actor.param_groups:
-            settings["lr"] = rate if self._improved >= 5 else 0.0  # the critic comes first
-        errors = []
+        for group in self._actor.param_groups:
+            group["lr"] = rate if self._improved >= 5 else 0.0  # the critic comes first
+        errors: list[float] = []
         for _ in range(config.ppo_epochs):
-            order = torch.randperm(len(batch), generator=self._generator).tolist()
-            halves = order[: len(batch) // 2], order[len(batch) // 2 :]
+            order = [batch[i] for i in torch.randperm(len(batch), generator=self._generator)]
             errors = [
                 update(
-                    [batch[i] for i in half],
+                    half,
                     self.policy,
                     self._actor,
                     self._critic,
                     exploration=config.exploration,
                     clip=config.clip,
                 )
-                for half in halves
+                for half in (order[: len(batch) // 2], order[len(batch) // 2 :])
                 if half
             ]
         self._improved += 1

@@ -1,6 +1,6 @@
-"""The shipped policy goes on learning over a user's own runs: the paper's appendix, on the pilot.
+"""A pretrained policy goes on learning over a user's own training runs: the paper's appendix, for the pilot.
 
-    fly with a little exploration -> the run's flight -> PPO with GAE on the flights so far -> fly again
+    a run with a little exploration -> what was seen, done and lost in it -> PPO on the runs so far -> the next run
 
 Runs of one length are compared decision by decision, so that what is learned is what made one run better than another;
 the first run of a length teaches the critic alone.
@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from lrpilot.core.randomness import own_generator
+from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.population.rollouts import Rollout
 from lrpilot.pilot.controller import Pilot
@@ -33,18 +36,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refining:
+class RefinementConfig:
     """How a policy is refined. The defaults are those of its pretraining where that has them.
 
     Attributes:
-        exploration: standard deviation of the Gaussian noise on the raw action.
-        actor_rate: Adam's, of the actor; critic_rate: of the critic.
+        exploration: standard deviation of the Gaussian noise on the raw action. More of it tries more, and costs the
+            runs that try.
+        actor_rate: Adam's learning rate for the actor.
+        critic_rate: Adam's learning rate for the critic.
         epochs: updates after each run.
         memory: how many of the last runs they are made on.
-        clip: of the probability ratio.
-        gae: decay of the advantage estimate.
-        dense: share of the telescoping log-loss reward, beside the final score.
-        tail: share of a run over whose end the loss is averaged for the score.
+        clip: of the probability ratio: how far the policy may move away from the one that made a run.
+        gae: decay of the advantage estimate, in [0, 1]; at 1 a decision is credited with all that came after it.
+        dense: share of the decrease in log loss, interval by interval, in the reward beside the final score.
+        tail: share of a run, at its end, over which the loss is averaged for the score.
     """
 
     exploration: float = PretrainConfig.exploration
@@ -59,26 +64,26 @@ class Refining:
 
 
 @dataclass(frozen=True)
-class Lived:
-    """One run as it was flown: [decision, feature], [decision], [decision], [interval], and a number.
+class RecordedRun:
+    """What the policy learns from one run.
 
     Attributes:
         observations: before each decision.
         raw: the raw actions taken.
         means: what the actor proposed before exploration.
-        log_losses: mean log loss of each interval relative to the first loss.
+        log_losses: mean log loss of each interval relative to the first loss; there is one more than decisions.
         score: how the run ended; lower is better.
     """
 
-    observations: Tensor
-    raw: Tensor
-    means: Tensor
-    log_losses: Tensor
-    score: Tensor
+    observations: Float[Tensor, "decision feature"]
+    raw: Float[Tensor, " decision"]
+    means: Float[Tensor, " decision"]
+    log_losses: Float[Tensor, " interval"]
+    score: Float[Tensor, ""]
 
 
 class ExploringPolicy:
-    """A policy in flight that explores, and remembers what it saw and did."""
+    """A policy that explores during a run, and remembers what it saw and did."""
 
     def __init__(self, policy: Policy, exploration: float, generator: torch.Generator) -> None:
         self._policy, self._exploration, self._generator = policy, exploration, generator
@@ -86,12 +91,14 @@ class ExploringPolicy:
         self.raw: list[Tensor] = []
         self.means: list[Tensor] = []
 
-    def initial_memory(self) -> Tensor:
+    def initial_memory(self) -> Float[Tensor, " width"]:
         """The policy's."""
         return self._policy.initial_memory()
 
     @torch.no_grad()
-    def act(self, features: Float[Tensor, " feature"], memory: Tensor) -> tuple[Tensor, Tensor]:
+    def act(
+        self, features: Float[Tensor, " feature"], memory: Float[Tensor, " width"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, " width"]]:
         """As `Policy.act`, with noise on the raw action."""
         mean, state = self._policy.actor(features.view(1, 1, -1), memory.view(1, 1, -1))
         raw = mean.view(()) + self._exploration * torch.randn((), generator=self._generator)
@@ -100,114 +107,167 @@ class ExploringPolicy:
         return bounded_step(raw, features[LINEAR_DECAY]), state.view(-1)
 
 
-class Refiner:
-    """A policy, its optimizers, and the runs that it learns from.
+class Refinement:
+    """Refines a pretrained policy over repeated training runs: each is driven by a `Pilot` that explores a little.
+
+    At a run's end actor and critic are updated by PPO on the runs so far. :attr:`policy` is the policy as it stands,
+    and :meth:`save` writes its file.
+
+    >>> study = Refinement("shipped")
+    >>> for _ in range(2):
+    ...     w = torch.nn.Parameter(torch.ones(3))
+    ...     optimizer = torch.optim.SGD([w], lr=0.1)
+    ...     with study.run(optimizer, total_steps=5) as pilot:
+    ...         for _ in range(5):
+    ...             loss = w.square().mean()
+    ...             optimizer.zero_grad()
+    ...             loss.backward()
+    ...             optimizer.step()
+    ...             pilot.step(loss)
+    >>> study.runs
+    2
+
+    `lrpilot.OfflineActorCritic` does the same for the paper's actor.
 
     Args:
-        policy: ``"shipped"``, the path of a policy file, or a policy, which is copied.
-        refining: how.
-        generator: of the exploration; a CPU generator.
+        policy: ``"shipped"``, the path of a policy file, or a `lrpilot.Policy`, which is copied.
+        config: how it learns.
+        generator: of the exploration; a CPU generator. The ranks of a distributed run need alike ones.
+
+    Attributes:
+        policy: as the runs so far have made it.
+        runs: completed so far.
     """
 
     def __init__(
-        self, policy: str | Path | Policy = "shipped", refining: Refining | None = None, *, generator: torch.Generator
+        self,
+        policy: str | Path | Policy = "shipped",
+        config: RefinementConfig | None = None,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
-        self.refining = refining or Refining()
+        self.config = config or RefinementConfig()
         self.policy = copy.deepcopy(policy) if isinstance(policy, Policy) else Policy.load(policy)
-        self._generator = generator
-        self._actor = torch.optim.Adam(self.policy.actor.parameters(), lr=self.refining.actor_rate)
-        self._critic = torch.optim.Adam(self.policy.critic.parameters(), lr=self.refining.critic_rate)
-        self._lived: list[Lived] = []
-        self._flying: tuple[ExploringPolicy, Pilot] | None = None
+        self.runs = 0
+        self._generator = own_generator(generator)
+        self._actor = torch.optim.Adam(self.policy.actor.parameters(), lr=self.config.actor_rate)
+        self._critic = torch.optim.Adam(self.policy.critic.parameters(), lr=self.config.critic_rate)
+        self._records: list[RecordedRun] = []
         self._score: float | None = None
-        self._flown = 0
 
-    def fly(self, optimizer: torch.optim.Optimizer, total_steps: int | None) -> Pilot:
-        """The pilot of the next run; it keeps the last good network, for exploration may destroy one."""
-        explorer = ExploringPolicy(self.policy, self.refining.exploration, self._generator)
-        pilot = Pilot(optimizer, total_steps, policy=explorer, rollback=True)
-        self._flying, self._score = (explorer, pilot), None
-        return pilot
+    @contextmanager
+    def run(self, optimizer: torch.optim.Optimizer, total_steps: int | None = None) -> Iterator[Pilot]:
+        """A training run of a fresh network; actor and critic learn from it when the block ends without an error.
 
-    def score(self, value: float) -> None:
-        """Say how the run under way ended: lower is better, on a logarithmic scale such as that of an error's log."""
-        self._score = float(value)
+        The pilot keeps a copy of the last good network, for exploration may destroy one. A run without a decision
+        teaches nothing.
 
-    def end_run(self) -> None:
-        """Learn from the run that has ended, and those before it. A run without a decision teaches nothing.
+        Args:
+            optimizer: of the network.
+            total_steps: as `Pilot` takes it.
 
         Raises:
-            InvalidArgument: the run is shorter than its ``total_steps``.
+            InvalidArgument: at the end of the block, if the run was shorter than ``total_steps``.
         """
-        if self._flying is None:
-            return
-        (explorer, pilot), self._flying = self._flying, None
-        history, steps = pilot.history, len(pilot.history["loss"])
+        explorer = ExploringPolicy(self.policy, self.config.exploration, self._generator)
+        self._score = None
+        pilot = Pilot(optimizer, total_steps, policy=explorer, rollback=True)
+        yield pilot
+        steps = len(pilot.history["loss"])
         if pilot.total_steps is not None and steps < pilot.total_steps:
             raise InvalidArgument("the run's steps", f"{pilot.total_steps}, as was said", steps)
         pilot.close()
-        if not explorer.raw:
-            return
-        log_losses = _log_losses(history, len(explorer.raw))
-        ending = max(1, round(self.refining.tail * steps))
-        score = _last_loss(history, ending) if self._score is None else torch.tensor(self._score)
-        observations, raw, means = map(torch.stack, (explorer.observations, explorer.raw, explorer.means))
-        lived = Lived(observations, raw, means, log_losses, score)
-        self._lived = [*self._lived, lived][-self.refining.memory :]
-        self._flown += 1
-        self._learn()
+        self.runs += 1
+        if explorer.raw:
+            self._records = [*self._records, self._record(explorer, pilot.history)][-self.config.memory :]
+            self._learn()
+
+    def score(self, value: float) -> None:
+        """Say, within a run, how it ended, on held-out data say: lower is better.
+
+        On a logarithmic scale, such as the log of an error. Without it, the log of the loss over the run's last tenth
+        (:attr:`RefinementConfig.tail`) is what counts.
+        """
+        self._score = float(value)
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy's file, which ``Pilot(..., policy=path)`` is driven by."""
+        self.policy.save(path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(runs={self.runs}, remembered={len(self._records)}, {self.config})"
+
+    def _record(self, explorer: ExploringPolicy, history: Logbook) -> RecordedRun:
+        tail = max(1, round(self.config.tail * len(history["loss"])))
+        return RecordedRun(
+            torch.stack(explorer.observations),
+            torch.stack(explorer.raw),
+            torch.stack(explorer.means),
+            _log_losses(history, len(explorer.raw)),
+            _last_loss(history, tail) if self._score is None else torch.tensor(self._score),
+        )
 
     def _learn(self) -> None:
-        refining = self.refining
-        for _ in range(refining.epochs):
+        config = self.config
+        for _ in range(config.epochs):
             update(
-                list(self._experiences()),
+                list(self._valued_rollouts()),
                 self.policy,
                 self._actor,
                 self._critic,
-                exploration=refining.exploration,
-                clip=refining.clip,
+                exploration=config.exploration,
+                clip=config.clip,
             )
-        self.policy.provenance = {**self.policy.provenance, "refined": {"runs": self._flown, **asdict(refining)}}
+        self.policy.provenance = {**self.policy.provenance, "refined": {"runs": self.runs, **asdict(config)}}
 
-    def _experiences(self) -> Iterator[ValuedRollout]:
+    def _valued_rollouts(self) -> Iterator[ValuedRollout]:
         """The runs so far, those of as many decisions together, valued by the critic as it stands."""
-        by_length: dict[int, list[Lived]] = {}
-        for lived in self._lived:
-            by_length.setdefault(len(lived.raw), []).append(lived)
+        by_length: dict[int, list[RecordedRun]] = {}
+        for record in self._records:
+            by_length.setdefault(len(record.raw), []).append(record)
         for runs in by_length.values():
             observations, raw, means, log_losses = (
-                torch.stack([getattr(lived, name) for lived in runs], 1)
+                torch.stack([getattr(record, name) for record in runs], 1)
                 for name in ("observations", "raw", "means", "log_losses")
             )
             unused = torch.zeros_like(raw)
-            scores = torch.stack([lived.score for lived in runs])
+            scores = torch.stack([record.score for record in runs])
             rollout = Rollout(observations, raw, unused, log_losses, unused.bool(), scores)
             with torch.no_grad():
                 values, _ = self.policy.critic(observations)
-            estimate = advantages(rewards(rollout, dense=self.refining.dense), values, decay=self.refining.gae)
+            estimate = advantages(rewards(rollout, dense=self.config.dense), values, decay=self.config.gae)
             advantage = centre_over_replicas(estimate, len(runs)) if len(runs) > 1 else torch.zeros_like(estimate)
             yield ValuedRollout(rollout, means, advantage, estimate + values)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the runs to come depend on, between two runs."""
-        return {
+    def state_dict(self) -> StateDict:
+        """A copy of all that the runs to come depend on; to be taken between two runs."""
+        state = {
             "policy": self.policy.state_dict(),
             "provenance": self.policy.provenance,
             "actor": self._actor.state_dict(),
             "critic": self._critic.state_dict(),
-            "lived": [asdict(lived) for lived in self._lived],
-            "flown": self._flown,
+            "records": [vars(record) for record in self._records],
+            "runs": self.runs,
+            "generator": self._generator.get_state(),
         }
+        return copy.deepcopy(state)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave."""
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave.
+
+        Raises:
+            InvalidArgument: it does not fit; nothing is changed then.
+        """
+        load_all_or_nothing(self, state, self._take_up)
+
+    def _take_up(self, state: StateDict) -> None:
         self.policy.load_state_dict(state["policy"])
         self.policy.provenance = state["provenance"]
         self._actor.load_state_dict(state["actor"])
         self._critic.load_state_dict(state["critic"])
-        self._lived = [Lived(**lived) for lived in state["lived"]]
-        self._flown = state["flown"]
+        self._records = [RecordedRun(**record) for record in state["records"]]
+        self._generator.set_state(state["generator"])
+        self.runs = state["runs"]
 
 
 def _log_losses(history: Logbook, decisions: int) -> Float[Tensor, " interval"]:

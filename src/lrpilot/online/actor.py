@@ -12,7 +12,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    Memory = tuple[Float[Tensor, "layer 1 unit"], Float[Tensor, "layer 1 unit"]]
+    LSTMState = tuple[Float[Tensor, "layer 1 unit"], Float[Tensor, "layer 1 unit"]]
+    """What the layers put out and what their cells hold, after a step."""
 
 Initialisation = Literal["tensorflow", "pytorch"]
 
@@ -52,8 +53,8 @@ class Actor(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(inputs, units, layers)
-        self.output = nn.Linear(units, 1)
+        self.lstm = nn.LSTM(inputs, units, layers, device="cpu", dtype=torch.float32)  # where the generator draws
+        self.output = nn.Linear(units, 1, device="cpu", dtype=torch.float32)
         with torch.no_grad():
             for name, parameter in self.lstm.named_parameters():
                 if initialisation == "pytorch":
@@ -74,12 +75,12 @@ class Actor(nn.Module):
                 self.output.weight.normal_(0.0, output_scale, generator=generator)
                 self.output.bias.zero_()
 
-    def initial_memory(self) -> Memory:
+    def initial_memory(self) -> LSTMState:
         """The memory before the first step: zeros."""
         zeros = self.output.weight.new_zeros(self.lstm.num_layers, 1, self.lstm.hidden_size)
         return zeros, zeros
 
-    def forward(self, observations: Float[Tensor, "step s"], memory: Memory) -> tuple[Float[Tensor, ""], Memory]:
+    def forward(self, observations: Float[Tensor, "step s"], memory: LSTMState) -> tuple[Float[Tensor, ""], LSTMState]:
         """The raw action after reading ``observations`` in order, beginning at ``memory``; and the memory then."""
         outputs, memory = self.lstm(observations.unsqueeze(1), memory)
         return self.output(outputs[-1, 0])[0], memory
@@ -96,16 +97,16 @@ class Recollection:
         unroll: length of the window in steps, the observation to be judged included (the paper: 20).
     """
 
-    def __init__(self, memory: Memory, unroll: int = 20) -> None:
+    def __init__(self, memory: LSTMState, unroll: int = 20) -> None:
         self.memory = memory
-        self._window: deque[tuple[Tensor, Memory]] = deque(maxlen=unroll - 1)
+        self._window: deque[tuple[Tensor, LSTMState]] = deque(maxlen=unroll - 1)
 
-    def commit(self, observation: Float[Tensor, " s"], memory: Memory) -> None:
+    def commit(self, observation: Float[Tensor, " s"], memory: LSTMState) -> None:
         """Append an observation; ``memory`` is the one after it."""
         self._window.append((observation, self.memory))
         self.memory = memory
 
-    def window(self, observation: Float[Tensor, " s"]) -> tuple[Float[Tensor, "step s"], Memory]:
+    def window(self, observation: Float[Tensor, " s"]) -> tuple[Float[Tensor, "step s"], LSTMState]:
         """The last committed observations followed by ``observation``, and the (detached) memory at their start."""
         if not self._window:
             return observation.unsqueeze(0), self.memory

@@ -7,6 +7,7 @@ The line numbers in the code are those of the paper's Algorithm 1.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,10 +18,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lrpilot.core.history import History
 from lrpilot.core.knobs import Knobs, LearningRate
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.core.randomness import own_generator
+from lrpilot.core.state import StateDict, Stateful, load_all_or_nothing, on_device
+from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteRate
 
 from .actor_critic import ActorCritic
-from .evaluation import Displacement, Evaluator, LossFunction
+from .displacement import Displacement
+from .evaluation import Evaluator, LossFunction
 from .exploration import Opening
 from .replay import Transition
 from .reward import Evidence
@@ -31,8 +35,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Experience(NamedTuple):
-    """What a step leaves to be learned from once the next batch, x_j, is known."""
+_MISSING: Any = object()
+
+
+class UnlearnedStep(NamedTuple):
+    """What a step leaves to be learned from once the next batch, x_j, is known; in the letters of the paper."""
 
     s_t: Tensor
     a_t: Tensor
@@ -89,21 +96,21 @@ class OnlineActorCritic:
         self.history = History("loss", "rate", "reward", "td_error", "dq_da")
         """Loss and executed rate of each step; reward, TD error and dQ/da of each that was learned from, in order."""
         self._draw = draw
-        self._generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self._generator = own_generator(generator)
         self._like = torch.empty(0, dtype=dtype, device=optimizer.param_groups[0]["params"][0].device)
         self._observation = setting.observation()
         self._reward = setting.reward()
         self._opening = setting.opening() if setting.opening else None
         self._evaluator = Evaluator(shared_masks=setting.dropout == "shared")
-        self._displacement = Displacement(optimizer) if self._reward.measures_slope else None
+        self._displacement = Displacement(optimizer, like=self._like) if self._reward.measures_slope else None
         self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
         self.learner.begin_run(self.knobs.given["learning_rate"])
         always = setting.discount > 0 or setting.actor_batch == "same"
         self._looks_every = 1 if always else self._reward.looks_every
-        self._unlearned: Experience | None = None
+        self._unlearned: UnlearnedStep | None = None
         self._step = 0
 
-    def step(self, loss_fn: LossFunction, batch: Any) -> Float[Tensor, ""]:
+    def step(self, loss_fn: LossFunction, batch: Any = _MISSING) -> Float[Tensor, ""]:
         """Train on ``batch``: forward, backward, one step of the optimizer at the actor's rate, and learn from it.
 
         What a step teaches is learned at the beginning of the next one, when x_j is known.
@@ -118,14 +125,24 @@ class OnlineActorCritic:
             The loss before the step, detached.
 
         Raises:
-            NonFiniteLoss: names the step and the rate. The network is as the last step left it.
+            NonFiniteLoss: the loss is not finite.
+            NonFiniteRate: the rate that the actor decided on is not finite.
+            InvalidArgument: the loss is no scalar, has no graph, or the first one is not above 0 (with an opening).
+        The network is as the last step left it then, and the optimizer's rates are too.
         """
+        if not callable(loss_fn) or batch is _MISSING:
+            raise InvalidArgument("what step takes", "a function loss_fn(batch) and a batch", type(loss_fn).__name__)
         loss = self._evaluator.training_pass(loss_fn, batch)  # line 4, and line 18 of the step before
         f_t = self._checked(loss)
+        if not loss.requires_grad:
+            raise InvalidArgument("the loss", "one that carries its graph", "one without")
+        if self._opening is not None and self._opening.look(float(f_t)):
+            self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
         self.optimizer.zero_grad()
         loss.backward()  # line 8
-        if self._unlearned is not None:
-            self._learn(self._unlearned, loss_fn, f_t)
+        lived, self._unlearned = self._unlearned, None
+        if lived is not None:
+            self._learn(lived, loss_fn, f_t)
 
         s_t = self._observation(f_t)
         a_t = self._decide(s_t)  # line 6
@@ -134,7 +151,7 @@ class OnlineActorCritic:
         self.history.append(loss=f_t, rate=a_t)
         self._step += 1
 
-        self._unlearned = Experience(s_t, a_t, f_t, None, promised)
+        self._unlearned = UnlearnedStep(s_t, a_t, f_t, None, promised)
         if self._step % self._looks_every == 0 or self._sweep is not None:
             after = self._evaluator.extra_pass(loss_fn, batch)
             if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
@@ -165,17 +182,18 @@ class OnlineActorCritic:
 
     def _update(self, a_t: Tensor) -> Tensor | None:
         """One step of the optimizer; what it promises its own batch to first order, if that is measured."""
+        if not math.isfinite(a_t):
+            raise NonFiniteRate(self._step, self.get_last_lr()[0], float(a_t))
+        self.knobs.write({"learning_rate": a_t})
         if self._displacement is None:
-            self.knobs.write({"learning_rate": a_t})
             self.optimizer.step()
             return None
         self._displacement.begin()
-        self.knobs.write({"learning_rate": a_t})
         self.optimizer.step()
         self._displacement.end()
         return self._displacement.decrement()
 
-    def _learn(self, lived: Experience, loss_fn: LossFunction, f_next: Tensor) -> None:
+    def _learn(self, lived: UnlearnedStep, loss_fn: LossFunction, f_next: Tensor) -> None:
         """Lines 11 to 20 for the step before; ``f_next`` is the loss of the batch that has just come."""
         elsewhere = None if self._displacement is None else self._displacement.decrement()
         r_t, slope = self._reward(Evidence(lived.f_t, lived.f_tp1, lived.promised, elsewhere))  # line 11
@@ -208,7 +226,7 @@ class OnlineActorCritic:
             raise InvalidArgument("the loss", "a tensor of one element", came)
         value = loss.detach().to(self._like).reshape(())
         if not math.isfinite(value):
-            raise NonFiniteLoss(self._step, self.knobs.read("learning_rate")[0], float(value))
+            raise NonFiniteLoss(self._step, self.get_last_lr()[0], float(value))
         return value
 
     def get_last_lr(self) -> list[float]:
@@ -223,7 +241,11 @@ class OnlineActorCritic:
         """Loss and rate by step, as a matplotlib figure."""
         return self.history.plot()
 
-    def _parts(self) -> dict[str, Any]:
+    def __repr__(self) -> str:
+        rates, optimizer = ", ".join(f"{rate:.3g}" for rate in self.get_last_lr()), type(self.optimizer).__name__
+        return f"{type(self).__name__}({optimizer}, {self.setting.name}, step={self._step}, lr={rates})"
+
+    def _parts(self) -> dict[str, Stateful]:
         parts = {
             "knobs": self.knobs,
             "history": self.history,
@@ -235,25 +257,33 @@ class OnlineActorCritic:
         }
         return {name: part for name, part in parts.items() if part is not None}
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that a bit-exact resume needs (beside the network's, the optimizer's and torch's own random state)."""
-        return {
+    def state_dict(self) -> StateDict:
+        """A copy of all that a bit-exact resume needs, beside network, optimizer and torch's own random state."""
+        state = {
             "setting": self.setting.describe(),
+            "dtype": str(self._like.dtype),
             "step": self._step,
             "unlearned": None if self._unlearned is None else tuple(self._unlearned),
             "generator": self._generator.get_state(),
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
+        return copy.deepcopy(state)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave.
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave, wherever its tensors are.
 
         Raises:
-            InvalidArgument: it comes from another setting; nothing is changed then.
+            InvalidArgument: it comes from another setting or precision, or does not fit; nothing is changed then.
         """
+        load_all_or_nothing(self, state, self._take_up)
+
+    def _take_up(self, state: StateDict) -> None:
         self.setting.check_same(state["setting"])
-        self._step = state["step"]
-        self._unlearned = None if state["unlearned"] is None else Experience(*state["unlearned"])
-        self._generator.set_state(state["generator"])
+        if state["dtype"] != str(self._like.dtype):
+            raise InvalidArgument("the saved dtype", f"{self._like.dtype} as here", state["dtype"])
+        self._generator.set_state(state.pop("generator").cpu())
+        state = on_device(state, self._like.device)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        self._unlearned = None if state["unlearned"] is None else UnlearnedStep(*state["unlearned"])
+        self._step = state["step"]

@@ -38,8 +38,8 @@ class Critic(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.hidden = nn.Linear(inputs, hidden)
-        self.value = nn.Linear(hidden, 1)
+        self.hidden = nn.Linear(inputs, hidden, device="cpu", dtype=torch.float32)  # where the generator draws
+        self.value = nn.Linear(hidden, 1, device="cpu", dtype=torch.float32)
         self.activation = ACTIVATIONS[activation]
         for layer in (self.hidden, self.value):
             initialise_linear(layer, initialisation, generator)

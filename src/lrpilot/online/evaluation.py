@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -45,7 +46,13 @@ class Evaluator:
     @property
     def buffers(self) -> list[Tensor]:
         """The buffers of the modules that the loss function calls; none before the first training pass."""
-        return [b for module in self._modules or () for b in module._buffers.values() if b is not None]
+        return [buffer for *_, buffer in self._named_buffers()]
+
+    def _named_buffers(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
+        for module in self._modules or ():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    yield module, name, buffer
 
     @torch.no_grad()
     def extra_pass(self, loss_fn: LossFunction, batch: Any) -> Tensor:
@@ -53,78 +60,30 @@ class Evaluator:
 
         With fresh masks the random stream moves on, as it must.
         """
-        kept = [(buffer, buffer.clone()) for buffer in self.buffers]
+        kept = [(module, name, buffer, buffer.clone()) for module, name, buffer in self._named_buffers()]
         after = _random_states() if self.shared_masks else None
         if self._random_states is not None:
             _set_random_states(self._random_states)
         try:
             return loss_fn(batch).detach()
         finally:
-            for buffer, value in kept:
-                buffer.copy_(value)
+            for module, name, buffer, value in kept:
+                module._buffers[name] = buffer.copy_(value)  # which the pass may have replaced by another tensor
             if after is not None:
                 _set_random_states(after)
 
 
-class Displacement:
-    """How the last step of an optimizer moved the parameters, and what that was worth to the next batch.
-
-    Holds as much memory as the parameters take.
-
-    Args:
-        optimizer: whose parameters are watched.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self._optimizer = optimizer
-        self._moved: list[Tensor] = []
-
-    @torch.no_grad()
-    def begin(self) -> None:
-        """Remember the parameters as they are: called right before the step."""
-        if self._moved:
-            for held, parameter in zip(self._moved, self._parameters(), strict=True):
-                held.copy_(parameter)
-        else:
-            self._moved = [parameter.detach().clone() for parameter in self._parameters()]
-
-    @torch.no_grad()
-    def end(self) -> None:
-        """Keep how they moved instead: called right after the step."""
-        for held, parameter in zip(self._moved, self._parameters(), strict=True):
-            held.sub_(parameter)
-
-    @torch.no_grad()
-    def decrement(self) -> Tensor:
-        """``-(w_{t+1} - w_t) . g``: how much the step lowers the loss whose gradients are in ``.grad``, to first order.
-
-        Right after the step these are the gradients of its own batch at its start; after the next backward pass those
-        of the next batch at its end. A scalar; no forward pass is needed for it.
-        """
-        gains = [
-            torch.dot(moved.flatten(), parameter.grad.flatten())
-            for moved, parameter in zip(self._moved, self._parameters(), strict=True)
-            if parameter.grad is not None
-        ]
-        return torch.stack(gains).sum()
-
-    def _parameters(self) -> list[Tensor]:
-        return [p for group in self._optimizer.param_groups for p in group["params"] if p.requires_grad]
-
-    def state_dict(self) -> dict[str, object]:
-        """How the parameters moved with the last step."""
-        return {"moved": self._moved}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Take up what :meth:`state_dict` gave."""
-        self._moved = state["moved"]
-
-
 @contextmanager
 def _called_modules() -> Iterator[list[nn.Module]]:
-    """The modules called within, in order (outermost ones included)."""
+    """The modules called within by this thread, in order (outermost ones included)."""
     called: list[nn.Module] = []
-    handle = register_module_forward_pre_hook(lambda module, _: called.append(module))
+    thread = get_ident()
+
+    def note(module: nn.Module, _: object) -> None:
+        if get_ident() == thread:
+            called.append(module)
+
+    handle = register_module_forward_pre_hook(note)
     try:
         yield called
     finally:

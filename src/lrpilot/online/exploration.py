@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lrpilot.core.snapshot import Snapshot
+from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
 
@@ -34,7 +35,7 @@ class LogNormal:
     def __call__(self, rate: Tensor, step: int, generator: torch.Generator) -> Tensor:
         """The executed rate (scalar) at ``step``."""
         sigma = max(self.end, self.start / math.sqrt(1 + step / self.time))
-        noise = torch.randn((), generator=generator, dtype=rate.dtype).to(rate.device)
+        noise = torch.randn((), generator=generator, dtype=rate.dtype, device="cpu").to(rate.device)
         return rate * torch.exp(sigma * noise)
 
 
@@ -62,6 +63,8 @@ class Opening:
         margin: the actor begins at the last rate divided by this.
         ruin: the network is lost when the last ``patience`` losses are together this multiple of the first.
         limit: at most so many steps.
+        again: the sweep begins again when a loss is more than this multiple of the running mean: not even a single
+            example's loss is, unless the loss function has changed, and what is known of rates holds no longer.
     """
 
     def __init__(
@@ -77,10 +80,16 @@ class Opening:
         margin: float = 4.0,
         ruin: float = 3.0,
         limit: int = 200,
+        again: float = 1e5,
     ) -> None:
         self.below, self.growth, self.cut, self.patience = below, growth, cut, patience
         self.tolerance, self.small, self.plateau = tolerance, small, plateau
         self.margin, self.ruin, self.limit = margin, ruin, limit
+        self.again = again
+        self._usual: float | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self.rate = math.nan
         self.done = False
         self._steps = 0
@@ -88,7 +97,7 @@ class Opening:
         self._losses: list[float] = []
         self._climbing = False
         self._snapshot: Snapshot | None = None
-        self._saved: dict | None = None
+        self._saved: StateDict | None = None
 
     def attach(self, rate: float, optimizer: torch.optim.Optimizer, buffers: Iterable[Tensor]) -> None:
         """Copy the network, at the first step (the sweep then starts below ``rate``) or the first after a resume."""
@@ -100,11 +109,28 @@ class Opening:
         else:
             self._snapshot.load_state_dict(self._saved)
 
+    def look(self, loss: float) -> bool:
+        """Take in the loss of a batch before its step. True if the sweep, long done, begins again with this step.
+
+        Raises:
+            InvalidArgument: the first loss is not above 0, so that its rises cannot be told as multiples of it.
+        """
+        if self._usual is None and not loss > 0:
+            allowed = "above 0 where an opening measures its rises (deviation D8)"
+            raise InvalidArgument("the first loss", f"{allowed}: add a constant, or take a setting without one", loss)
+        begins = self.done and self._usual is not None and loss > self.again * self._usual
+        self._usual = abs(loss) if begins or self._usual is None else 0.99 * self._usual + 0.01 * abs(loss)
+        if begins:
+            self._begin()
+        return begins
+
     def survived(self, before: float, after: float) -> bool:
         """Judge the step at :attr:`rate` by the loss of its own batch; False if the network was taken back."""
         self._steps += 1
         self._losses.append(before)
-        ruined = self._last() > self.ruin * self._first()
+        ruined = self._risen(self.ruin)
+        if ruined and not self._climbing:  # no step has been kept, so that no rate can be the reason
+            self._losses, ruined = self._losses[-self.patience :], False
         better = after <= before  # False for NaN
         if not ruined and (better or (self._climbing and math.isfinite(after))):
             self._climbing = True
@@ -125,7 +151,7 @@ class Opening:
         """
         self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
         gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
-        small = abs(hoped) <= self.small * abs(self._last()) and self._last() > self.plateau * self._first()
+        small = abs(hoped) <= self.small * abs(self._last()) and self._risen(self.plateau)
         if len(self._recent) == self.patience and not small and not gained >= -self.tolerance * abs(hoped):
             self._take_back()
             self._finish(self.rate / self.margin)
@@ -134,8 +160,10 @@ class Opening:
         else:
             self.rate *= self.growth
 
-    def _first(self) -> float:
-        return sum(self._losses[: self.patience])
+    def _risen(self, multiple: float) -> bool:
+        """Whether the last losses are above this multiple of the first; of either sign, in units of their size."""
+        first = sum(self._losses[: self.patience])
+        return self._last() > first + (multiple - 1) * abs(first)
 
     def _last(self) -> float:
         return sum(self._losses[-self.patience :])
@@ -149,7 +177,7 @@ class Opening:
         self.done = True
         self._snapshot = None
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """Where the sweep stands. The copy of the network is part of it while it is needed."""
         return {
             "rate": self.rate,
@@ -157,13 +185,14 @@ class Opening:
             "steps": self._steps,
             "recent": self._recent,
             "losses": list(self._losses),
+            "usual": self._usual,
             "climbing": self._climbing,
             "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
         }
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave; the copy itself at the next :meth:`attach`."""
         self.rate, self.done = state["rate"], state["done"]
         self._steps, self._recent, self._climbing = state["steps"], state["recent"], state["climbing"]
-        self._losses = list(state["losses"])
+        self._losses, self._usual = list(state["losses"]), state["usual"]
         self._snapshot, self._saved = None, state["snapshot"]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from lrpilot.errors import InvalidArgument
-from lrpilot.learning.refinement import Refiner, Refining
+from lrpilot.core.randomness import own_generator
+from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.online import losses
-from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.policy import Policy
 
 from .actor_critic import ActorCritic
 from .controller import OnlineActorCritic
@@ -46,12 +44,12 @@ class RunByRun(ActorCritic):
             self._actor_optimizer.step()
         self.actor.zero_grad()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """As for any learner, and the sum of equation 10 so far."""
         gradients = [p.grad for p in self.actor.parameters()]
         return {**super().state_dict(), "t": self._t, "gradients": gradients}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         super().load_state_dict(state)
         self._t = state["t"]
@@ -74,42 +72,24 @@ class OfflineActorCritic:
     >>> study.runs
     2
 
-    With ``policy``, what learns is the pilot's policy instead: each run is flown by a `Pilot` with a little
-    exploration, and at its end actor and critic are updated by PPO on the runs so far. :attr:`policy` is the policy
-    as it stands, and :meth:`save` writes its file.
-
-    >>> study = OfflineActorCritic(policy="shipped")
-    >>> for _ in range(2):
-    ...     w = torch.nn.Parameter(torch.ones(3))
-    ...     optimizer = torch.optim.SGD([w], lr=0.1)
-    ...     with study.run(optimizer, total_steps=5) as pilot:
-    ...         for _ in range(5):
-    ...             loss = w.square().mean()
-    ...             optimizer.zero_grad()
-    ...             loss.backward()
-    ...             optimizer.step()
-    ...             pilot.step(loss)
-    >>> study.runs
-    2
+    `lrpilot.Refinement` does the same for the pilot's policy.
 
     Args:
-        setting: ``"paper"``, ``"stable"`` or a :class:`~lrpilot.Setting`; ``policy`` has none.
-        policy: None for an actor and a critic of the setting; ``"shipped"``, the path of a policy file, or a
-            `lrpilot.pilot.policy.Policy`, which is copied.
-        refining: how a policy learns, if not as by default.
+        setting: ``"paper"``, ``"stable"`` or a :class:`~lrpilot.Setting`.
         draw: for ``actor_batch="draw"`` alone: returns a batch x_j.
-        generator: draws initial weights, exploration and replay; a CPU generator. The ranks of a distributed run need
-            alike ones where a policy explores.
+        generator: draws initial weights, exploration and replay; a CPU generator.
         device: of actor and critic: where the networks to be trained are.
         dtype: of actor and critic.
+
+    Attributes:
+        learner: the actor and the critic.
+        runs: completed so far; the actor has been updated as often.
     """
 
     def __init__(
         self,
         setting: str | Setting = "paper",
         *,
-        policy: str | Path | Policy | None = None,
-        refining: Refining | None = None,
         draw: Callable[[], Any] | None = None,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
@@ -117,73 +97,43 @@ class OfflineActorCritic:
     ) -> None:
         self.setting = resolve(setting)
         self.runs = 0
-        """Runs completed so far: the actor has been updated as often."""
         self._draw = draw
-        self._generator = generator or torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        self.learner: RunByRun | Refiner
-        if policy is None:
-            like = torch.empty(0, dtype=dtype, device=device)
-            self.learner = RunByRun(self.setting, generator=self._generator, like=like)
-        else:
-            self.learner = Refiner(policy, refining, generator=self._generator)
+        self._generator = own_generator(generator)
+        self._like = torch.empty(0, dtype=dtype, device=device)
+        self.learner = RunByRun(self.setting, generator=self._generator, like=self._like)
 
     @contextmanager
-    def run(self, optimizer: torch.optim.Optimizer, total_steps: int | None = None) -> Iterator[Any]:
-        """One training run: yields its controller. A run that ends by an exception teaches the actor nothing.
-
-        Args:
-            optimizer: of a network that starts anew.
-            total_steps: of a pilot's run, as for `Pilot`; an actor-critic of the paper has no use for it.
-
-        Yields:
-            An `OnlineActorCritic`, or the `Pilot` of a study that was given a policy.
-        """
-        yield self._controller(optimizer, total_steps)
+    def run(self, optimizer: torch.optim.Optimizer) -> Iterator[OnlineActorCritic]:
+        """A training run of a fresh network; the actor is updated when the block ends without an error."""
+        yield OnlineActorCritic(
+            optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=self._like.dtype
+        )
         self.learner.end_run()
         self.runs += 1
 
-    def _controller(self, optimizer: torch.optim.Optimizer, total_steps: int | None) -> OnlineActorCritic | Pilot:
-        if isinstance(self.learner, Refiner):
-            return self.learner.fly(optimizer, total_steps)
-        dtype = self.learner.actor.output.weight.dtype
-        return OnlineActorCritic(
-            optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=dtype
-        )
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.setting.name}, runs={self.runs})"
 
-    def score(self, value: float) -> None:
-        """Say, within a pilot's run, how it ended, on held-out data say: lower is better.
-
-        On a logarithmic scale, such as the log of an error. Without it, the log of the loss over the run's last
-        tenth is what counts.
-        """
-        self._refiner("score").score(value)
-
-    @property
-    def policy(self) -> Policy:
-        """The policy as the runs so far have made it."""
-        return self._refiner("policy").policy
-
-    def save(self, path: str | Path) -> None:
-        """Write the policy's file, which ``Pilot(..., policy=path)`` flies with."""
-        self.policy.save(path)
-
-    def _refiner(self, asked: str) -> Refiner:
-        if not isinstance(self.learner, Refiner):
-            raise InvalidArgument("policy", f"given to a study whose {asked} is asked for", None)
-        return self.learner
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that the runs to come depend on."""
-        return {
+    def state_dict(self) -> StateDict:
+        """A copy of all that the runs to come depend on; to be taken between two runs."""
+        state = {
             "setting": self.setting.describe(),
             "runs": self.runs,
             "generator": self._generator.get_state(),
             "learner": self.learner.state_dict(),
         }
+        return copy.deepcopy(state)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state_dict` gave, for the same setting."""
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave.
+
+        Raises:
+            InvalidArgument: it comes from another setting, or does not fit; nothing is changed then.
+        """
+        load_all_or_nothing(self, state, self._take_up)
+
+    def _take_up(self, state: StateDict) -> None:
         self.setting.check_same(state["setting"])
-        self.runs = state["runs"]
-        self._generator.set_state(state["generator"])
         self.learner.load_state_dict(state["learner"])
+        self._generator.set_state(state["generator"])
+        self.runs = state["runs"]

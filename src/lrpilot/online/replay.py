@@ -64,7 +64,7 @@ class Replay:
         newest = self._count % self.capacity
         self._rows[newest] = torch.cat([part.reshape(-1) for part in parts])
         self._count += 1
-        drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator)
+        drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator, device="cpu")
         drawn[0] = newest
         columns = self._rows[drawn.to(self._rows.device)].split(widths, dim=-1)
         batches = [column if part.ndim else column.squeeze(-1) for column, part in zip(columns, parts, strict=True)]

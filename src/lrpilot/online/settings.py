@@ -102,6 +102,16 @@ class Setting:
         """Every field as plain numbers and names, for a run's configuration and to tell two settings apart."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
+    @property
+    def name(self) -> str:
+        """``"paper"`` or ``"stable"``; of any other setting, in what it differs from the paper's."""
+        mine = self.describe()
+        for name, setting in SETTINGS.items():
+            if mine == setting.describe():
+                return name
+        paper = PAPER.describe()
+        return ", ".join(["paper", *(f"{name}={value!r}" for name, value in mine.items() if value != paper[name])])
+
     def check_same(self, described: dict[str, object]) -> None:
         """Raise :class:`InvalidArgument` at the first field in which a described setting differs from this one."""
         mine = self.describe()

@@ -42,6 +42,9 @@ FARTHEST = 1.0
 """While an untrained network has learned nothing, the rate may rise until its weights would move by this many times
 their own size within an interval, if the steps went in random directions."""
 
+USUAL, STEEPEST = 2.0, 7.0
+"""log(|g| |w| / loss) is about the first on most networks, and nowhere near the second at their beginning."""
+
 LOWEST, HIGHEST = -16.0, 7.0
 """Log losses are held within these distances of the first one."""
 
@@ -96,12 +99,13 @@ class Interval:
 
 
 class Memory(NamedTuple):
-    """What is remembered between decisions, each [*run]; log losses are relative to the first loss's log.
+    """What is remembered between decisions, each [*run]; log losses are log((loss - floor) / (first - floor)).
 
     `_asdict()` gives it to a state_dict, `Memory(**state)` takes it back.
     """
 
-    first: Tensor  # |first loss|; NaN before the first observation
+    first: Tensor  # the first loss; NaN before the first observation
+    floor: Tensor  # what losses are measured from: 0, unless they come below it
     last: Tensor  # the last interval's mean log loss
     short: Tensor  # running averages of the intervals' mean log losses
     long: Tensor
@@ -118,7 +122,7 @@ class Memory(NamedTuple):
         like = torch.empty(()) if like is None else like
         nan = torch.full(shape, torch.nan, dtype=torch.float32, device=like.device)
         zero = torch.zeros_like(nan)
-        return cls(nan, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf), zero, zero, zero)
+        return cls(nan, zero, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf), zero, zero, zero)
 
 
 def decision_steps(total_steps: int, count: int = 50, power: float = 2.2) -> tuple[int, ...]:
@@ -142,17 +146,48 @@ def anytime_decision_step(decision: int, scale: float = 0.5, power: float = 2.2)
     return math.ceil(scale * decision**power)
 
 
-def _log_losses(losses: Tensor, first: Tensor) -> Tensor:
-    """log(loss / first), within [LOWEST, HIGHEST]; losses that are not finite count as the highest."""
-    scaled = losses.float() / first.unsqueeze(-1)
+def _log_losses(losses: Tensor, memory: Memory) -> Tensor:
+    """log((loss - floor) / (first - floor)), within [LOWEST, HIGHEST]; losses that are not finite count as highest."""
+    scaled = (losses.float() - memory.floor.unsqueeze(-1)) / (memory.first - memory.floor).unsqueeze(-1)
     scaled = torch.where(torch.isfinite(scaled), scaled, torch.inf)
     return scaled.clamp(math.exp(LOWEST), math.exp(HIGHEST)).log()
 
 
-def _first_loss(losses: Tensor, memory: Memory) -> Tensor:
-    now = losses[..., 0].float().abs()
-    now = torch.where(torch.isfinite(now) & (now > 0), now, torch.ones_like(now))
-    return torch.where(torch.isnan(memory.first), now, memory.first)
+def anchored(interval: Interval, memory: Memory) -> Memory:
+    """The memory with the loss's first value and floor as this interval makes them known.
+
+    Losses are measured from a floor, which is 0 until a loss comes down to it, or the first loss is next to nothing
+    beside what its gradient says: then the floor moves below the lowest loss by |g| |w| / e^2, the distance at which
+    most networks' losses lie from the lowest that they can reach. What is remembered is measured anew from there.
+    """
+    losses = interval.losses.detach().float()
+    finite = losses.isfinite()
+    begun = ~torch.isnan(memory.first)
+    now = torch.where(finite[..., 0], losses[..., 0], torch.ones_like(losses[..., 0]))
+    first = torch.where(begun, memory.first, now)
+    lowest = torch.where(finite, losses, torch.inf).amin(-1)
+    # Weights that a step has overwritten say nothing of what the gradient was.
+    sound = interval.tensor_update < 0.3
+    pull = torch.where(sound, interval.gradient_norm * interval.weight_norm, torch.nan).float()
+    below = (lowest <= memory.floor) | (first <= memory.floor)
+    below |= ~begun & (pull > math.exp(STEEPEST) * (first - memory.floor))
+    if not below.any():
+        return memory._replace(first=first)
+    lowest = torch.minimum(torch.where(lowest.isfinite(), lowest, first), first)
+    distance = pull * math.exp(-USUAL)
+    spread = torch.where(finite, losses, first.unsqueeze(-1)).std(-1, correction=0) + 1e-3 * first.abs()
+    distance = torch.where(torch.isfinite(distance) & (distance > 0), distance, spread).clamp(min=1e-30)
+    floor = torch.where(below, lowest - distance, memory.floor)
+    scale, new_scale = first - memory.floor, first - floor
+
+    def moved(log_loss: Tensor) -> Tensor:
+        loss = memory.floor + scale * log_loss.exp()
+        again = ((loss - floor) / new_scale).clamp(math.exp(LOWEST), math.exp(HIGHEST)).log()
+        return torch.where(begun & below, again, log_loss)
+
+    logs = {name: moved(getattr(memory, name)) for name in ("last", "short", "long", "best", "mark")}
+    gradient_norm = torch.where(begun & below, memory.gradient_norm * scale / new_scale, memory.gradient_norm)
+    return memory._replace(first=first, floor=floor, gradient_norm=gradient_norm, **logs)
 
 
 def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Tensor, "*run"]:
@@ -165,7 +200,8 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
     three times the present one has been tried: such a network may have been silenced for good. The step that
     follows must be at most `FORCED_CUT` in the first cases.
     """
-    logs = _log_losses(interval.losses, _first_loss(interval.losses, memory))
+    memory = anchored(interval, memory)
+    logs = _log_losses(interval.losses, memory)
     exploded = (logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(1.5)) | (logs.amax(-1) > SPIKE)
     if not closing:
         return exploded
@@ -174,7 +210,7 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
 
 
 def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
-    """The highest log-rate step that is sound: of 0 or more, infinite once the network has learned something.
+    """The highest sound log-rate step: infinite once the network has learned something, and 0 without gradients.
 
     A network whose loss rests at its first level gives no sign that a rate is too high, and one whose weights are
     overwritten by noise may never learn. n steps in random directions, each of the size u relative to the weights
@@ -190,7 +226,8 @@ def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
         steps = (steps * (after - now) / (now - before)).nan_to_num(steps)
     distance = interval.tensor_update.float() * torch.as_tensor(steps, dtype=torch.float32).sqrt()
     room = (FARTHEST / distance).log().nan_to_num(torch.inf, torch.inf).clamp(min=0)
-    return torch.where(memory.best > PROGRESS, room, torch.inf)
+    ceiling = torch.where(memory.best > PROGRESS, room, torch.inf)
+    return torch.where(interval.gradient_norm == 0, 0.0, ceiling)
 
 
 @dataclass(frozen=True)
@@ -208,8 +245,8 @@ class Seen:
     noise: Tensor  # standard deviation of the log losses
     trend: Tensor  # mean of the second half minus the first half's
     worst: Tensor  # the highest log loss minus the mean
-    level: Tensor  # geometric mean of the losses
-    gradient_norm: Tensor  # relative to the first loss
+    level: Tensor  # geometric mean of the losses, above the floor
+    gradient_norm: Tensor  # relative to the first loss above the floor
     progress: Tensor
     anytime: Tensor
     decay: Tensor
@@ -312,17 +349,17 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
 
     No gradient flows through it; a feature that was not measured is 0.
     """
-    losses = interval.losses.detach()
-    first = _first_loss(losses, memory)
-    logs = _log_losses(losses, first)
-    steps, mean = logs.shape[-1], logs.mean(-1)
     new = torch.isnan(memory.first)
+    memory = anchored(interval, memory)
+    scale = memory.first - memory.floor
+    logs = _log_losses(interval.losses.detach(), memory)
+    steps, mean = logs.shape[-1], logs.mean(-1)
     last, short, long = (torch.where(new, mean, past) for past in (memory.last, memory.short, memory.long))
     best = torch.where(new, mean, torch.minimum(memory.best, mean))
     taken_back = torch.zeros_like(new) if interval.taken_back is None else interval.taken_back
     half = steps // 2
     trend = logs[..., half:].mean(-1) - logs[..., :half].mean(-1) if half else torch.zeros_like(mean)
-    gradient_norm = interval.gradient_norm.float() / first
+    gradient_norm = interval.gradient_norm.float() / scale
     progress, anytime, decay = _clock(interval, mean)
     highest = torch.maximum(memory.highest, interval.log_rate)
     fell = best < memory.mark + PROGRESS
@@ -340,7 +377,7 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
         noise=logs.std(-1, correction=0),
         trend=trend,
         worst=logs.amax(-1) - mean,
-        level=first * mean.exp(),
+        level=scale * mean.exp(),
         gradient_norm=gradient_norm,
         progress=progress,
         anytime=anytime,
@@ -353,8 +390,10 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
     features = torch.stack([feature.formula(seen).float() for feature in TABLE], dim=-1).detach().nan_to_num(0.0)
     features = features.clamp(_LOWEST_VALUES, _HIGHEST_VALUES)
     zero = torch.zeros_like(mean)  # a network that is taken back stands again where the first loss was
+    anew = taken_back & (memory.floor != 0)  # the floor was found at a rate that destroyed the network
     after = Memory(
-        first,
+        torch.where(anew, torch.nan, memory.first),
+        torch.where(anew, 0.0, memory.floor),
         torch.where(taken_back, zero, mean),
         torch.where(taken_back, zero, short + 0.4 * (mean - short)),
         torch.where(taken_back, zero, long + 0.1 * (mean - long)),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from importlib.metadata import version
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.commands import comparing, pretraining, reproduction
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.terminal import STOPPED, TASK_HELP
@@ -165,53 +165,25 @@ def demo(
     _say(console, f"Curves of error and rate: {out}")
 
 
-def _find_benchmarks() -> None:
-    """The benchmarks are part of the repository, not of the installed package."""
+BENCHMARKS = {
+    "overhead": "The cost of a step, as ratios to plain SGD; --quick: in a minute.",
+    "rollouts": "What batching thousands of small trainings is worth.",
+}
+
+
+def _benchmark(context: typer.Context) -> None:
+    """A benchmark is part of the repository, not of the installed package: it reads its own arguments."""
     checkout = Path(__file__).resolve().parents[4]
-    if not (checkout / "benchmarks" / "overhead.py").is_file():
+    if not (checkout / "benchmarks" / "__init__.py").is_file():
         raise InvalidArgument("bench", "called from a checkout of the repository", "an installed package")
-    if str(checkout) not in sys.path:
-        sys.path.append(str(checkout))
+    sys.path.insert(0, str(checkout))
+    benchmark = import_module(f"benchmarks.{context.info_name}")
+    benchmark.app(context.args, prog_name=context.command_path, standalone_mode=False)
 
 
-@bench.command()
-def overhead(
-    data: Annotated[Path | None, typer.Option(help="Folder of the data sets; default LRPILOT_DATA.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
-    readme: Annotated[
-        Path | None, typer.Option(help="Write the table between this file's overhead markers as well.")
-    ] = None,
-) -> None:
-    """The cost of a step: plain SGD, the online controller, the literal transcription; and of whole piloted runs."""
-    _find_benchmarks()
-    from benchmarks import overhead as measurement
-    from benchmarks import runs as flight_cost
-    from lrpilot.experiments.tasks.catalogue import load_task
-
-    console = Console()
-    costs = {}
-    for name in ("m0", "mnist-cnn", "cifar10-cnn"):
-        with console.status(f"measuring {name}"):
-            costs[name] = measurement.measure_task(load_task(name, folder=data))
-    with console.status("measuring the controllers' own arithmetic"):
-        costs["a network of one number"] = measurement.measure_arithmetic()
-    for name, shape in flight_cost.SHAPES.items():
-        with console.status(f"measuring {name}"):
-            costs[name] = flight_cost.measure_flight(shape)
-    table = Table(title="Processor time of a training step, one thread")
-    for heading in ("network", "kind", "ms", "x plain SGD", "in passes, %"):
-        table.add_column(heading, justify="left" if heading in ("network", "kind") else "right")
-    for name, rows in costs.items():
-        for row in rows:
-            table.add_row(name, *measurement.cells(row))
-        table.add_section()
-    console.print(table)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        measured = {name: [asdict(row) for row in rows] for name, rows in costs.items()}
-        out.write_text(json.dumps({"torch": version("torch"), "costs": measured}, indent=2) + "\n")
-    if readme is not None:
-        fill(readme, "overhead", measurement.markdown(costs))
+for _name, _help in BENCHMARKS.items():
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    bench.command(_name, help=_help, context_settings=passed_on, add_help_option=False)(_benchmark)
 
 
 @bench.command()

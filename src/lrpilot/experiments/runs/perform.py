@@ -23,6 +23,7 @@ from .rehearsals import in_study, rehearse, taught
 from lrpilot.experiments.tasks.catalogue import Task, load_task
 from .training import Plan, Record, Training
 from .trial import Result, Trial
+from lrpilot.learning.refinement import Refinement
 from lrpilot.online.offline import OfflineActorCritic
 from lrpilot.online.controller import OnlineActorCritic
 
@@ -58,7 +59,7 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
                 make_controller = in_study(study, stack)
             if METHODS[trial.method].refines:
                 check_policy(trial.setting, policy)
-                study = OfflineActorCritic(policy=policy, generator=torch.Generator().manual_seed(trial.seed))
+                study = Refinement(policy, generator=torch.Generator().manual_seed(trial.seed))
                 held_out = trial.validation or len(task.data.train) // HELD_OUT
                 part = _task(trial.task, folder, held_out, trial.fraction)
                 earlier = rehearse(study, trial, partial(_training, task=part))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from lrpilot.errors import NonFiniteLoss
+from lrpilot.errors import Diverged
 from .controllers import Piloted
 from .trial import CHANCE, Trial
+from lrpilot.learning.refinement import Refinement
 from lrpilot.pilot.controller import Pilot
 from lrpilot.learning.population.score import Performance, score
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 RUNS_APART = 1000  # between the seeds of two studies' training runs
 
 
-def rehearse(study: OfflineActorCritic, trial: Trial, make_training: Callable[..., Training]) -> dict[str, list[float]]:
+def rehearse(study: OfflineActorCritic | Refinement, trial: Trial, make_training: Callable[..., Training]) -> dict[str, list[float]]:
     """The training runs before the trial's own, each of a network of its own. Returns how each of them ended.
 
     A run that diverges teaches nothing, and counts with the error of guessing. Runs of pilots are scored on the
@@ -38,7 +39,7 @@ def rehearse(study: OfflineActorCritic, trial: Trial, make_training: Callable[..
     for number in range(int(trial.setting["runs"])):
         steps, seed = int(trial.setting.get("run_steps", trial.steps)), RUNS_APART * (trial.seed + 1) + number
         one = replace(trial, steps=steps, seed=seed, evaluations=1)
-        with suppress(NonFiniteLoss), ExitStack() as stack:
+        with suppress(Diverged), ExitStack() as stack:
             training = make_training(one, make_controller=in_study(study, stack, steps))
             *_, last = training.run()
             for name in ("test_error", "validation_error"):
@@ -50,23 +51,24 @@ def rehearse(study: OfflineActorCritic, trial: Trial, make_training: Callable[..
             ends["seconds"].append(last.seconds)
             if training.failure:
                 raise training.failure
-            if isinstance(controller, Piloted):
+            if isinstance(study, Refinement):
                 study.score(held_out_score(last, history["loss"][0].item()))
     return ends
 
 
-def in_study(study: OfflineActorCritic, stack: ExitStack, steps: int | None = None) -> Callable[..., Any]:
+def in_study(study: OfflineActorCritic | Refinement, stack: ExitStack, steps: int | None = None) -> Callable[..., Any]:
     """Makes the controller of the study's next run, which lasts until ``stack`` is left."""
 
     def make(optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Any:
-        controller = stack.enter_context(study.run(optimizer, steps))
-        return Piloted(controller) if isinstance(controller, Pilot) else controller
+        if isinstance(study, Refinement):
+            return Piloted(stack.enter_context(study.run(optimizer, steps)))
+        return stack.enter_context(study.run(optimizer))
 
     return make
 
 
-def taught(study: OfflineActorCritic, trial: Trial) -> Callable[..., Any]:
-    """Makes a controller that flies as the study has taught its policy, without exploring."""
+def taught(study: Refinement, trial: Trial) -> Callable[..., Any]:
+    """Makes a controller that decides as the study has taught its policy, without exploring."""
     return lambda optimizer, generator: Piloted(Pilot(optimizer, trial.steps, policy=study.policy))
 
 

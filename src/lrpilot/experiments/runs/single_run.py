@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.errors import InvalidArgument, Diverged
 from .configuration import Choices, Configuration, check
 from .run_directory import CONFIG, RunDirectory
 from lrpilot.experiments.tasks.catalogue import load_task
@@ -57,7 +57,7 @@ class Outcome:
     records: list[dict[str, Any]]
     curves: Path
     finished: bool
-    failure: NonFiniteLoss | None
+    failure: Diverged | None
 
     def resume_command(self, folder: Path | None) -> str:
         """The command that goes on with a run that was stopped; ``folder`` as ``--data`` was given."""

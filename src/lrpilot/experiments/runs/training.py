@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrpilot.baselines.peers import evaluation_weights
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.errors import Diverged, InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.tasks.batches import Batches
 from .controllers import Piloted
 from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
@@ -140,7 +140,7 @@ class Training:
         self.controller = make_controller(self.optimizer, controller)
         self.step = 0
         self.seconds = 0.0
-        self.failure: NonFiniteLoss | None = None
+        self.failure: Diverged | None = None
         """Why the run ended early, if it diverged."""
         self.stop_requested = False
         """Set it (from a signal handler, say) and :meth:`run` returns after the step under way."""
@@ -173,7 +173,7 @@ class Training:
             while self.step < step and not self.stop_requested:
                 losses.append(train(loss_fn, draw()))
                 self.step += 1
-        except NonFiniteLoss as failure:
+        except Diverged as failure:
             self.failure = failure
         self.seconds += self._clock() - started
 

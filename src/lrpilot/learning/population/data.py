@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -70,9 +70,9 @@ def _teacher(inputs: Tensor, outputs: int, generator: torch.Generator) -> Tensor
 def _digits(generator: torch.Generator) -> Source:
     from sklearn.datasets import load_digits
 
-    pictures, digits = load_digits(return_X_y=True)
-    inputs = torch.as_tensor(pictures, dtype=torch.float32) / 16
-    labels = torch.as_tensor(digits)
+    digits: Any = load_digits()
+    inputs = torch.as_tensor(digits.data, dtype=torch.float32) / 16
+    labels = torch.as_tensor(digits.target)
     order = torch.randperm(len(inputs), generator=generator)
     inputs, labels = inputs[order], labels[order]
     return Source("digits", inputs, labels, _teacher(inputs, TARGETS, generator), 1285)
@@ -99,7 +99,7 @@ def _synthetic(name: str, generator: torch.Generator, rows: int = 16384) -> Sour
     uniform = torch.rand(4, generator=generator)
     spectrum = torch.arange(1, INPUTS + 1) ** (-uniform[0])
     spectrum = spectrum / spectrum.square().mean().sqrt()
-    rotation, _ = torch.linalg.qr(torch.randn(INPUTS, INPUTS, generator=generator))
+    rotation = torch.linalg.qr(torch.randn(INPUTS, INPUTS, generator=generator)).Q
     classes = int(2 + (CLASSES - 1) * uniform[1])
     count = classes * int(torch.randint(1, 4, (), generator=generator))
     clusters = torch.randint(count, (rows,), generator=generator)

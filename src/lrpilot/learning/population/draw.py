@@ -168,7 +168,12 @@ def _draw_rule(dice: Dice) -> Rule:
 
 
 def draw_tasks(
-    group: Group, count: int, generator: torch.Generator, *, training_rows: list[int], anytime: float
+    group: Group,
+    count: int,
+    generator: torch.Generator,
+    *,
+    training_rows: Int[Tensor, " source"],
+    anytime: float,
 ) -> Tasks:
     """The hidden parameters of ``count`` tasks of a group.
 
@@ -184,13 +189,12 @@ def draw_tasks(
     def log_normal(sigma: float) -> Tensor:
         return (sigma * torch.randn(count, generator=generator)).exp()
 
-    sizes = torch.tensor(training_rows)
     # Pictures half of the time: they are nearest to what users have.
     pictures = len(training_rows) - 12 if len(training_rows) > 12 else 1
     weights = torch.ones(len(training_rows))
     weights[:pictures] = 1.2 * (len(training_rows) - pictures) / pictures
     source = torch.multinomial(weights, count, replacement=True, generator=generator)
-    available = sizes[source]
+    available = training_rows[source]
     few = (math.log(100.0) + torch.rand(count, generator=generator) * (available / 100).log()).exp()
     usual = {kind: peak for kind, _, peak in RULES}[group.rule.kind]
     loss_scale = torch.where(chance(0.5), 1.0, (uniform(-3, 3) * math.log(10)).exp())

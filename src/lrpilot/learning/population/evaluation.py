@@ -56,11 +56,10 @@ class EvaluationPopulation:
     ) -> None:
         self._pool, self._count = pool, tasks
         generator = torch.Generator().manual_seed(SEED)
-        rows = pool.training.tolist()
         self._drawn: list[tuple[Group, Tasks]] = []
         for _ in range(groups):
             group = draw_group(generator, shortest=shortest, longest=longest)
-            drawn = draw_tasks(group, tasks, generator, training_rows=rows, anytime=anytime)
+            drawn = draw_tasks(group, tasks, generator, training_rows=pool.training, anytime=anytime)
             self._drawn.append((group, drawn))
         rollouts = [self._fixed(index) for index in range(groups)]
         scores = torch.cat([rollout.scores.view(tasks, 2, PEAKS) for rollout in rollouts])
@@ -92,7 +91,7 @@ class EvaluationPopulation:
             "score": scores.mean().item(),
             "regret": regret.mean().item(),
             "median_regret": regret.median().item(),
-            "by_start": dict(zip(map(str, STARTS), scores.mean(0).tolist(), strict=True)),
+            "by_start": {str(start): mean.item() for start, mean in zip(STARTS, scores.mean(0), strict=True)},
         }
 
     def policy(self, make_driver: Callable[[int], Driver], *, deviates: bool = True) -> Float[Tensor, "task start"]:
@@ -100,7 +99,7 @@ class EvaluationPopulation:
 
         ``deviates`` as for `rollouts.roll_out`.
         """
-        scores = []
+        scores: list[Tensor] = []
         for index, (_, tasks) in enumerate(self._drawn):
             starts = tasks.usual.unsqueeze(1) + math.log(10) * torch.tensor(STARTS)
             trainings = self._trainings(index, len(STARTS))

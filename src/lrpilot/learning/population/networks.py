@@ -77,8 +77,8 @@ def linear(inputs: int, outputs: int) -> tuple[Parameter, Parameter]:
 
 
 def apply_linear(
-    weight: Float[Tensor, run in out], bias: Float[Tensor, "run 1 out"], x: Float[Tensor, "run row in"]
-) -> Float[Tensor, "run row out"]:
+    weight: Float[Tensor, "run input output"], bias: Float[Tensor, "run 1 output"], x: Float[Tensor, "run row input"]
+) -> Float[Tensor, "run row output"]:
     """X W + b for each run."""
     return torch.baddbmm(bias, x, weight)
 

@@ -38,7 +38,7 @@ def expected_losses(
     variance: float,
 ) -> Float[Tensor, " step"]:
     """1/2 sum_i h_i m_i after each step of SGD; ``variance`` is s^2 / B, ``moments`` those at the start."""
-    losses = []
+    losses: list[Tensor] = []
     for rate in rates:
         moments = (1 - rate * curvature) ** 2 * moments + rate**2 * curvature**2 * variance
         losses.append(0.5 * (curvature * moments).sum())

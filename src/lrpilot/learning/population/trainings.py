@@ -119,7 +119,8 @@ class Trainings:
 
     def _initial(self) -> Tensor:
         """[task, parameter]: uniform +-gain/sqrt(fan_in), as torch's layers start, times the task's gains."""
-        parts, gain, bias_gain = [], self.tasks.gain.unsqueeze(1), self.tasks.bias_gain.unsqueeze(1)
+        parts: list[Tensor] = []
+        gain, bias_gain = self.tasks.gain.unsqueeze(1), self.tasks.bias_gain.unsqueeze(1)
         for p in self.group.network.parameters:
             if p.fan_in == 0:
                 parts.append(torch.ones(len(gain), p.size))
@@ -168,7 +169,7 @@ class Trainings:
         return inputs.repeat_interleave(self.replicas, 0), answers.repeat_interleave(self.replicas, 0)
 
     def _split(self, weights: Tensor) -> list[Tensor]:
-        parts = weights.split(self._sizes, 1)
+        parts = torch.split(weights, self._sizes, 1)
         shapes = [p.shape for p in self.group.network.parameters]
         return [part.view(len(weights), *shape) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -200,8 +201,10 @@ class Trainings:
 
     def _examine(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss and error over rows [task, example], each [run]."""
-        values, losses, errors = self._split(self.weights), [], []
-        for part in rows.split(EXAMINED, 1):
+        values = self._split(self.weights)
+        losses: list[Tensor] = []
+        errors: list[Tensor] = []
+        for part in torch.split(rows, EXAMINED, 1):
             inputs = self._inputs(part)
             answers = self._answers(part, inputs).repeat_interleave(self.replicas, 0)
             outputs = self.group.network.forward(values, inputs.repeat_interleave(self.replicas, 0))

@@ -1,0 +1,61 @@
+"""What a step was worth to a batch, to first order."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lrpilot.online.displacement import Displacement, inner_product
+
+
+def test_displacement_is_the_directional_derivative() -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(4, 1).double()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    displacement = Displacement(optimizer, like=torch.empty(0, dtype=torch.float64))
+    x, other = torch.randn(8, 4).double(), torch.randn(8, 4).double()
+    net(x).square().mean().backward()
+    displacement.begin()
+    before = [p.detach().clone() for p in net.parameters()]
+    optimizer.step()
+    displacement.end()
+    optimizer.zero_grad()
+    net(other).square().mean().backward()
+    measured = displacement.decrement()
+    moved = [p.detach() - b for p, b in zip(net.parameters(), before, strict=True)]
+
+    def loss_along(t: float) -> torch.Tensor:
+        weight, bias = (b + t * m for b, m in zip(before, moved, strict=True))
+        return (other @ weight.T + bias).square().mean()
+
+    by_differences = (loss_along(1 - 1e-5) - loss_along(1 + 1e-5)) / 2e-5
+    torch.testing.assert_close(measured, by_differences, rtol=1e-6, atol=1e-9)
+
+
+def test_what_has_no_gradient_or_was_not_there_before_the_step_counts_nothing() -> None:
+    first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([first], lr=1.0)
+    displacement = Displacement(optimizer, like=torch.empty(0))
+    displacement.begin()
+    with torch.no_grad():
+        first -= 0.5
+    displacement.end()
+    assert displacement.decrement() == 0.0
+    optimizer.add_param_group({"params": [second]})
+    first.grad, second.grad = torch.tensor([1.0, 3.0]), torch.ones(3)
+    assert displacement.decrement() == 0.5 * 1 + 0.5 * 3
+    state = displacement.state_dict()
+    assert list(state["moved"]) == [0]
+    resumed = Displacement(optimizer, like=torch.empty(0))
+    resumed.load_state_dict(state)
+    assert resumed.decrement() == 2.0
+
+
+def test_inner_products_of_sparse_and_complex_tensors() -> None:
+    rows = torch.tensor([[0, 2, 0]])  # the first twice: 1 + 3
+    values = torch.tensor([[1.0, 2.0], [5.0, 6.0], [3.0, 0.0]])
+    sparse = torch.sparse_coo_tensor(rows, values, (3, 2), check_invariants=True)
+    dense = torch.tensor([[10.0, 1.0], [7.0, 7.0], [2.0, 3.0]])
+    assert inner_product(dense, sparse) == 10 * 4 + 1 * 2 + 2 * 5 + 3 * 6
+    left, right = torch.tensor([1 + 2j, -1j]), torch.tensor([3 - 1j, 2 + 4j])
+    assert inner_product(left, right) == (1 * 3 - 2 * 1) + (0 * 2 - 1 * 4)

@@ -1,0 +1,304 @@
+"""Algorithm 1 where the run is not an ordinary one: changes, gradients and losses of every kind."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import lrpilot
+from test_online import Problem, controller
+
+every_setting = pytest.mark.parametrize("setting", ["paper", "stable"])
+
+
+def mean_loss(problem: Problem) -> float:
+    """Without dropout, on batches that were never trained on."""
+    problem.network.eval()
+    with torch.no_grad():
+        return sum(float(problem.loss_fn(problem.batch(10_000 + t))) for t in range(10)) / 10
+
+
+@every_setting
+@pytest.mark.parametrize("when", [3, 15, 60])
+def test_parameters_may_be_frozen_unfrozen_and_added_at_any_step(setting: str, when: int) -> None:
+    """Case L3: within the opening (15 and before) and after it (60); what joins trains, what is frozen rests."""
+    problem = Problem()
+    first, last = problem.network[0], problem.network[4]
+    first.requires_grad_(False)
+    drive = controller(problem, setting)
+    bias = nn.Parameter(torch.zeros(3))
+
+    def loss_fn(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return nn.functional.cross_entropy(problem.network(batch[0]) + bias, batch[1])
+
+    still = first.weight.clone()
+    for t in range(120):
+        if t == when:
+            assert torch.equal(first.weight, still)
+            first.requires_grad_(True)
+            last.requires_grad_(False)
+            problem.optimizer.add_param_group({"params": [bias], "lr": 0.005})
+            held = last.weight.clone()
+        drive.step(loss_fn, problem.batch(t))
+    assert len(drive.history["rate"]) == 120
+    if setting == "paper" or when == 60:  # the opening takes the network back to where it began
+        assert torch.equal(last.weight, held)
+    assert not torch.equal(first.weight, still)
+    assert bias.abs().max() > 0
+    ends = drive.get_last_lr()
+    assert ends[1] / ends[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("added_at", [5, 40])
+def test_resume_after_a_group_was_added_is_exact(added_at: int) -> None:
+    """Saved within the opening (at 20) and after it (at 70)."""
+
+    def run(saved_at: int | None) -> lrpilot.OnlineActorCritic:
+        problem, extra = Problem(), nn.Parameter(torch.zeros(3))
+        drive = controller(problem, "stable")
+
+        def loss_fn(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            return nn.functional.cross_entropy(problem.network(batch[0]) + extra, batch[1])
+
+        for t in range(90):
+            if t == added_at:
+                problem.optimizer.add_param_group({"params": [extra], "lr": 0.005})
+            if t == saved_at:
+                state = [part.state_dict() for part in (problem.network, problem.optimizer, drive)]
+                kept, random, value = copy.deepcopy(state), torch.get_rng_state(), extra.detach().clone()
+                problem, extra = Problem(), nn.Parameter(value)
+                if t > added_at:
+                    problem.optimizer.add_param_group({"params": [extra], "lr": 0.005})
+                drive = controller(problem, "stable")
+                for part, one in zip((problem.network, problem.optimizer, drive), kept, strict=True):
+                    part.load_state_dict(one)
+                torch.set_rng_state(random)
+            drive.step(loss_fn, problem.batch(t))
+        return drive
+
+    straight = run(None)
+    for saved_at in (20, 70):
+        assert torch.equal(run(saved_at).history["rate"], straight.history["rate"])
+
+
+@every_setting
+def test_one_state_loaded_twice_gives_two_equal_runs(setting: str) -> None:
+    """Case S7."""
+    source = Problem()
+    drive = controller(source, setting)
+    for t in range(60):
+        drive.step(source.loss_fn, source.batch(t))
+    parts = (source.network, source.optimizer)
+    state, others = drive.state_dict(), copy.deepcopy([part.state_dict() for part in parts])
+    random = torch.get_rng_state()
+    traces = []
+    for _ in range(2):
+        problem = Problem()
+        resumed = controller(problem, setting)
+        for part, one in zip((problem.network, problem.optimizer), others, strict=True):
+            part.load_state_dict(copy.deepcopy(one))
+        resumed.load_state_dict(state)
+        torch.set_rng_state(random)
+        for t in range(60, 100):
+            resumed.step(problem.loss_fn, problem.batch(t))
+        traces.append(resumed.history["rate"])
+    assert torch.equal(*traces)
+
+
+@every_setting
+@pytest.mark.parametrize("lost", ["step", "history", "learner"])
+def test_a_state_that_does_not_fit_changes_nothing(setting: str, lost: str) -> None:
+    one, two = Problem(), Problem()
+    source, drive, twin = controller(one, setting), controller(two, setting), controller(Problem(), setting)
+    for t in range(5):
+        source.step(one.loss_fn, one.batch(t))
+    state = source.state_dict()
+    del state[lost]
+    with pytest.raises(lrpilot.InvalidArgument, match="the saved state must be that of a OnlineActorCritic like this"):
+        drive.load_state_dict(state)
+    mine, untouched = drive.state_dict(), twin.state_dict()
+    assert torch.equal(mine["generator"], untouched["generator"])
+    for name, value in untouched["learner"]["actor"].items():
+        assert torch.equal(mine["learner"]["actor"][name], value)
+    assert len(drive.history["rate"]) == mine["step"] == 0
+
+
+def test_a_state_of_another_precision_is_refused() -> None:
+    state = controller(Problem(), "paper", dtype=torch.float64).state_dict()
+    with pytest.raises(
+        lrpilot.InvalidArgument, match=r"the saved dtype must be torch\.float32 as here, got 'torch\.fl"
+    ):
+        controller(Problem(), "paper").load_state_dict(state)
+
+
+@every_setting
+def test_copies_and_pickles_go_on_alike(setting: str) -> None:
+    problem = Problem()
+    drive = controller(problem, setting)
+    for t in range(20):
+        drive.step(problem.loss_fn, problem.batch(t))
+    random, traces = torch.get_rng_state(), []
+    for each, driven in (
+        copy.deepcopy((problem, drive)),
+        pickle.loads(pickle.dumps((problem, drive))),
+        (problem, drive),
+    ):
+        torch.set_rng_state(random)
+        for t in range(20, 60):
+            driven.step(each.loss_fn, each.batch(t))
+        traces.append(driven.history["rate"])
+    assert torch.equal(traces[0], traces[2])
+    assert torch.equal(traces[1], traces[2])
+
+
+def test_sparse_gradients_are_driven_as_dense_ones_are() -> None:
+    """Case S11. SGD does the same with either; sums in another order leave a little difference."""
+
+    def rates(sparse: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        table, head = nn.Embedding(20, 4, sparse=sparse), nn.Linear(4, 1)
+        optimizer = torch.optim.SGD([*table.parameters(), *head.parameters()], lr=0.1)
+        drive = lrpilot.OnlineActorCritic(optimizer, generator=torch.Generator().manual_seed(1))
+        for t in range(60):
+            rows = torch.randint(20, (16,), generator=torch.Generator().manual_seed(t))
+            drive.step(lambda rows: (head(table(rows)).squeeze(-1) - rows / 20).square().mean(), rows)
+        return drive.history["rate"]
+
+    torch.testing.assert_close(rates(True), rates(False), rtol=1e-3, atol=0)
+
+
+def test_complex_weights_are_driven_as_their_two_parts_are() -> None:
+    """Case S11."""
+
+    def rates(complex_: bool) -> torch.Tensor:
+        parts = torch.linspace(1, 2, 8).view(4, 2)
+        w = nn.Parameter(torch.view_as_complex(parts.clone()) if complex_ else parts.clone())
+        drive = lrpilot.OnlineActorCritic(torch.optim.SGD([w], lr=0.1), generator=torch.Generator().manual_seed(1))
+
+        def loss_fn(target: torch.Tensor) -> torch.Tensor:
+            return ((torch.view_as_real(w) if complex_ else w) - target).square().mean()
+
+        for t in range(60):
+            drive.step(loss_fn, 0.3 * torch.randn(4, 2, generator=torch.Generator().manual_seed(t)))
+        return drive.history["rate"]
+
+    torch.testing.assert_close(rates(True), rates(False), rtol=1e-3, atol=0)
+
+
+@every_setting
+def test_a_batch_may_reach_no_parameter(setting: str) -> None:
+    """Case S11: from the first one on, and now and then."""
+    w, elsewhere = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
+    drive = lrpilot.OnlineActorCritic(torch.optim.SGD([w], lr=0.1), setting, generator=torch.Generator().manual_seed(1))
+    for t in range(60):
+        drive.step(lambda t: ((elsewhere if t % 7 == 0 else w) - 1.5).square().mean(), t)
+    assert (w - 1.5).abs().max() < 0.5
+    assert torch.equal(elsewhere, torch.ones(4))
+
+
+def test_a_loss_that_grows_a_millionfold_opens_the_run_anew() -> None:
+    """Case S4. The rate ends about a millionth of what it was, the network as well trained as without the change."""
+    plain, changed = Problem(), Problem()
+    drive, other = controller(plain, "stable"), controller(changed, "stable")
+    for t in range(300):
+        drive.step(plain.loss_fn, plain.batch(t))
+        other.step(lambda batch: (1e6 if t >= 150 else 1.0) * changed.loss_fn(batch), changed.batch(t))  # noqa: B023
+    assert 0.2e-6 < other.get_last_lr()[0] / drive.get_last_lr()[0] < 5e-6
+    assert mean_loss(changed) < 1.1 * mean_loss(plain)
+
+
+def test_a_rate_that_is_not_finite_is_refused_before_the_step() -> None:
+    """Case S4, with a controller that has no opening: the actor itself diverges."""
+    problem = Problem()
+    drive = controller(problem, "paper")
+    for t in range(30):
+        drive.step(problem.loss_fn, problem.batch(t))
+    before, rate = copy.deepcopy(problem.network.state_dict()), drive.get_last_lr()
+    with torch.no_grad():
+        drive.learner.actor.output.bias.fill_(float("nan"))
+    with pytest.raises(
+        lrpilot.NonFiniteRate, match=r"must be a finite number, got nan at step 30, after one of"
+    ) as caught:
+        drive.step(problem.loss_fn, problem.batch(30))
+    assert (caught.value.step, caught.value.learning_rate) == (30, rate[0])
+    assert drive.get_last_lr() == rate
+    for name, value in problem.network.named_parameters():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("shift", [-1.0, -1.1, 5.0])
+def test_a_loss_that_goes_below_zero_on_its_way_trains_as_well(shift: float) -> None:
+    """It begins above 0 and ends below, but for the last."""
+    plain, shifted = Problem(), Problem()
+    drive, other = controller(plain, "stable"), controller(shifted, "stable")
+    for t in range(300):
+        drive.step(plain.loss_fn, plain.batch(t))
+        other.step(lambda batch: shifted.loss_fn(batch) + shift, shifted.batch(t))
+    assert (float(other.history["loss"][-1]) < 0) == (shift < 0)
+    assert mean_loss(shifted) < 1.1 * mean_loss(plain)
+
+
+@pytest.mark.parametrize("shift", [-2.3, -1000.0])
+def test_an_opening_refuses_a_first_loss_that_is_not_above_zero(shift: float) -> None:
+    """Case S5: at once, with the network untouched."""
+    problem = Problem()
+    before = copy.deepcopy(list(problem.network.parameters()))
+    drive = controller(problem, "stable")
+    with pytest.raises(
+        lrpilot.InvalidArgument, match="the first loss must be above 0 where an opening measures its ri"
+    ):
+        drive.step(lambda batch: problem.loss_fn(batch) + shift, problem.batch(0))
+    for mine, value in zip(problem.network.parameters(), before, strict=True):
+        assert torch.equal(mine, value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((torch.tensor(1.0),), r"what step takes must be a function loss_fn\(batch\) and a batch, got 'Tensor'"),
+        ((lambda batch: batch,), r"what step takes must be a function loss_fn\(batch\) and a batch, got 'function'"),
+        ((lambda batch: 1.0, 0), "the loss must be a tensor of one element, got 'float'"),
+        ((lambda batch: torch.tensor(1.0), 0), "the loss must be one that carries its graph, got 'one without'"),
+    ],
+)
+def test_what_step_wants_is_said_in_one_line(arguments: tuple, said: str) -> None:
+    """Case L19."""
+    with pytest.raises(lrpilot.InvalidArgument, match=said):
+        controller(Problem(), "stable").step(*arguments)
+
+
+@every_setting
+def test_ambient_defaults_do_not_reach_the_controller(setting: str) -> None:
+    """The same run where new tensors would be bfloat16, and on a device that holds no numbers."""
+
+    def rates(around: Callable[[], None]) -> torch.Tensor:
+        problem = Problem()
+        try:
+            around()
+            drive = controller(problem, setting)
+            for t in range(40):
+                drive.step(problem.loss_fn, batches[t])
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+        return drive.history["rate"]
+
+    def strange() -> None:
+        torch.set_default_dtype(torch.bfloat16)
+        torch.set_default_device("meta")
+
+    batches = [Problem().batch(t) for t in range(40)]
+    assert torch.equal(rates(strange), rates(lambda: None))
+
+
+def test_it_says_what_it_is() -> None:
+    problem = Problem()
+    drive = controller(problem, "paper")
+    assert repr(drive) == "OnlineActorCritic(SGD, paper, step=0, lr=0.05)"
+    drive.step(problem.loss_fn, problem.batch(0))
+    assert repr(drive) == f"OnlineActorCritic(SGD, paper, step=1, lr={drive.get_last_lr()[0]:.3g})"
