@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.pilot.features import Interval, Memory, observe
 from lrpilot.pilot.buffers import Buffers
+from lrpilot.pilot.features import Interval, Memory, observe
 from lrpilot.pilot.guard import Guard, ended_well
 
 

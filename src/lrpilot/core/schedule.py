@@ -66,9 +66,7 @@ def save_schedule(path: str | Path, rates: Sequence[float]) -> None:
     Path(path).expanduser().write_text(json.dumps({"kind": KIND, "rates": list(rates)}) + "\n")
 
 
-def load_schedule(
-    path: str | Path, optimizer: torch.optim.Optimizer, *, total_steps: int | None = None
-) -> LambdaLR:
+def load_schedule(path: str | Path, optimizer: torch.optim.Optimizer, *, total_steps: int | None = None) -> LambdaLR:
     """The schedule that a controller's ``history.save_schedule`` wrote, as :func:`recorded_schedule` for an optimizer.
 
     Raises:

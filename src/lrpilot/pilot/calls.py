@@ -32,9 +32,7 @@ class Calls:
         notices: where the user is told.
     """
 
-    def __init__(
-        self, optimizers: Sequence[Optimizer], buffers: Buffers, losses: LossBuffer, notices: Notices
-    ) -> None:
+    def __init__(self, optimizers: Sequence[Optimizer], buffers: Buffers, losses: LossBuffer, notices: Notices) -> None:
         self._optimizers, self._buffers, self._losses, self._notices = optimizers, buffers, losses, notices
         self._trains_evaluating = False  # whether the network is trained in evaluation mode
         self._in_vain = 0  # calls in a row without a step

@@ -51,12 +51,12 @@ class Several(Optimizer):
         self.members = tuple(members)
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """All groups, optimizer by optimizer."""
         return [group for member in self.members for group in member.param_groups]
 
     @property
-    def state(self) -> Mapping[Tensor, Any]:
+    def state(self) -> Mapping[Tensor, Any]:  # type: ignore[override]
         """Each parameter's state, in its own optimizer."""
         return _States(self.members)
 

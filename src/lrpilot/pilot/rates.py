@@ -43,7 +43,7 @@ class Rates:
         self.rate, self._standing = rate, self._knobs.read("learning_rate")
 
     def notice(self, step: int) -> None:
-        """Read the rate that ``step`` is about to be made at, which may be somebody else's."""
+        """Read the rate that ``step`` has just been made at, which may be somebody else's."""
         held = self._held
         if isinstance(held, Tensor) and (id(held), held._version) == self._version:
             return

@@ -22,15 +22,12 @@ class SchedulerShape:
     _step: int
     _rates: Rates
 
-    @property
-    def total_steps(self) -> int | None:
-        """How many steps the run has; None if unknown."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    @property
-    def history(self) -> Logbook:
-        """Loss and rate of each step so far, and every decision and intervention (``history.decisions``)."""
-        raise NotImplementedError
+        @property
+        def total_steps(self) -> int | None: ...  # noqa: D102 - of `Deciding`
+        @property
+        def history(self) -> Logbook: ...  # noqa: D102
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each parameter group as it stands."""
