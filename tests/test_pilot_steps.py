@@ -63,7 +63,7 @@ def test_a_resume_between_two_micro_batches():
         return model, sgd(model)
 
     losses = [1.0, 2.0, 4.0, 8.0]
-    model, optimizer = build()
+    _, optimizer = build()
     pilot = Pilot(optimizer, STEPS, policy=Scripted(0.0))
     for loss in losses[:3]:
         pilot.step(loss)
@@ -98,7 +98,8 @@ def test_losses_of_an_evaluation_are_left_out():
     for kind in ("no grad", "eval", "both"):
         model, twin = network(), network()
         pilot, other = (Pilot(sgd(each), STEPS, policy=Reactive()) for each in (model, twin))
-        with pytest.warns(PilotWarning, match="in evaluation") as told:
+
+        def loop(model=model, pilot=pilot, kind=kind):
             for epoch in range(4):
                 train(pilot, model, 20, begin=20 * epoch)
                 if kind != "no grad":
@@ -107,6 +108,9 @@ def test_losses_of_an_evaluation_are_left_out():
                     for step in range(5):
                         pilot.step(100 * loss_of(model, step))
                 model.train()
+
+        with pytest.warns(PilotWarning, match="in evaluation") as told:
+            loop()
         assert len(told) == 1
         assert told[0].filename == __file__
         train(other, twin, 80)
@@ -127,7 +131,8 @@ def test_a_network_that_is_trained_in_evaluation_mode_may_accumulate():
 def test_a_pilot_that_is_called_too_rarely_counts_all_steps():
     model = network()
     pilot = Pilot(sgd(model), STEPS, policy=Scripted(0.1))
-    with pytest.warns(PilotWarning, match="SGD took 3 steps between two calls") as told:
+
+    def loop():
         for step in range(STEPS):
             loss = loss_of(model, step)
             pilot.optimizer.zero_grad()
@@ -135,6 +140,9 @@ def test_a_pilot_that_is_called_too_rarely_counts_all_steps():
             pilot.optimizer.step()
             if step % 3 == 2:
                 pilot.step(loss)
+
+    with pytest.warns(PilotWarning, match="SGD took 3 steps between two calls") as told:
+        loop()
     assert len(told) == 1
     assert len(pilot.history["loss"]) == STEPS
     ends = decision_steps(STEPS)
@@ -147,13 +155,17 @@ def test_a_pilot_that_is_called_too_rarely_counts_all_steps():
 def test_a_pilot_that_is_called_before_the_step():
     model = network()
     pilot = Pilot(sgd(model), STEPS, policy=Scripted(0.0))
-    with pytest.warns(PilotWarning, match=r"call pilot.step after optimizer.step") as told:
+
+    def loop():
         for step in range(STEPS):
             loss = loss_of(model, step)
             pilot.optimizer.zero_grad()
             loss.backward()
             pilot.step(loss)
             pilot.optimizer.step()
+
+    with pytest.warns(PilotWarning, match=r"call pilot.step after optimizer.step") as told:
+        loop()
     assert len(told) == 1
     assert pilot.last_epoch == STEPS - 1
 
@@ -162,12 +174,16 @@ def test_an_optimizer_that_never_steps():
     """Case L10: the rate stays where it is, whatever the losses are."""
     model = network()
     pilot = Pilot(sgd(model), STEPS, policy=Scripted(1.0))
-    with pytest.warns(PilotWarning, match=f"no step of SGD has been seen in {IN_VAIN} calls") as told:
+
+    def loop():
         for step in range(3 * STEPS):
             pilot.optimizer.zero_grad()
             loss = loss_of(model, step)
             loss.backward()
             pilot.step(loss)
+
+    with pytest.warns(PilotWarning, match=f"no step of SGD has been seen in {IN_VAIN} calls") as told:
+        loop()
     assert len(told) == 1
     assert pilot.get_last_lr() == [0.002]
 

@@ -21,19 +21,20 @@ from lrpilot.errors import InvalidArgument
 
 from .buffers import Buffers
 from .deciding import Deciding, Listener, Parts
+from .defaults import own_defaults
 from .features import Memory
 from .loss_buffer import Loss
 from .measurement import Measurement
 from .optimizers import together, unwrapped
 from .policy import Drives, Policy
-from .shape import SchedulerShape
+from .shape import Shape
 from .timetable import Timetable
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 
-class Pilot(Deciding, SchedulerShape):
+class Pilot(Deciding, Shape):
     """Drives an optimizer's learning rate with a pretrained policy: no rate to find, no closure, no extra forward pass.
 
     >>> model = torch.nn.Linear(3, 1)
@@ -99,7 +100,8 @@ class Pilot(Deciding, SchedulerShape):
         optimizers = unwrapped(optimizer)
         networks = [network] if isinstance(network, nn.Module) else network
         if isinstance(policy, str | Path):
-            policy = Policy.load(policy)
+            with own_defaults():
+                policy = Policy.load(policy)
         elif not (hasattr(policy, "initial_memory") and hasattr(policy, "act")):
             raise InvalidArgument("policy", "'shipped', the path of a policy file, or a Policy", policy)
         buffers = Buffers(together(optimizers), networks)
@@ -215,6 +217,7 @@ class Pilot(Deciding, SchedulerShape):
             "guard": self._guard.state_dict(),
         }
 
+    @own_defaults()
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave. If this pilot was made for another length, the run gets that length.
 

@@ -22,6 +22,7 @@ from lrpilot.errors import NonFiniteLoss
 
 from .buffers import Buffers
 from .calls import Calls
+from .defaults import own_defaults
 from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe, step_ceiling
 from .guard import WIDEST, Guard
 from .logbook import Decision, Logbook
@@ -66,6 +67,7 @@ class Deciding:
         parts: what it is made of.
     """
 
+    @own_defaults()
     def __init__(self, parts: Parts) -> None:
         self._timetable = Timetable(parts.total_steps)
         self._parts = parts._replace(total_steps=self._timetable.total_steps)
@@ -115,6 +117,7 @@ class Deciding:
         # What the hooks have counted at the next call, if all goes as it should and there are no parts to join.
         self._expected = -1 if self._losses.has_parts else self._step + 1
 
+    @own_defaults()
     def _end_interval(self) -> None:
         self._attend()
         interval = self._read()
@@ -153,7 +156,6 @@ class Deciding:
         if disturbed:
             used = self._rates.at(self._step) / self.knobs.given["learning_rate"] * BELOW
             self._log_rate = _bounded(math.log(used) if used > 0 else -math.inf)
-            self._rates.forget()
 
     def _move_to(self, log_rate: float) -> None:
         self._log_rate = _bounded(log_rate)

@@ -40,7 +40,7 @@ class Rates:
         held = self._held
         self.written = None if isinstance(held, Tensor) else held
         self._version = (id(held), held._version) if isinstance(held, Tensor) else None
-        self.rate, self._standing = rate, self._knobs.read("learning_rate")
+        self.rate, self._standing, self._others = rate, self._knobs.read("learning_rate"), {}
 
     def notice(self, step: int) -> None:
         """Read the rate that ``step`` has just been made at, which may be somebody else's."""
@@ -72,10 +72,6 @@ class Rates:
             if first <= step < first + count:
                 rates[step - first] = rate
         return rates
-
-    def forget(self) -> None:
-        """Forget which steps since the last writing were made at other rates."""
-        self._others = {}
 
     @property
     def _held(self) -> float | Tensor:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .rates import Rates
 
 
-class SchedulerShape:
+class Shape:
     """The read-only side of a `Pilot`: the attributes of torch's schedulers, and its run in words and pictures."""
 
     knobs: Knobs
