@@ -39,13 +39,13 @@ CHANGES = {
 @pytest.mark.parametrize("rollback", [False, True])
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_trains_may_change_at_any_step(change, rollback):
-    """Cases L1 and L2: at every step of a run, amid a measurement and at its borders."""
-    for moment in range(40):
+    """Cases L1 and L2: at the beginning of a run, amid a measurement and at its borders."""
+    for moment in (0, 1, 2, 3, 7, 12, 20, 33, 36, 39):
         model = network()
         if change == "unfreeze":
             model[0].requires_grad_(False)
         optimizer = adamw(model)
-        pilot = Pilot(optimizer, 40, policy=Reactive(), rollback=rollback)
+        pilot = Pilot(optimizer, 40, policy=Reactive(), rollback=rollback, network=model)
         train(pilot, model, moment)
         CHANGES[change](model, optimizer)
         train(pilot, model, 40 - moment, begin=moment)

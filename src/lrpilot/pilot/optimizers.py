@@ -21,7 +21,7 @@ def unwrapped(optimizer: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ..
     given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
     optimizers = tuple(map(_unwrapped, given))
     if not optimizers or len(set(map(id, optimizers))) < len(optimizers):
-        raise InvalidArgument("optimizer", "one optimizer, or several different ones", optimizer)
+        raise InvalidArgument("optimizer", "one optimizer, or several different ones", names(optimizers))
     return optimizers
 
 

@@ -38,7 +38,7 @@ class Timetable:
         """This one up to ``step``, and an end ``steps`` later."""
         past = [self.end(decision) for decision in range(self.decisions_by(step))]
         new = Timetable(step + whole("steps", steps))
-        new._ends = past + sorted({step + math.ceil(steps * i / COOLING) for i in range(1, COOLING + 1)})
+        new._ends = sorted({*past, step, *(step + math.ceil(steps * i / COOLING) for i in range(1, COOLING + 1))})
         return new
 
     def end(self, decision: int) -> int:
