@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo smoke test test-slow lint format clean
+.PHONY: demo smoke test shapes test-slow lint mutants format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
@@ -15,6 +15,14 @@ smoke: $(VENV)/.experiments         ## every table and figure of the paper at th
 test: $(VENV)/.dev                  ## the default test suite, within three minutes on two cores
 	$(BIN)/python -m pytest -n 2
 
+CHECKED := action actor contracts critic displacement distill evaluation exploration features history knobs \
+    loss_buffer losses measurement observation offline online online_changes opening oracle pilot pilot_guard policy \
+    population ppo pretrain refinement replay reward score settings snapshot timetable
+
+shapes: $(VENV)/.dev                ## core, online, pilot and learning again, every shape and type checked at run time
+	$(BIN)/python -m pytest -n 2 -m "not slow and not mistyped" --jaxtyping-packages=lrpilot,typed.check \
+	    $(CHECKED:%=tests/test_%.py)
+
 test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
 	$(BIN)/python -m pytest -m slow
 
@@ -22,6 +30,9 @@ lint: $(VENV)/.dev                  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+mutants: $(VENV)/.dev               ## hours: which changes to core, online and pilot no test notices; MODULES=core/history
+	$(BIN)/python .ci/mutants.py $(MODULES)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -1,5 +1,6 @@
 """Trials and results that no network was trained for."""
 
+import json
 import math
 
 from lrpilot.experiments.runs.trial import Result, Trial
@@ -38,3 +39,11 @@ def result(status="finished", errors=(9.0, 2.0, 3.0), **changes):
         about={"commit": "abc"},
         **changes,
     )
+
+
+def forget(file, gone):
+    """Take a trial's line out of a file of results."""
+    lines = file.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if Trial(**json.loads(line)["trial"]).name != gone.name]
+    assert len(kept) == len(lines) - 1
+    file.write_text("".join(kept))

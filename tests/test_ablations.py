@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lrpilot.experiments.report.policy_tables import policy_tables
 from lrpilot.experiments.studies import ablations
-from lrpilot.experiments.studies.ablations import Ledger, short_horizons, tables
+from lrpilot.experiments.studies.ablations import Ledger, short_horizons
 from lrpilot.learning.population.rollouts import Explorer
 from lrpilot.learning.population.schedules import SPACING
 from lrpilot.pilot.features import FEATURES
@@ -61,7 +62,7 @@ def test_each_study_has_a_table():
         {"study": "horizon", "decades": {"0.1": -0.5, "1": 0.0}},
         {"study": "quadratic", "variance": 0.1, "constant": 8.0, "decay": 2.0, "pilot": {"0.01": 1.5}},
     ]
-    features, variants, horizons, quadratics = tables(findings)
+    features, variants, horizons, quadratics = policy_tables(findings)
     assert features.rows == [["noise", "-1.900", "+0.100"], ["none", "-2.000", "+0.000"]]
     assert variants.rows == [["reference", "-2.000", "0.100", "0.050", "1"]]
     assert horizons.rows[0][1:] == ["-0.50", "+0.00"]

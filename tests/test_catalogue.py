@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, mean_rate, results_of, with_needs
-from lrpilot.experiments.studies.methods import METHODS
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, mean_rate, with_needs
 from lrpilot.experiments.studies.profiles import PAPER, PROFILES, QUICK
 from made_up import result
 
@@ -77,15 +77,15 @@ def test_a_fifth_of_the_data_runs_at_the_rates_that_table_2_chose(tmp_path):
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_every_plan_ends_and_no_two_trials_share_a_file(profile, tmp_path):
+def test_every_plan_ends_and_no_two_trials_share_a_name(profile, tmp_path):
     store = Store(tmp_path)
-    paths = []
+    names = []
     for name in with_needs(EXPERIMENTS):
         made = complete(name, profile, store)
-        paths += [str(trial.path) for each in made for trial in each]
-        assert len(results_of(name, profile, store)) == sum(map(len, made))
-    assert len(paths) == len(set(paths))
-    assert {path.split("/")[2] for path in paths} == set(METHODS) - {"pilot-refined", "constant", "cosine"}
+        names += [trial.name for each in made for trial in each]
+        assert len(found(store, EXPERIMENTS[name].plan(profile, store))) == sum(map(len, made))
+    assert len(names) == len(set(names))
+    assert {name.split("/")[2] for name in names} == set(METHODS) - {"pilot-refined", "constant", "cosine"}
 
 
 def test_needs_come_first_and_once():
@@ -94,9 +94,10 @@ def test_needs_come_first_and_once():
 
 
 def test_the_papers_sizes():
-    assert (PAPER.steps("mnist-cnn"), PAPER.steps("cifar10-cnn"), PAPER.batch_size("m1")) == (20_000, 10_000, 1)
+    sizes = PAPER.sizes
+    assert (sizes["mnist-cnn"].steps, sizes["cifar10-cnn"].steps, sizes["m1"].batch_size) == (20_000, 10_000, 1)
     assert PAPER.rates == (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     six_epochs = 6 * 60_000
-    assert PAPER.steps("m2") == six_epochs
-    assert QUICK.steps("m2") * QUICK.batch_size("m2") == six_epochs
-    assert replace(QUICK, repeats=2).seeds("m0") == range(2)
+    assert sizes["m2"].steps == six_epochs
+    assert QUICK.sizes["m2"].steps * QUICK.sizes["m2"].batch_size == six_epochs
+    assert replace(QUICK.sizes["m0"], repeats=2).seeds == range(2)

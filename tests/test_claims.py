@@ -5,6 +5,7 @@ import math
 import pytest
 
 from lrpilot.experiments.report import claims
+from lrpilot.experiments.report.evidence import Evidence
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS
 from lrpilot.experiments.studies.profiles import SMOKE
@@ -12,7 +13,7 @@ from made_up import result
 
 
 def rows(store):
-    return {(row[0], row[1]): row[2:] for row in claims.verdicts(SMOKE, store).rows}
+    return {(row[0], row[1]): row[2:] for row in claims.verdicts(Evidence.load(SMOKE, store).runs).rows}
 
 
 @pytest.fixture

@@ -146,9 +146,9 @@ def test_a_truncated_checkpoint_is_told_and_mended(lrpilot):
 
 
 def test_ctrl_c_stops_with_the_command_that_goes_on(lrpilot, monkeypatch):
-    from lrpilot.experiments.runs.progress import PlainDisplay
+    from lrpilot.experiments.runs.progress import Display
 
-    show = PlainDisplay.show
+    show = Display.show
 
     def interrupted(self, record):
         show(self, record)
@@ -156,7 +156,7 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(lrpilot, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PlainDisplay, "show", interrupted)
+        patch.setattr(Display, "show", interrupted)
         code, out, err = lrpilot("train --steps 40 --evaluate-every 10 --out run --controller none")
     assert (code, err) == (130, "")
     assert out.splitlines()[-1] == "Stopped. Go on with: lrpilot train digits --out run --resume"

@@ -9,12 +9,14 @@ import pytest
 
 from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.report.comparison_pages import by_rate, headline, picture, standings
+from lrpilot.experiments.report.evidence import Evidence
 from lrpilot.experiments.report.report import update_readme
+from lrpilot.experiments.report.starts import by_rate, comparisons, headline, picture, standings
 from lrpilot.experiments.runs import execute
 from lrpilot.experiments.runs.perform import perform
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.studies.comparison import CONTENDERS, HIGH_STARTS, LOW_STARTS, Comparison, Outcome, outcomes
+from lrpilot.experiments.studies.comparison import CONTENDERS, HIGH_STARTS, LOW_STARTS, Comparison
+from lrpilot.experiments.studies.frame import frame
 from lrpilot.experiments.studies.profiles import SMOKE
 from lrpilot.pilot.policy import Policy
 from lrpilot.pilot.policy_file import fingerprint
@@ -37,7 +39,11 @@ def pretend(trial, data=None):
 def made(store, comparison):
     for trial in comparison.trials():
         store.save(pretend(trial))
-    return outcomes(store)
+    return found(store)
+
+
+def found(store):
+    return comparisons(frame(store.saved("compare")))
 
 
 def row(table, start):
@@ -53,7 +59,7 @@ def command(*arguments):
 def test_the_runs_are_every_start_of_pilot_and_grids_and_every_peer_once():
     trials = Comparison.of("M1", seeds=2).trials()
     assert len(trials) == 2 * (3 * 5 + 6)
-    assert len({str(trial.path) for trial in trials}) == len(trials)
+    assert len({trial.name for trial in trials}) == len(trials)
     assert {trial.task for trial in trials} == {"m1"}
     for method in ("pilot", "constant", "cosine"):
         assert [t.setting["lr"] for t in trials if t.method == method and t.seed == 1] == [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
@@ -73,7 +79,7 @@ def test_a_refined_pilot_runs_only_where_asked_for():
 def test_each_optimizer_has_its_starts_and_the_peers_runs_serve_all():
     momentum, adam = (Comparison.of("m0", name) for name in ("momentum", "Adam"))
     assert momentum.starts == adam.starts == LOW_STARTS
-    shared = {str(trial.path) for trial in momentum.trials()} & {str(trial.path) for trial in adam.trials()}
+    shared = {trial.name for trial in momentum.trials()} & {trial.name for trial in adam.trials()}
     assert {path.split("/")[3] for path in shared} == set(CONTENDERS[3:])
 
 
@@ -83,8 +89,8 @@ def test_results_of_another_policy_are_other_runs(tmp_path):
     other = replace(comparison, policy="0123456789ab")
     assert {trial.method for trial in store.missing(other.trials())} == {"pilot"}
     made(store, other)
-    (outcome,) = outcomes(store)
-    assert [cells[0] for cells in by_rate(outcome).rows][:2] == ["pilot, policy 0123456789ab", "pilot"]
+    ((key, runs),) = found(store).items()
+    assert [cells[0] for cells in by_rate(key, runs).rows][:2] == ["pilot, policy 0123456789ab", "pilot"]
 
 
 def test_the_fingerprint_is_that_of_the_file(tmp_path):
@@ -127,8 +133,9 @@ def test_the_pilots_rates_are_means_over_steps():
 
 
 def test_tables(tmp_path):
-    (outcome,) = made(Store(tmp_path), Comparison.of("m1", seeds=2))
-    table = by_rate(outcome)
+    compared = made(Store(tmp_path), Comparison.of("m1", seeds=2))
+    ((key, runs),) = compared.items()
+    table = by_rate(key, runs)
     assert table.header[1:6] == ["from 0.0001", "from 0.001", "from 0.01", "from 0.1", "from 1"]
     pilot = row(table, "pilot")
     assert pilot[1] == "2.50 ± 0.71"  # 2.0 and 3.0
@@ -136,17 +143,17 @@ def test_tables(tmp_path):
     assert row(table, "constant rate")[5] == "90.00 ± 0.00"
     assert row(table, "constant rate")[-1] == "2 (2 diverged)"
     assert row(table, "Schedule-Free SGD")[1:] == ["-"] * 5 + ["1.75 ± 0.71", "-", "2"]
-    (stands,) = standings([outcome]).rows
+    (stands,) = standings(compared).rows
     assert stands[1:] == ["3.00", "2.50", "1.20", "5 x 2", "3.50 (0.1)", "2.25 (1)", "1.75 (Schedule-Free SGD)"]
 
 
 def test_a_part_makes_tables_and_a_picture_too(tmp_path):
     store = Store(tmp_path)
-    (outcome,) = made(store, Comparison.of("m1", seeds=1, methods=["constant"]))
-    (stands,) = standings([outcome]).rows
+    compared = made(store, Comparison.of("m1", seeds=1, methods=["constant"]))
+    (stands,) = standings(compared).rows
     assert stands[1:] == ["-", "-", "-", "-", "3.00 (0.1)", "-", "-"]
-    assert picture([outcome], "x").png.startswith(b"\x89PNG")
-    assert standings([Outcome("m1", "sgd", 10, [])]).rows[0][1:] == ["-"] * 7
+    assert picture(compared, "x").png.startswith(b"\x89PNG")
+    assert standings({("m1", "sgd", 10): frame([])}).rows[0][1:] == ["-"] * 7
 
 
 def test_the_picture_has_a_line_a_method_and_a_level_a_peer(tmp_path):
@@ -176,7 +183,7 @@ def test_report_and_readme_begin_with_the_comparisons(tmp_path):
     assert text.index("m0, sgd, 6,000 steps: final") < text.index("m1, sgd, 12,000 steps: final")
     readme = tmp_path / "README.md"
     readme.write_text("<!-- comparison:begin -->\n<!-- comparison:end -->\nAfter\n")
-    update_readme(readme, SMOKE, Store(store.root / "smoke"), compared=store)
+    update_readme(readme, Evidence.load(SMOKE, Store(store.root / "smoke")), compared=store)
     (link,) = re.findall(r"!\[.*\]\((.*)\)", readme.read_text())
     assert readme.read_text().endswith("<!-- comparison:end -->\nAfter\n")
     assert link == "results/compare/headline.png"
@@ -200,8 +207,9 @@ def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, m
     assert "11 done, 0 diverged, 0 failed" in out
     folder = tmp_path / "compare/60-steps"
     assert (folder / "digits-sgd.png").read_bytes().startswith(b"\x89PNG")
-    files = list(folder.rglob("seed-0.json"))
-    pilots = [json.loads(file.read_text()) for file in files if "/pilot/" in str(file)]
+    file = folder.with_suffix(".jsonl")
+    made = [json.loads(line) for line in file.read_text().splitlines()]
+    pilots = [each for each in made if each["trial"]["method"] == "pilot"]
     assert len(pilots) == 5
     assert {each["trial"]["setting"]["policy"] for each in pilots} == {fingerprint()}
     assert all(math.isfinite(each["evaluations"]["test_error"][-1]) for each in pilots)
@@ -210,7 +218,7 @@ def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, m
 
     again = []
     monkeypatch.setattr(execute, "perform", lambda trial, data: again.append(trial) or perform(trial, data))
-    files[0].unlink()
+    file.write_text("".join(json.dumps(each) + "\n" for each in made[1:]))
     assert command(*arguments, "--methods", "pilot,constant,prodigy") == 0
     assert len(again) == 1
     assert "1 done" in capsys.readouterr().out
@@ -225,7 +233,7 @@ def test_a_start_whose_loss_is_not_finite_is_mended_not_counted_as_diverged():
 
 def test_a_pictures_folder_needs_no_folders_in_the_results(tmp_path):
     trial = Comparison.of(f"image-folder:{tmp_path}", steps=5).trials()[0]
-    assert len(trial.path.parts) == 6
+    assert trial.name.count("/") == 5
     assert trial.task == f"image-folder:{tmp_path.resolve()}"
 
 

@@ -202,12 +202,12 @@ def test_the_schedule_goes_home(name):
     drive(controller, model)
     fresh = torch.optim.SGD(network().parameters(), lr=1.0)
     schedule = controller.export_schedule(fresh)
-    flown = []
+    taken = []
     for _ in range(STEPS):
-        flown.extend(schedule.get_last_lr())
+        taken.extend(schedule.get_last_lr())
         fresh.step()
         schedule.step()
-    assert flown == pytest.approx(controller.history["rate"].tolist())
+    assert taken == pytest.approx(controller.history["rate"].tolist())
 
 
 @pytest.mark.parametrize("name", PILOTS)

@@ -104,4 +104,4 @@ def test_modules_that_another_thread_calls_are_none_of_its_business() -> None:
         return mine(batch).mean()
 
     evaluator.training_pass(loss_fn, torch.ones(8, 4))
-    assert {id(buffer) for buffer in evaluator.buffers} == {id(buffer) for buffer in mine.buffers()}
+    assert {id(buffer) for buffer in evaluator.buffers()} == {id(buffer) for buffer in mine.buffers()}

@@ -127,6 +127,7 @@ def test_a_start_rate_that_cannot_be_scaled_is_refused(rate: float) -> None:
         rate_of(driven)
 
 
+@pytest.mark.mistyped
 def test_what_is_no_optimizer_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"optimizer must be a torch\.optim\.Optimizer, got 'list'"):
         rate_of([])  # type: ignore[arg-type]

@@ -25,7 +25,9 @@ def test_a_loss_that_is_overwritten_was_kept():
     assert losses.values.tolist() == [1.0]
 
 
-@pytest.mark.parametrize("wrong", [torch.ones(3), torch.ones(0), "1.0", None])
+@pytest.mark.parametrize(
+    "wrong", [torch.ones(3), torch.ones(0), *(pytest.param(w, marks=pytest.mark.mistyped) for w in ("1.0", None))]
+)
 def test_what_is_no_scalar_is_refused(wrong):
     losses = LossBuffer()
     losses.begin(1)

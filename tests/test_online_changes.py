@@ -257,6 +257,7 @@ def test_an_opening_refuses_a_first_loss_that_is_not_above_zero(shift: float) ->
         assert torch.equal(mine, value)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lrpilot.experiments.runs import perform as module
+from lrpilot.experiments.runs.methods import METHODS, Method, only
 from lrpilot.experiments.runs.perform import perform
-from lrpilot.experiments.studies.methods import METHODS
 from made_up import trial
 
 OFFLINE = {"offline-paper", "offline-stable"}
@@ -171,3 +171,11 @@ def test_a_refined_pilot_refuses_a_policy_that_is_not_there():
     gone = perform(digits("pilot-refined", {"optimizer": "sgd", "lr": 0.1, "runs": 1, "policy": "0123456789ab"}))
     assert gone.status == "failed"
     assert "policy must be" in gone.reason
+
+
+def test_a_method_is_one_record(monkeypatch):
+    """Whatever is asked of a method by its name comes from its record: nothing else knows the names."""
+    mine = Method("mine", "my optimizer", "rate-free", optimizer="adamw", settings=only({"lr": 0.01}))
+    monkeypatch.setitem(METHODS, "mine", mine)
+    result = perform(digits("mine"))
+    assert (result.status, result.curve["rate"][-1]) == ("finished", 0.01)

@@ -269,7 +269,7 @@ def test_a_pilot_made_after_the_optimizers_state_was_loaded_takes_up_the_rate_in
     assert again.get_last_lr() == pilot.get_last_lr()
 
 
-@pytest.mark.parametrize("wrong", [0, -3, 2.5, "100"])
+@pytest.mark.parametrize("wrong", [0, -3, *(pytest.param(w, marks=pytest.mark.mistyped) for w in (2.5, "100"))])
 def test_wrong_lengths_are_refused(wrong):
     with pytest.raises(InvalidArgument, match="total_steps must be a whole number"):
         Pilot(torch.optim.SGD(network().parameters(), lr=0.1), wrong, policy=Scripted(0.0))

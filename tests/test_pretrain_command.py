@@ -81,3 +81,19 @@ def test_it_learns_a_little_and_says_where_the_policy_is(monkeypatch, tmp_path, 
     assert policy.provenance["distilled"] == 2
     assert policy.provenance["improved"] == 1
     assert (tmp_path / "curves.png").exists()
+
+
+def test_the_bank_grows_to_what_is_asked_for(monkeypatch, tmp_path, capsys):
+    from lrpilot.learning.bank import store
+
+    out = tmp_path / "new" / "bank.jsonl"
+    monkeypatch.setattr(store, "search", lambda score, usual: score(store.Schedule(usual, 0.0, 1.0, 0.0)))
+    for tasks in ("1", "2", "2"):
+        assert command("pretrain", "bank", "--tasks", tasks, "--out", str(out)) == 0
+    assert [entry.task.index for entry in store.read(out)] == [0, 1]
+    assert f"2 tasks in {out}." in capsys.readouterr().out.replace("\n", "")
+
+
+def test_the_bank_refuses_nothing_to_do(tmp_path, capsys):
+    assert command("pretrain", "bank", "--tasks", "0", "--out", str(tmp_path / "bank.jsonl")) == 2
+    assert "tasks must be a whole number of at least 1, got 0" in capsys.readouterr().err

@@ -7,10 +7,17 @@ import torch
 
 from lrpilot import PAPER, STABLE
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.report import studies
+from lrpilot.experiments.runs.controllers import Terms
+from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.studies import readings
-from lrpilot.experiments.studies.methods import METHODS
+from lrpilot.experiments.studies.frame import frame
 from lrpilot.online.settings import DEVIATIONS, STABLE_DEVIATIONS, deviating
 from made_up import result, trial
+
+
+def terms(setting, generator):
+    return Terms(steps=1, generator=generator, setting=setting)
 
 
 def differing(one, other):
@@ -48,7 +55,7 @@ def test_an_unknown_deviation_is_refused():
 @pytest.mark.parametrize(("reading", "setting"), readings.READINGS.items(), ids=readings.READINGS)
 def test_every_reading_makes_a_controller_of_its_own(reading, setting, generator, network):
     method = METHODS[readings.METHOD]
-    made = method.controller(method.optimizer(network, setting), setting=setting, generator=generator).setting
+    made = method.controller(method.make_optimizer(network, setting), terms(setting, generator)).setting
     if reading not in ("paper", "stable"):
         assert made not in (PAPER, STABLE)
         assert differing(made, PAPER)
@@ -75,7 +82,7 @@ def test_a_reading_is_sound_where_no_run_diverges_and_the_mean_is_near_the_best_
     runs = [run({}, "m0", 10.9), run({}, "m1", 3.4), run({}, "m1", 3.4, seed=1)]
     runs += [run(stable, "m0", 11.0), run(stable, "m1", 3.2), run(stable, "m1", 3.3, seed=1)]
     runs += [run({"discount": 0.0}, "m0", 9.0), run({"discount": 0.0}, "m0", 9.0, "diverged", seed=1)]
-    table = readings.table([*runs, *constant])
+    table = studies.readings(frame([*runs, *constant]))
     assert table.rows == [
         ["paper", "10.90", "0.1 to 0.1", "3.40 ± 0.00", "0.1 to 0.1", "M0"],
         ["discount 0", "49.50 ± 57.28 (1 diverged)", "0.1 to 0.1", "-", "-", "nowhere"],
@@ -87,5 +94,5 @@ def test_a_reading_is_sound_where_no_run_diverges_and_the_mean_is_near_the_best_
 def test_replacing_a_field_of_a_reading(generator, network):
     setting = {"deviations": "D1+D2", "discount": 0.5, "lr": 0.1}
     method = METHODS[readings.METHOD]
-    made = method.controller(method.optimizer(network, setting), setting=setting, generator=generator).setting
+    made = method.controller(method.make_optimizer(network, setting), terms(setting, generator)).setting
     assert made == replace(deviating("D1", "D2"), discount=0.5)

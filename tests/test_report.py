@@ -10,6 +10,7 @@ import pytest
 
 from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.report.evidence import Evidence
 from lrpilot.experiments.report.page import Picture
 from lrpilot.experiments.report.report import update_readme, write_report
 from lrpilot.experiments.report.sections import WRITERS
@@ -43,7 +44,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(store, tmp_path_factory):
-    return write_report(SMOKE, store, tmp_path_factory.mktemp("report"))
+    return write_report(Evidence.load(SMOKE, store), tmp_path_factory.mktemp("report"))
 
 
 def test_every_experiment_has_a_section_with_a_table_or_a_picture(pages):
@@ -84,9 +85,10 @@ def test_html_needs_no_other_file(pages):
 
 
 def test_the_same_results_give_the_same_pictures(store):
-    first, again = (WRITERS["figure4"](SMOKE, store)[0].png for _ in range(2))
+    evidence = Evidence.load(SMOKE, store)
+    first, again = (next(iter(WRITERS["figure4"](evidence))).png for _ in range(2))
     assert first == again
-    assert first != WRITERS["figure6"](SMOKE, store)[0].png
+    assert first != next(iter(WRITERS["figure6"](evidence))).png
 
 
 def test_a_browser_shows_every_picture_and_table(pages, tmp_path):
@@ -121,8 +123,9 @@ def test_runs_that_failed_at_once_still_make_every_picture(tmp_path):
             made = result("failed", trial=trial)
             looked_at = {measure: [] for measure in made.evaluations}
             store.save(replace(made, evaluations=looked_at, **nothing))
+    evidence = Evidence.load(SMOKE, store)
     for name in ("table1", "table2", "figure2", "figure3", "figure4", "figure5", "figure6"):
-        for block in WRITERS[name](SMOKE, store):
+        for block in WRITERS[name](evidence):
             if isinstance(block, Picture):
                 assert block.png.startswith(b"\x89PNG")
 
@@ -131,14 +134,14 @@ def test_partial_results_make_a_page_too(tmp_path):
     store = Store(tmp_path / "smoke")
     trials = EXPERIMENTS["table3"].plan(SMOKE, store)
     store.save(pretend(trials[0]))
-    text = write_report(SMOKE, store, tmp_path / "report")[0].read_text()
+    text = write_report(Evidence.load(SMOKE, store), tmp_path / "report")[0].read_text()
     assert "## Table 3" in text
     assert "## Figure 4" not in text
 
 
 def test_no_results_is_an_error(tmp_path):
     with pytest.raises(InvalidArgument, match="results must be a folder with results of profile smoke"):
-        write_report(SMOKE, Store(tmp_path), tmp_path / "report")
+        write_report(Evidence.load(SMOKE, Store(tmp_path)), tmp_path / "report")
 
 
 BEGIN, END = "<!-- results:begin (by a command) -->", "<!-- results:end -->"
@@ -147,18 +150,18 @@ BEGIN, END = "<!-- results:begin (by a command) -->", "<!-- results:end -->"
 def test_readme_gets_the_tables_between_its_markers(store, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
-    update_readme(readme, SMOKE, store, compared=Store(tmp_path))
+    update_readme(readme, Evidence.load(SMOKE, store), compared=Store(tmp_path))
     once = readme.read_text()
     assert once.startswith(f"# Before\n\n{BEGIN}\n")
     assert once.endswith(f"{END}\n\nAfter\n")
     assert "old" not in once
     assert "| method | M0 | M1 | M2 | MNIST CNN | CIFAR-10 CNN |" in once
     assert "| SGD | 2.34 ± 0.00 | 2.34 ± 0.00 | 2.34 ± 0.00 | 2.34 (0.75) | 2.34 (21.26) |" in once
-    update_readme(readme, SMOKE, store, compared=Store(tmp_path))
+    update_readme(readme, Evidence.load(SMOKE, store), compared=Store(tmp_path))
     assert readme.read_text() == once
     readme.write_text("# No markers\n")
     with pytest.raises(InvalidArgument, match="readme"):
-        update_readme(readme, SMOKE, store, compared=Store(tmp_path))
+        update_readme(readme, Evidence.load(SMOKE, store), compared=Store(tmp_path))
     assert readme.read_text() == "# No markers\n"
 
 
@@ -166,7 +169,7 @@ def test_a_part_named_after_an_experiment_is_its_tables(store, tmp_path):
     page = tmp_path / "results.md"
     blank = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("claims", "discount", "overhead"))
     page.write_text(blank)
-    update_readme(page, SMOKE, store, compared=Store(tmp_path))
+    update_readme(page, Evidence.load(SMOKE, store), compared=Store(tmp_path))
     claims, discount, overhead = page.read_text().split(":begin -->")[1:]
     assert "| the lowest test error, MNIST CNN | Table 1 | " in claims
     assert "**M0: the discount**" in discount

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.runs.configuration import Choices
+from lrpilot.experiments.report.pictures import draw_run
+from lrpilot.experiments.runs.configuration import Configuration
 from lrpilot.experiments.runs.run_directory import CHECKPOINT, CONFIG, CURVES, METRICS, PREVIOUS
 from lrpilot.experiments.runs.single_run import train
 
 STEPS = 60
-CHOICES = Choices(task="digits", controller="online", steps=STEPS, evaluate_every=20, lr=0.01)
+ASKED = Configuration(task="digits", controller="online", steps=STEPS, evaluate_every=20, lr=0.01)
 
 
 class Silent:
@@ -37,9 +38,9 @@ class Silent:
         self.lines.append(line)
 
 
-def run(out, choices=CHOICES, *, display=None, resume=False, checkpoint_every=5):
+def run(out, asked=ASKED, *, display=None, resume=False, checkpoint_every=5):
     display = display or Silent()
-    return train(choices, display=display, out=out, resume=resume, checkpoint_every=checkpoint_every)
+    return train(asked, display=display, draw=draw_run, out=out, resume=resume, checkpoint_every=checkpoint_every)
 
 
 def metrics(out):
@@ -142,7 +143,7 @@ def test_ctrl_c_saves_and_names_the_command_that_goes_on(tmp_path, undisturbed):
     assert outcome.resume_command(Path("my data")).endswith("--resume --data 'my data'")
     assert outcome.curves.exists()
     display = Silent()
-    run(out, Choices(task="digits"), display=display, resume=True)  # what is left out is as it was
+    run(out, Configuration(task="digits"), display=display, resume=True)  # what is left out is as it was
     assert display.first in (33, 34)
     assert display.lines == [f"going on from step {display.first}"]
     assert metrics(out) == undisturbed
@@ -185,20 +186,20 @@ def test_a_finished_run_resumed_stays_as_it_is(tmp_path, undisturbed):
 
 def test_a_directory_of_another_configuration_is_refused_by_field(tmp_path):
     out = tmp_path / "run"
-    run(out, Choices(task="digits", controller="none", steps=5))
+    run(out, Configuration(task="digits", controller="none", steps=5))
     before = (out / METRICS).read_bytes()
     with pytest.raises(InvalidArgument, match=rf"^steps must be 5 as in .*{CONFIG}.*, got 6$"):
-        run(out, Choices(task="digits", steps=6), resume=True)
+        run(out, Configuration(task="digits", steps=6), resume=True)
     with pytest.raises(InvalidArgument, match=r"^optimizer must be 'sgd' as in .*, got 'adam'$"):
-        run(out, Choices(task="digits", optimizer="adam"), resume=True)
+        run(out, Configuration(task="digits", optimizer="adam"), resume=True)
     with pytest.raises(InvalidArgument, match=r"^task must be 'digits' as in .*, got 'm0'$"):
-        run(out, Choices(task="m0"), resume=True)
+        run(out, Configuration(task="m0"), resume=True)
     assert (out / METRICS).read_bytes() == before
 
 
 def test_a_directory_in_use_or_unreadable_is_refused(tmp_path):
     out = tmp_path / "run"
-    run(out, Choices(task="digits", controller="none", steps=5))
+    run(out, Configuration(task="digits", controller="none", steps=5))
     with pytest.raises(InvalidArgument, match="out must be a new or an empty directory"):
         run(out)
     (out / CONFIG).write_text("{")
@@ -213,7 +214,7 @@ def test_a_directory_in_use_or_unreadable_is_refused(tmp_path):
 
 def test_a_diverged_run_is_recorded_and_its_checkpoint_is_sound(tmp_path):
     out = tmp_path / "run"
-    outcome = run(out, Choices(task="digits", controller="none", steps=40, lr=1e30), checkpoint_every=1)
+    outcome = run(out, Configuration(task="digits", controller="none", steps=40, lr=1e30), checkpoint_every=1)
     assert not outcome.finished
     assert outcome.failure
     assert outcome.records[-1]["diverged"] is True
@@ -226,11 +227,11 @@ def test_a_diverged_run_is_recorded_and_its_checkpoint_is_sound(tmp_path):
 def _train_in_another_process(out):
     torch.set_num_threads(1)
     resume = Path(out).exists()
-    train(KILLED, display=Silent(), out=Path(out), resume=resume, checkpoint_every=1)
+    train(KILLED, display=Silent(), draw=draw_run, out=Path(out), resume=resume, checkpoint_every=1)
 
 
 PRELOADED = ["lrpilot.experiments.runs.single_run", "sklearn.datasets", "torch.utils.tensorboard", "torch._dynamo"]
-KILLED = Choices(task="digits", controller="online", steps=400, evaluate_every=50, lr=0.01)
+KILLED = Configuration(task="digits", controller="online", steps=400, evaluate_every=50, lr=0.01)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
@@ -254,7 +255,7 @@ def test_a_run_killed_at_ten_random_moments_equals_an_undisturbed_one(tmp_path):
         process.kill()
         process.join()
         steps_at_kill.append(metrics(out)[-1]["step"])
-    train(KILLED, display=Silent(), out=out, resume=True, checkpoint_every=1)
-    train(KILLED, display=Silent(), out=tmp_path / "whole", checkpoint_every=100)
+    train(KILLED, display=Silent(), draw=draw_run, out=out, resume=True, checkpoint_every=1)
+    train(KILLED, display=Silent(), draw=draw_run, out=tmp_path / "whole", checkpoint_every=100)
     assert metrics(out) == metrics(tmp_path / "whole"), f"moments drawn with seed {seed}"
     assert len({step for step in steps_at_kill if 0 < step < 400}) >= 5  # most kills came in the midst of the run

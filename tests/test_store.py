@@ -1,10 +1,12 @@
-"""The store: whole files or none, plainly named, nothing made twice."""
+"""The store: a line a run, whole files or none, nothing made twice, nothing lost."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +15,44 @@ import pytest
 from lrpilot.experiments.runs.store import Store
 from made_up import result, trial
 
+ROOT = Path(__file__).parents[1]
+
+
+def visible(folder):
+    return [entry.name for entry in folder.iterdir() if not entry.name.endswith(".lock")]
+
 
 def test_what_was_saved_is_loaded(tmp_path):
     store = Store(tmp_path)
     assert store.load(trial()) is None
     path = store.save(result())
-    assert path == tmp_path / "table3/m1/sgd/lr=0.1,gamma=0.0001/seed-3.json"
-    loaded = store.load(trial())
-    assert loaded.to_json() == result().to_json()
-    assert [entry.name for entry in path.parent.iterdir()] == ["seed-3.json"]
+    assert path == tmp_path / "table3.jsonl"
+    for reader in (store, Store(tmp_path)):
+        assert reader.load(trial()).to_json() == result().to_json()
+    assert visible(tmp_path) == ["table3.jsonl"]
+
+
+def test_an_experiment_is_a_file_of_a_line_a_run_sorted_by_name(tmp_path):
+    store = Store(tmp_path)
+    for method in ("sgd", "adam", "prodigy"):
+        for seed in (2, 1):
+            path = store.save(replace(result(), trial=trial(method=method, seed=seed)))
+    runs = [json.loads(line)["trial"] for line in path.read_text().splitlines()]
+    assert [(run["method"], run["seed"]) for run in runs] == [
+        ("adam", 1), ("adam", 2), ("prodigy", 1), ("prodigy", 2), ("sgd", 1), ("sgd", 2)
+    ]  # fmt: skip
+    before = path.read_bytes()
+    store.save(replace(result(), trial=trial(method="adam", seed=2)))
+    assert path.read_bytes() == before  # the same run again leaves the same file
+
+
+def test_a_folder_of_experiments_is_read_as_one(tmp_path):
+    store = Store(tmp_path)
+    for steps in (2000, 12000):
+        store.save(replace(result(), trial=trial(experiment=f"compare/{steps}-steps", steps=steps)))
+    store.save(result())
+    assert [each.trial.steps for each in store.saved("compare")] == [12000, 2000]
+    assert [each.trial.steps for each in store.saved("compare/2000-steps")] == [2000]
 
 
 def test_a_loaded_setting_keeps_its_order(tmp_path):
@@ -37,15 +68,18 @@ def test_another_length_is_another_trial(tmp_path):
     assert store.load(trial(validation=1)) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"trial": {}}', "null"])
-def test_a_damaged_file_counts_as_none_and_is_replaced(tmp_path, text):
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"trial": {}}', "null", "\x00\udcff", "<<<<<<< ours"])
+def test_a_damaged_line_is_named_counts_as_none_and_is_replaced(tmp_path, text, caplog):
     store = Store(tmp_path)
-    path = store.save(result())
-    path.write_text(text)
-    assert store.load(trial()) is None
-    assert store.missing([trial()]) == [trial()]
-    store.save(result())
-    assert store.load(trial()) is not None
+    for seed in (1, 2, 3):
+        path = store.save(replace(result(), trial=trial(seed=seed)))
+    first, _, third = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([first, text.encode(errors="surrogateescape"), third, b""]))
+    assert store.missing([trial(seed=seed) for seed in (1, 2, 3)]) == [trial(seed=2)]
+    (said,) = caplog.messages  # once, though three trials were asked for
+    assert f"{path}, line 2" in said
+    store.save(replace(result(), trial=trial(seed=2)))
+    assert [json.loads(line)["trial"]["seed"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 
 def test_missing_keeps_the_order_and_leaves_out_every_recorded_end(tmp_path):
@@ -61,11 +95,24 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     store = Store(tmp_path)
     path = store.save(result())
     before = path.read_text()
-    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        store.save(result("diverged"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            store.save(result("diverged"))
     assert path.read_text() == before
-    assert [entry.name for entry in path.parent.iterdir()] == ["seed-3.json"]
+    assert store.load(trial()).status == "finished"
+    assert visible(tmp_path) == ["table3.jsonl"]
+
+
+def test_stores_that_save_at_the_same_time_lose_nothing(tmp_path):
+    def save(seeds):
+        store = Store(tmp_path)
+        for seed in seeds:
+            store.save(replace(result(), trial=trial(seed=seed)))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(save, [range(start, 40, 4) for start in range(4)]))
+    assert len(Store(tmp_path).saved("table3")) == 40
 
 
 def test_killed_at_any_moment_there_is_a_whole_file_or_none(tmp_path):
@@ -81,5 +128,18 @@ def test_killed_at_any_moment_there_is_a_whole_file_or_none(tmp_path):
             process.stdout.readline()
             time.sleep(pause)
             process.send_signal(signal.SIGKILL)
-        path = tmp_path / trial().path
+        path = tmp_path / "table3.jsonl"
         assert not path.exists() or Store(tmp_path).load(trial()) is not None
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "results").rglob("*.jsonl")), ids=lambda file: file.name)
+def test_committed_results_are_sound_and_sorted(file, caplog):
+    relative = file.relative_to(ROOT / "results").with_suffix("")
+    if relative.parts[0] not in ("quick", "compare"):
+        pytest.skip("not of a store")
+    store = Store(ROOT / "results" / "quick") if relative.parts[0] == "quick" else Store(ROOT / "results")
+    names = [each.trial.name for each in store.saved(str(relative).removeprefix("quick/"))]
+    stored = [json.loads(line)["trial"] for line in file.read_text().splitlines()]
+    assert caplog.messages == []
+    assert len(names) == len(stored) > 0
+    assert [name.split("/")[-1] for name in names] == [f"seed-{each['seed']}" for each in stored]

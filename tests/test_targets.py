@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ def test_stable_trains_m1_from_any_start(data: Path) -> None:
             training = Training(
                 task,
                 Plan(steps=12_000, batch_size=50, evaluate_every=12_000, seed=seed),
-                make_optimizer=partial(make_optimizer, "sgd", learning_rate=start, momentum=None),
+                make_optimizer=lambda network, lr=start: make_optimizer("sgd", network.parameters(), learning_rate=lr),
                 make_controller=lambda optimizer, generator: OnlineActorCritic(optimizer, generator=generator),
             )
             last = list(training.run())[-1]

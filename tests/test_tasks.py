@@ -1,13 +1,14 @@
 """Tasks: prepared data, the loss on a batch, evaluation."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.report.terminal import TASK_HELP
-from lrpilot.experiments.tasks.catalogue import TASKS, evaluate, load_task, loss_of
+from lrpilot.experiments.tasks.catalogue import HELP, TASKS, evaluate, load_task, loss_of
 from lrpilot.experiments.tasks.tensors import Examples
 
 
@@ -32,8 +33,8 @@ def test_unknown_tasks_are_refused_with_what_there_is():
 
 
 def test_the_help_names_every_task():
-    assert [name.strip() for name in TASK_HELP.split(",")[:-1]] == list(TASKS)
-    assert "image-folder:PATH" in TASK_HELP
+    assert [name.strip() for name in HELP.split(",")[:-1]] == list(TASKS)
+    assert "image-folder:PATH" in HELP
 
 
 def test_own_pictures_get_a_network_of_their_size(tmp_path, monkeypatch):
@@ -92,3 +93,14 @@ def test_cifar10_task_carries_the_label_of_its_copy(data):
     assert len(task.data.test) == 10_000
     assert task.data.train.targets.bincount().tolist() == [5_000] * 10
     assert task.data.train.inputs.mean(0).abs().max() < 1e-4
+
+
+def test_a_task_is_one_record(monkeypatch):
+    """Whatever is asked of a task by its name comes from its record: nothing else knows the names."""
+    from lrpilot.experiments.runs.perform import perform
+    from lrpilot.experiments.studies.comparison import Comparison
+
+    monkeypatch.setitem(TASKS, "halved", replace(TASKS["digits"], name="halved", compared=12, batch_size=16))
+    (trial, *_) = Comparison.of("halved", seeds=1, methods=["constant"]).trials()
+    assert (trial.steps, trial.batch_size) == (12, 16)
+    assert perform(trial).status == "finished"

@@ -10,13 +10,11 @@ import torch
 from torch import nn
 
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
-from lrpilot.experiments.runs.controllers import CONTROLLERS, Terms
+from lrpilot.experiments.runs.methods import METHODS
 from lrpilot.experiments.runs.optimizers import OPTIMIZERS, REFUSED, default_learning_rate, make_optimizer
-from lrpilot.experiments.runs.training import Plan, Training
-from lrpilot.experiments.tasks.batches import Batches
-from lrpilot.experiments.tasks.catalogue import Task, evaluate
-from lrpilot.experiments.tasks.tensors import Examples, TensorData
-from lrpilot.online.settings import resolve
+from lrpilot.experiments.runs.training import Plan
+from lrpilot.experiments.tasks.catalogue import LoadedTask, evaluate
+from lrpilot.experiments.tasks.tensors import Batches, Examples, TensorData
 
 
 def blobs(count=60):
@@ -32,22 +30,13 @@ def blobs(count=60):
             nn.init.uniform_(parameter, -0.5, 0.5, generator=generator)
         return layers
 
-    return Task("blobs", data.hold_out(10), network, batch_size=8, steps=30)
+    return LoadedTask("blobs", data.hold_out(10), network, batch_size=8, steps=30)
 
 
 def training(controller="none", optimizer="sgd", *, lr=0.05, setting="stable", task=None, **plan):
     plan = {"steps": 30, "batch_size": 8, "evaluate_every": 10, "log_every": 3, **plan}
-
-    def controlled(driven, generator):
-        terms = Terms(generator=generator, steps=plan["steps"], setting=resolve(setting))
-        return CONTROLLERS[controller](driven, terms)
-
-    return Training(
-        task or blobs(),
-        Plan(**plan),
-        make_optimizer=partial(make_optimizer, optimizer, learning_rate=lr),
-        make_controller=controlled,
-    )
+    method = METHODS[{"none": "constant", "online": f"online-{setting}"}.get(controller, controller)]
+    return method.training(task or blobs(), Plan(**plan), {"optimizer": optimizer, "lr": lr})
 
 
 def without_time(records):

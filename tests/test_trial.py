@@ -10,9 +10,9 @@ from lrpilot.experiments.runs.trial import Result
 from made_up import result, trial
 
 
-def test_path_reads_like_the_trial():
-    assert str(trial().path) == "table3/m1/sgd/lr=0.1,gamma=0.0001/seed-3.json"
-    assert str(trial(setting={}).path) == "table3/m1/sgd/default/seed-3.json"
+def test_name_reads_like_the_trial():
+    assert trial().name == "table3/m1/sgd/lr=0.1,gamma=0.0001/seed-3"
+    assert trial(setting={}).name == "table3/m1/sgd/default/seed-3"
 
 
 def test_result_survives_json():

@@ -17,9 +17,10 @@ from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
 from .learning.refinement import Refinement, RefinementConfig
 from .online.action import AbsoluteRate, LogRate
 from .online.controller import OnlineActorCritic
-from .online.exploration import LogNormal, Opening
+from .online.exploration import LogNormal
 from .online.observation import BatchLoss, RelativeLogLoss
 from .online.offline import OfflineActorCritic
+from .online.opening import Opening
 from .online.replay import LastTransition, Replay
 from .online.reward import LossDecrement, TransferredDecrement
 from .online.settings import PAPER, STABLE, Setting, deviating

@@ -54,7 +54,7 @@ class BackwardRecorder:
         InvalidArgument: a network made of anything else, for which bbprop is not defined here.
     """
 
-    def __init__(self, network: nn.Sequential) -> None:
+    def __init__(self, network: nn.Module) -> None:
         modules = list(network) if isinstance(network, nn.Sequential) else [network]
         modules = [module for module in modules if not isinstance(module, nn.Flatten)]
         if (

@@ -10,7 +10,7 @@ A package is imported when its optimizer is made, so that this module needs none
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -81,7 +81,7 @@ class TwoWeightOptimizer(Protocol):
 
 
 @contextmanager
-def evaluation_weights(optimizer: Optimizer) -> Iterator[None]:
+def evaluation_weights(optimizer: Optimizer) -> Generator[None]:
     """The parameters hold the weights to evaluate while it lasts, those to train afterwards, come what may.
 
     For every optimizer without two sets of weights, it does nothing.

@@ -78,7 +78,7 @@ class VSGD(torch.optim.Optimizer):
         if epsilon <= 0.0:
             raise InvalidArgument("epsilon", "a number > 0", epsilon)
         self._recorder = BackwardRecorder(network)
-        parameters = [p for layer in self._recorder.layers for p in (layer.weight, layer.bias) if p is not None]
+        parameters = [p for layer in self._recorder.layers for p in layer.parameters()]
         if overestimate is None:
             overestimate = max(1.0, sum(p.numel() for p in parameters) / 10)
         if overestimate < 1.0:
@@ -172,7 +172,7 @@ class VSGD(torch.optim.Optimizer):
         A global block shares all its sums, so that each parameter's tensors hold the same tau and l.
         """
         group = self.param_groups[0]
-        parts = []
+        parts: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
         for p, gradient, norm, curvature in _moments(records, elementwise=False):
             state = self.state[p]
             weight = 1.0 / float(state["memory"])  # a number: broadcasting a tensor costs more than reading it

@@ -56,6 +56,10 @@ class History:
         """A column so far, on its device."""
         return self._columns[name][: self._lengths[name]]
 
+    def numbers(self, name: str) -> list[float]:
+        """A column so far, as plain numbers: waits for its device."""
+        return self[name].double().cpu().tolist()
+
     def keys(self) -> list[str]:
         """The names of the columns."""
         return list(self._columns)
@@ -70,7 +74,7 @@ class History:
             (upper, "loss", "loss of the mini-batch"),
             (lower, "rate", "learning rate"),
         ):
-            axes.plot(self[name].double().cpu().tolist(), linewidth=0.8)
+            axes.plot(self.numbers(name), linewidth=0.8)
             axes.set(ylabel=label, yscale="log")
             axes.grid(alpha=0.3)
         lower.set_xlabel("step")
@@ -78,7 +82,7 @@ class History:
 
     def replayable(self) -> list[float]:
         """The rate of each step, for a run that repeats them."""
-        return self["rate"].double().cpu().tolist()
+        return self.numbers("rate")
 
     def export_schedule(self, optimizer: torch.optim.Optimizer, *, total_steps: int | None = None) -> LambdaLR:
         """The rates of :meth:`replayable` as a plain scheduler: step for step, then the last one.

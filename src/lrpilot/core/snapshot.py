@@ -35,10 +35,16 @@ class Snapshot:
             self._states.append((parameter, copy.deepcopy(optimizer.state.get(parameter, {}))))
 
     @torch.no_grad()
-    def restore(self) -> None:
-        """Put everything back. The snapshot stays good for another time."""
+    def restore(self, buffers: Iterable[Tensor] = ()) -> None:
+        """Put everything back. The snapshot stays good for another time.
+
+        Args:
+            buffers: the given ones, in their order, as they stand now: a module may have put others in their place.
+        """
         for held, value in self._values:
             held.copy_(value)
+        for now, (_, value) in zip(buffers, self._values, strict=False):
+            now.copy_(value)
         for parameter, saved in self._states:
             state = self._optimizer.state[parameter]
             for key in [key for key in state if key not in saved]:

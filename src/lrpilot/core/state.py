@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ StateDict = dict[str, Any]
 one that has loaded it, does not show in it."""
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Whatever gives its state and takes one up."""
 
@@ -24,7 +25,7 @@ class Stateful(Protocol):
         """All that it needs to go on as if nothing had happened."""
         ...
 
-    def load_state_dict(self, state: StateDict) -> None:
+    def load_state_dict(self, state: StateDict, /) -> Any:
         """Take up what :meth:`state_dict` gave."""
         ...
 

@@ -9,7 +9,7 @@ the first run of a length teaches the critic alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -156,7 +156,7 @@ class Refinement:
         self._score: float | None = None
 
     @contextmanager
-    def run(self, optimizer: torch.optim.Optimizer, total_steps: int | None = None) -> Iterator[Pilot]:
+    def run(self, optimizer: torch.optim.Optimizer, total_steps: int | None = None) -> Generator[Pilot]:
         """A training run of a fresh network; actor and critic learn from it when the block ends without an error.
 
         The pilot keeps a copy of the last good network, for exploration may destroy one. A run without a decision
@@ -275,7 +275,8 @@ def _log_losses(history: Logbook, decisions: int) -> Float[Tensor, " interval"]:
     losses = history["loss"].cpu()
     taken = history.decisions[:decisions]
     ends = [*(decision.step for decision in taken), len(losses)]
-    memory, means = Memory.fresh(), []
+    memory = Memory.fresh()
+    means: list[Tensor] = []
     for begin, end, decision in zip([0, *ends[:-1]], ends, [*taken, None], strict=True):
         if begin == end:  # an anytime run that stopped at a decision
             means.append(memory.last)

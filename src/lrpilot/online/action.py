@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+@runtime_checkable
 class Action(Protocol):
     """A differentiable map from the actor's raw output to a learning rate."""
 
@@ -33,11 +35,11 @@ class Action(Protocol):
         """Let a raw output of 0 mean ``rate``; ``settled`` if a sweep has found it, not the user."""
         ...
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """What ``centre`` set."""
         ...
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what ``state_dict`` gave."""
         ...
 
@@ -67,11 +69,11 @@ class AbsoluteRate:
     def centre(self, rate: float, *, settled: bool = False) -> None:
         """Nothing: the actor's own initial weights say where it begins."""
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """Empty."""
         return {}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Nothing to take up."""
 
 
@@ -112,10 +114,10 @@ class LogRate:
         self._centre = rate
         self._room = math.log(self.ceiling) if settled else math.inf
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """The centre."""
         return {"centre": self._centre, "room": self._room}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._centre, self._room = state["centre"], state["room"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from lrpilot.core.state import StateDict
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -112,11 +114,11 @@ class Recollection:
             return observation.unsqueeze(0), self.memory
         return torch.stack([*(seen for seen, _ in self._window), observation]), self._window[0][1]
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """All tensors of the memory and the window."""
         return {"memory": self.memory, "window": list(self._window)}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self.memory = tuple(state["memory"])
         self._window.clear()

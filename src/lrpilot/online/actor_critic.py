@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from lrpilot.core.state import StateDict, Stateful
 from lrpilot.online import losses
 
 from .actor import Actor, Recollection
@@ -122,7 +123,7 @@ class ActorCritic:
         betas, epsilon = self.setting.betas, self.setting.epsilon
         return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, eps=epsilon, fused=fused)
 
-    def _parts(self) -> dict[str, Any]:
+    def _parts(self) -> dict[str, Stateful]:
         return {
             "action": self.action,
             "actor": self.actor,
@@ -133,11 +134,11 @@ class ActorCritic:
             "replay": self._replay,
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """All that a bit-exact resume needs, but the generator's state."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])

@@ -25,7 +25,7 @@ from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteRate
 from .actor_critic import ActorCritic
 from .displacement import Displacement
 from .evaluation import Evaluator, LossFunction
-from .exploration import Opening
+from .opening import Opening
 from .replay import Transition
 from .reward import Evidence
 from .settings import Setting, resolve
@@ -67,7 +67,7 @@ class OnlineActorCritic:
         optimizer: its parameters are on one device, where actor and critic are put as well.
         setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.Setting`. A given learner brings its own.
         draw: for ``actor_batch="draw"`` alone: called without arguments, returns a batch x_j.
-        learner: an actor and a critic that have lived before; new ones if None.
+        learner: an actor and a critic that have learned in other runs; new ones if None.
         generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
             seeded from torch's global one, if None.
         dtype: of actor and critic.
@@ -75,6 +75,9 @@ class OnlineActorCritic:
     Raises:
         InvalidArgument: an argument outside its range.
     """
+
+    mends = False
+    """A loss that is not finite ends the run: :meth:`step` raises."""
 
     def __init__(
         self,
@@ -140,9 +143,9 @@ class OnlineActorCritic:
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
         self.optimizer.zero_grad()
         loss.backward()  # line 8
-        lived, self._unlearned = self._unlearned, None
-        if lived is not None:
-            self._learn(lived, loss_fn, f_t)
+        past, self._unlearned = self._unlearned, None
+        if past is not None:
+            self._learn(past, loss_fn, f_t)
 
         s_t = self._observation(f_t)
         a_t = self._decide(s_t)  # line 6
@@ -182,9 +185,10 @@ class OnlineActorCritic:
 
     def _update(self, a_t: Tensor) -> Tensor | None:
         """One step of the optimizer; what it promises its own batch to first order, if that is measured."""
-        if not math.isfinite(a_t):
-            raise NonFiniteRate(self._step, self.get_last_lr()[0], float(a_t))
-        self.knobs.write({"learning_rate": a_t})
+        rate = float(a_t)
+        if not math.isfinite(rate):
+            raise NonFiniteRate(self._step, self.get_last_lr()[0], rate)
+        self.knobs.write({"learning_rate": rate})
         if self._displacement is None:
             self.optimizer.step()
             return None
@@ -193,18 +197,18 @@ class OnlineActorCritic:
         self._displacement.end()
         return self._displacement.decrement()
 
-    def _learn(self, lived: UnlearnedStep, loss_fn: LossFunction, f_next: Tensor) -> None:
+    def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, f_next: Tensor) -> None:
         """Lines 11 to 20 for the step before; ``f_next`` is the loss of the batch that has just come."""
         elsewhere = None if self._displacement is None else self._displacement.decrement()
-        r_t, slope = self._reward(Evidence(lived.f_t, lived.f_tp1, lived.promised, elsewhere))  # line 11
-        s_tp1, a_tp1 = lived.s_t, lived.a_t  # with a discount of 0 nobody looks at them
-        if lived.f_tp1 is not None:
-            s_tp1 = self._observation(lived.f_tp1)  # line 12
+        r_t, slope = self._reward(Evidence(past.f_t, past.f_tp1, past.promised, elsewhere))  # line 11
+        s_tp1, a_tp1 = past.s_t, past.a_t  # with a discount of 0 nobody looks at them
+        if past.f_tp1 is not None:
+            s_tp1 = self._observation(past.f_tp1)  # line 12
         if self.setting.discount > 0:
             a_tp1 = self.learner.foresee(s_tp1)
-        batch = self.learner.remember(Transition(lived.s_t, lived.a_t, r_t, s_tp1, a_tp1, slope))
-        if self._sweep is not None and elsewhere is not None and lived.promised is not None:
-            self._sweep.climb(float(elsewhere), float(lived.promised))
+        batch = self.learner.remember(Transition(past.s_t, past.a_t, r_t, s_tp1, a_tp1, slope))
+        if self._sweep is not None and elsewhere is not None and past.promised is not None:
+            self._sweep.climb(float(elsewhere), float(past.promised))
             self._settle()
             return
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
@@ -219,7 +223,7 @@ class OnlineActorCritic:
             return self._observation(self._checked(self._evaluator.extra_pass(loss_fn, self._draw())))
         return s_tp1 if self.setting.actor_batch == "same" else self._observation(f_next)
 
-    def _checked(self, loss: Tensor) -> Tensor:
+    def _checked(self, loss: object) -> Tensor:
         """The loss as a detached finite scalar in the controller's precision and on its device."""
         if not (isinstance(loss, Tensor) and loss.numel() == 1):
             came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__

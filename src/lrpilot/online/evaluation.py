@@ -1,8 +1,10 @@
 """Evaluating a loss without leaving a trace in the network."""
 
+# Buffers are read where modules keep them: in every step, torch's own iterators take too long.
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
@@ -40,17 +42,16 @@ class Evaluator:
             return loss_fn(batch)
         with _called_modules() as called:
             loss = loss_fn(batch)
-        self._modules = [part for part in {p: None for m in called for p in m.modules()} if part._buffers]
+        self._modules = [part for part in {p: None for m in called for p in m.modules()} if _buffers_of(part)]
         return loss
 
-    @property
     def buffers(self) -> list[Tensor]:
         """The buffers of the modules that the loss function calls; none before the first training pass."""
         return [buffer for *_, buffer in self._named_buffers()]
 
     def _named_buffers(self) -> Iterator[tuple[nn.Module, str, Tensor]]:
         for module in self._modules or ():
-            for name, buffer in module._buffers.items():
+            for name, buffer in _buffers_of(module).items():
                 if buffer is not None:
                     yield module, name, buffer
 
@@ -68,13 +69,13 @@ class Evaluator:
             return loss_fn(batch).detach()
         finally:
             for module, name, buffer, value in kept:
-                module._buffers[name] = buffer.copy_(value)  # which the pass may have replaced by another tensor
+                _buffers_of(module)[name] = buffer.copy_(value)  # which the pass may have replaced by another tensor
             if after is not None:
                 _set_random_states(after)
 
 
 @contextmanager
-def _called_modules() -> Iterator[list[nn.Module]]:
+def _called_modules() -> Generator[list[nn.Module]]:
     """The modules called within by this thread, in order (outermost ones included)."""
     called: list[nn.Module] = []
     thread = get_ident()
@@ -90,9 +91,13 @@ def _called_modules() -> Iterator[list[nn.Module]]:
         handle.remove()
 
 
+def _buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
+    return module._buffers  # pyright: ignore[reportPrivateUsage] - named_buffers() gives no place to put one back
+
+
 def _random_states() -> tuple[Tensor, list[tuple[torch.device, Tensor]]]:
     """The state of the random generators of the CPU and of each accelerator in use."""
-    accelerators = []
+    accelerators: list[tuple[torch.device, Tensor]] = []
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         device = torch.device("cuda", torch.cuda.current_device())
         accelerators.append((device, torch.cuda.get_rng_state(device)))

@@ -6,15 +6,18 @@ in a form that keeps its scale over a whole run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from lrpilot.core.state import StateDict
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+@runtime_checkable
 class Observation(Protocol):
     """Turns the loss of a mini-batch into a vector. ``__call__`` is pure; ``commit`` moves running statistics."""
 
@@ -28,11 +31,11 @@ class Observation(Protocol):
         """Take ``loss`` into the running statistics: called once a step, for the loss of the decision (line 6)."""
         ...
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """The running statistics."""
         ...
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what ``state_dict`` gave."""
         ...
 
@@ -49,11 +52,11 @@ class BatchLoss:
     def commit(self, loss: Float[Tensor, ""]) -> None:
         """Nothing to remember."""
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """Empty."""
         return {}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Nothing to take up."""
 
 
@@ -93,10 +96,10 @@ class RelativeLogLoss:
     def _log(self, relative: Tensor) -> Tensor:
         return relative.clamp_min(self.floor).log()
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """The first loss and the running mean."""
         return {"first": self._first, "mean": self._mean}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._first, self._mean = state["first"], state["mean"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ class OfflineActorCritic:
         self.learner = RunByRun(self.setting, generator=self._generator, like=self._like)
 
     @contextmanager
-    def run(self, optimizer: torch.optim.Optimizer) -> Iterator[OnlineActorCritic]:
+    def run(self, optimizer: torch.optim.Optimizer) -> Generator[OnlineActorCritic]:
         """A training run of a fresh network; the actor is updated when the block ends without an error."""
         yield OnlineActorCritic(
             optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=self._like.dtype

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class LastTransition:
         """The transition itself, as a batch of one."""
         return Transition._make(None if part is None else part.unsqueeze(0) for part in transition)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """Empty."""
         return {}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Nothing to take up."""
 
 
@@ -66,14 +67,15 @@ class Replay:
         self._count += 1
         drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator, device="cpu")
         drawn[0] = newest
-        columns = self._rows[drawn.to(self._rows.device)].split(widths, dim=-1)
-        batches = [column if part.ndim else column.squeeze(-1) for column, part in zip(columns, parts, strict=True)]
-        return Transition._make([*batches, *[None] * (len(transition) - len(batches))])
+        columns = iter(torch.split(self._rows[drawn.to(self._rows.device)], widths, dim=-1))
+        return Transition._make(
+            None if part is None else next(columns).reshape(self.batch, *part.shape) for part in transition
+        )
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """The rows and how many transitions were ever stored."""
         return {"rows": self._rows, "count": self._count}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._rows, self._count = state["rows"], state["count"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 from lrpilot.online import losses
 
@@ -27,6 +28,7 @@ class Evidence(NamedTuple):
     """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured."""
 
 
+@runtime_checkable
 class Reward(Protocol):
     """Turns the evidence of a step into a reward, and perhaps into the reward's slope."""
 
@@ -43,11 +45,11 @@ class Reward(Protocol):
         """Remembered rewards or slopes as the critic sees them now."""
         ...
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """The running statistics."""
         ...
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what ``state_dict`` gave."""
         ...
 
@@ -68,11 +70,11 @@ class LossDecrement:
         """The rewards themselves."""
         return rewards
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """Empty."""
         return {}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Nothing to take up."""
 
 
@@ -137,10 +139,10 @@ class TransferredDecrement:
     def _mean(self, mean: Tensor | None, value: Tensor, decay: float) -> Tensor:
         return value if mean is None else torch.lerp(value, mean, decay)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """The running means."""
         return {"loss": self._loss, "bend": self._bend, "square": self._square}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._loss, self._bend, self._square = state["loss"], state["bend"], state["square"]

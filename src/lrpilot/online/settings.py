@@ -16,8 +16,9 @@ from lrpilot.errors import InvalidArgument
 from .action import AbsoluteRate, Action, LogRate
 from .actor import Initialisation
 from .critic import ACTIVATIONS, Activation
-from .exploration import LogNormal, Opening
+from .exploration import LogNormal
 from .observation import BatchLoss, Observation, RelativeLogLoss
+from .opening import Opening
 from .replay import LastTransition, Replay
 from .reward import LossDecrement, Reward, TransferredDecrement
 
@@ -165,7 +166,7 @@ def deviating(*numbers: str) -> Setting:
 
 STABLE_DEVIATIONS = ("D2", "D3", "D4", "D5", "D8", "D9", "D10")
 STABLE = deviating(*STABLE_DEVIATIONS)
-"""The cure: what was found necessary for Algorithm 1 to be sound from any start, and D5, which saves a forward pass."""
+"""The deviations without one of which Algorithm 1 fails from some starts, and D5, which saves a forward pass."""
 
 SETTINGS: dict[str, Setting] = {"paper": PAPER, "stable": STABLE}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class Buffers:
                 now[number].copy_(value)
             else:
                 module, name = self._places[number]
-                module._buffers[name] = value.clone()
+                _kept(module, "_buffers")[name] = value.clone()
 
     @property
     def evaluating(self) -> bool:
@@ -103,5 +104,5 @@ def _buffers(module: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in _kept(module, "_buffers").items() if buffer is not None}
 
 
-def _kept(module: nn.Module, name: str) -> dict:
+def _kept(module: nn.Module, name: str) -> dict[str, Any]:
     return vars(module).get(name, {})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
 
 
 @contextmanager
-def own_defaults() -> Iterator[None]:
+def own_defaults() -> Generator[None]:
     """Float32 on the CPU, which the pilot computes in, whatever the user has set as default dtype and device."""
     dtype = torch.get_default_dtype()
     if dtype == torch.float32 and torch.get_default_device().type == "cpu":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 import warnings
 
 PACKAGE = __name__.partition(".")[0]
@@ -23,7 +23,7 @@ class Notices:
         if kind in self._told:
             return
         self._told.add(kind)
-        level, frame = 1, sys._getframe()
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        level, frame = 1, inspect.currentframe()
+        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
             level, frame = level + 1, frame.f_back
         warnings.warn(message, PilotWarning, stacklevel=level)

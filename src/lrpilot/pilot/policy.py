@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ LARGEST_STEP = math.log(10.0)
 """A decision multiplies the rate by at most ten, or divides it by as much, beside the linear decay."""
 
 
+@runtime_checkable
 class Drives(Protocol):
     """What the pilot asks of a policy."""
 
@@ -101,7 +102,7 @@ class Policy(nn.Module):
         policy_file.write(path, header, self.state_dict())
 
     @classmethod
-    def load(cls, path: str | Path = "shipped") -> Self:
+    def load(cls, path: str | Path = "shipped") -> Policy:
         """Read a policy; ``"shipped"`` is the one that comes with the package.
 
         Raises:

@@ -75,4 +75,4 @@ class Ranks:
 
 
 def _store(group: Any) -> Any:
-    return dist.distributed_c10d._get_process_group_store(group)
+    return dist.distributed_c10d._get_process_group_store(group)  # pyright: ignore[reportPrivateUsage]

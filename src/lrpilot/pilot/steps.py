@@ -61,7 +61,7 @@ class StepHooks:
     def replace(cls, optimizers: Sequence[Optimizer]) -> None:
         """Take the hooks of other pilots off some optimizers."""
         for optimizer in optimizers:
-            for hook in list(optimizer._optimizer_step_post_hooks.values()):
+            for hook in list(vars(optimizer)["_optimizer_step_post_hooks"].values()):
                 other = getattr(hook, "__self__", None)
                 if isinstance(other, cls):
                     other.replaced = True

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from lrpilot.experiments.report.terminal import STOPPED, TASK_HELP, say, show
+from lrpilot.experiments.report.terminal import say, show
+from lrpilot.experiments.runs.execute import Engine, complete
+
+from .options import Data, RetryFailed, TaskName, close, stoppable, with_options_of
 
 
+@with_options_of(Engine)
 def compare(
-    task: Annotated[
-        str,
-        typer.Argument(help=TASK_HELP),
-    ] = "digits",
+    task: TaskName = "digits",
     optimizer: Annotated[
         str,
         typer.Option(help="What pilot and grids drive: any of torch.optim by name, or momentum (SGD with 0.9)."),
@@ -32,52 +33,40 @@ def compare(
     policy: Annotated[
         Path | None, typer.Option(help="The pilot's policy file, such as pretrain makes; default the shipped one.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Runs side by side, each with one thread.")] = 1,
-    ray: Annotated[
-        str | None, typer.Option(help="Make the runs on the Ray cluster at this address (auto, local, HOST:PORT).")
-    ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")] = False,
+    retry_failed: RetryFailed = False,
     results: Annotated[Path, typer.Option(help="Where results are; these go into its folder compare.")] = Path(
         "results"
     ),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache."),
-    ] = None,
+    data: Data = None,
+    **engine: Any,
 ) -> None:
     """The pilot from five starting rates, against constant and cosine rates and rate-free optimizers, on TASK.
 
     Makes the runs that are missing; prints a table and draws a picture of all there are.
     """
-    from lrpilot.experiments.report.comparison_pages import by_rate, picture, standings
-    from lrpilot.experiments.runs.execute import Engine, complete
+    from lrpilot.experiments.report.starts import arranged, by_rate, picture, standings
     from lrpilot.experiments.runs.store import Store
     from lrpilot.experiments.studies.catalogue import found
-    from lrpilot.experiments.studies.comparison import CONTENDERS, KNOWN, Comparison, Outcome
+    from lrpilot.experiments.studies.comparison import CONTENDERS, KNOWN, Comparison
+    from lrpilot.experiments.studies.frame import frame
 
     given = [name.strip() for each in methods or [] for name in each.split(",")]
-    whole = Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=KNOWN)
-    comparison = Comparison.of(
-        task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=given or CONTENDERS
+    whole, comparison = (
+        Comparison.of(task, optimizer, steps=steps, seeds=seeds, policy=policy or "shipped", methods=names)
+        for names in (KNOWN, given or CONTENDERS)
     )
-    engine = Engine(workers=workers, ray=ray, data=data, policy=policy and policy.resolve())
     store, console = Store(results), Console()
+    made_on = Engine(**engine, data=data, policy=policy and policy.resolve())
     folder = store.root / comparison.experiment
-    try:
-        tally = complete(
-            {comparison.name: comparison.trials}, store, engine=engine, retry_failed=retry_failed, console=console
-        )
-    except KeyboardInterrupt:
-        say(console, f"Stopped. What was made is in {folder}; the same command goes on from there.")
-        raise typer.Exit(STOPPED) from None
+    with stoppable(console, f"What was made is in {folder}.jsonl; the same command goes on from there."):
+        plans = {comparison.name: comparison.trials}
+        tally = complete(plans, store, engine=made_on, retry_failed=retry_failed, console=console)
     # Of all methods, whichever this call made.
-    outcome = Outcome(whole.task, whole.optimizer, whole.steps, found(store, whole.trials()))
-    show(console, by_rate(outcome, policy=whole.policy))
-    stands = standings([outcome], policy=whole.policy)
+    key = (whole.task, whole.optimizer, whole.steps)
+    runs = arranged(frame(found(store, whole.trials())), policy=whole.policy)
+    show(console, by_rate(key, runs))
+    stands = standings({key: runs})
     for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
         say(console, f"{heading}: {cell}")
-    file = picture([outcome], comparison.name, policy=whole.policy).write(folder)
-    say(console, f"{tally.text()}. Picture in {file}; pages: lrpilot report")
-    if tally.failed:
-        say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
-        raise typer.Exit(1)
+    file = picture({key: runs}, comparison.name).write(folder)
+    close(console, tally, f"Picture in {file}; pages: lrpilot report")

@@ -1,24 +1,28 @@
-"""The subcommand ``lrpilot pretrain``: it parses, calls and shows how the policy comes along."""
+"""The subcommands ``lrpilot pretrain`` and ``lrpilot pretrain bank``: they parse, call and show how it comes along."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lrpilot.experiments.report.terminal import STOPPED, say
+from lrpilot.experiments.choices import at_least
+from lrpilot.experiments.report.terminal import say
 
-if TYPE_CHECKING:
-    from lrpilot.learning.pretrain import PretrainConfig
+from .options import stoppable
 
 STAGES = {"distil": "learning from schedules", "ppo": "actor-critic"}
 
+pretraining = typer.Typer()
 
+
+@pretraining.callback(invoke_without_command=True)
 def pretrain(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the policy, its checkpoint and its curves.")] = Path(
         "runs/pretrain"
     ),
@@ -38,6 +42,8 @@ def pretrain(
 
     What is not given is as it was for the shipped policy.
     """
+    if context.invoked_subcommand:
+        return
     from lrpilot.experiments.runs.perform import commit
     from lrpilot.learning.pretrain import PretrainConfig
     from lrpilot.learning.pretrain import pretrain as learn
@@ -45,51 +51,64 @@ def pretrain(
     given = {"seed": seed, "distil_groups": groups, "ppo_iterations": iterations}
     config = replace(PretrainConfig(), mnist=mnist, **{name: n for name, n in given.items() if n is not None})
     console = Console()
-    try:
-        with _Display(config, console) as display:
-            learn(config, out, resume=resume, report=display.show, commit=commit())
-    except KeyboardInterrupt:
-        say(console, f"Stopped. --resume goes on from the last checkpoint in {out}, if it came that far.")
-        raise typer.Exit(STOPPED) from None
+    with (
+        stoppable(console, f"--resume goes on from the last checkpoint in {out}, if it came that far."),
+        _progress(console) as progress,
+    ):
+        bar = progress.add_task(STAGES["distil"], total=config.distil_groups + config.ppo_iterations, state="")
+
+        def show(event: dict[str, Any]) -> None:
+            stage = event["stage"]
+            if stage == "evaluation":
+                say(
+                    console,
+                    f"after {event['hours']:.2f} h: mean final log loss {event['score']:.3f} on tasks held out, "
+                    f"{event['regret']:.3f} above each task's best schedule",
+                )
+                return
+            done = event["index"] + (config.distil_groups if stage == "ppo" else 0)
+            state = f"regret {event['regret']:.3f}" if stage == "distil" else f"score {event['score']:.3f}"
+            progress.update(bar, completed=done, description=STAGES[stage], state=state)
+
+        learn(config, out, resume=resume, report=show, commit=commit())
     say(console, f"Policy in {out / 'policy.safetensors'}, curves in {out / 'curves.png'}.")
 
 
-class _Display:
-    """A line that is redrawn, and a line printed for each evaluation."""
+@pretraining.command()
+def bank(
+    tasks: Annotated[int, typer.Option(help="How many the bank is to hold.")] = 1000,
+    workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
+    out: Annotated[Path, typer.Option(help="The bank, which grows: a line of JSON for each task.")] = Path(
+        "results/bank.jsonl"
+    ),
+) -> None:
+    """Add to the bank of trainings: tasks drawn, and the scores of the schedules tried on each. Days on one core."""
+    from lrpilot.learning.bank import store
 
-    def __init__(self, config: PretrainConfig, console: Console) -> None:
-        self._config = config
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            speed_estimate_period=3600,
-        )
-        total = config.distil_groups + config.ppo_iterations
-        self._bar = self._progress.add_task(STAGES["distil"], total=total, state="")
+    at_least(1, tasks=tasks, workers=workers)
+    console, held = Console(), len(store.read(out))
+    with (
+        stoppable(console, f"What was made is in {out}; the same command goes on from there."),
+        _progress(console) as progress,
+    ):
+        bar = progress.add_task("tasks", total=tasks, completed=min(held, tasks), state="")
 
-    def __enter__(self) -> _Display:
-        self._progress.start()
-        return self
+        def show(line: dict[str, Any]) -> None:
+            progress.update(bar, advance=1, state=f"task {line['task']['index']}")
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        store.extend(out, tasks, workers=workers, report=show)
+    say(console, f"{len(store.read(out))} tasks in {out}.")
 
-    def show(self, event: dict[str, Any]) -> None:
-        """What `lrpilot.learning.pretrain.pretrain` reports."""
-        stage = event["stage"]
-        if stage == "evaluation":
-            say(
-                self._progress.console,
-                f"after {event['hours']:.2f} h: mean final log loss {event['score']:.3f} on tasks held out, "
-                f"{event['regret']:.3f} above each task's best schedule",
-            )
-            return
-        done = event["index"] + (self._config.distil_groups if stage == "ppo" else 0)
-        state = f"regret {event['regret']:.3f}" if stage == "distil" else f"score {event['score']:.3f}"
-        self._progress.update(self._bar, completed=done, description=STAGES[stage], state=state)
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        speed_estimate_period=3600,
+    )

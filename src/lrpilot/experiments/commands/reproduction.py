@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from lrpilot.experiments.report.terminal import STOPPED, say, show
+from lrpilot.experiments.choices import choose
+from lrpilot.experiments.report.terminal import say, show
+from lrpilot.experiments.runs.execute import Engine, complete
+
+from .options import Data, RetryFailed, close, stoppable, with_options_of
 
 ALL = "all"
 
@@ -16,6 +20,7 @@ ProfileName = Annotated[str, typer.Option("--profile", help="smoke (minutes), qu
 ResultsFolder = Annotated[Path, typer.Option("--results", help="Where results are, by profile.")]
 
 
+@with_options_of(Engine)
 def reproduce(
     names: Annotated[
         list[str],
@@ -26,26 +31,19 @@ def reproduce(
     ],
     profile: ProfileName = "smoke",
     results: ResultsFolder = Path("results"),
-    workers: Annotated[int, typer.Option(help="Runs side by side, each with one thread.")] = 1,
-    ray: Annotated[
-        str | None, typer.Option(help="Make the runs on the Ray cluster at this address (auto, local, HOST:PORT).")
-    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only runs whose EXPERIMENT/TASK/METHOD/SETTING/seed-N contains this; may be repeated."),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache."),
-    ] = None,
+    retry_failed: RetryFailed = False,
+    data: Data = None,
+    **engine: Any,
 ) -> None:
     """Make the runs of the paper's tables and figures that are still missing; print the tables, draw the figures."""
+    from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.page import Picture
     from lrpilot.experiments.report.sections import WRITERS
     from lrpilot.experiments.report.tables import Table
-    from lrpilot.experiments.runs import execute
-    from lrpilot.experiments.runs.choices import choose
     from lrpilot.experiments.runs.store import Store
     from lrpilot.experiments.studies.catalogue import EXPERIMENTS, plans_of
     from lrpilot.experiments.studies.profiles import PROFILES
@@ -55,28 +53,23 @@ def reproduce(
         choose("name", name, {**EXPERIMENTS, ALL: None})
     chosen = list(EXPERIMENTS) if ALL in names else names
     store, console = Store(results / size.name), Console()
-    try:
-        tally = execute.complete(
+    with stoppable(console, f"What was made is in {store.root}; the same command goes on from there."):
+        tally = complete(
             plans_of(chosen, size, store),
             store,
-            engine=execute.Engine(workers=workers, ray=ray, data=data),
+            engine=Engine(**engine, data=data),
             retry_failed=retry_failed,
-            only=lambda trial: not only or any(text in str(trial.path) for text in only),
+            only=lambda trial: not only or any(text in trial.name for text in only),
             console=console,
         )
-    except KeyboardInterrupt:
-        say(console, f"Stopped. What was made is in {store.root}; the same command goes on from there.")
-        raise typer.Exit(STOPPED) from None
+    evidence = Evidence.load(size, store, chosen)
     for name in chosen:
-        for block in WRITERS[name](size, store):
+        for block in WRITERS[name](evidence):
             if isinstance(block, Table):
                 show(console, block)
             elif isinstance(block, Picture):
                 say(console, str(block.write(store.root / "report")))
-    say(console, f"{tally.text()}. Results in {store.root}; pages: lrpilot report --profile {size.name}")
-    if tally.failed:
-        say(console, "The reason of a failed run is in its file; --retry-failed makes such runs again.")
-        raise typer.Exit(1)
+    close(console, tally, f"Results in {store.root}; pages: lrpilot report --profile {size.name}")
 
 
 def report(
@@ -89,17 +82,17 @@ def report(
     ] = None,
 ) -> None:
     """Write all results of a profile, and all comparisons, as one Markdown page and one self-contained HTML page."""
-    from lrpilot.experiments.report import comparison_pages
+    from lrpilot.experiments.report import starts
+    from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.report import update_readme, write_report
-    from lrpilot.experiments.runs.choices import choose
     from lrpilot.experiments.runs.store import Store
     from lrpilot.experiments.studies.profiles import PROFILES
 
     size = choose("profile", profile, PROFILES)
-    store, compared, console = Store(results / size.name), Store(results), Console()
-    comparisons = comparison_pages.sections(compared)
-    for page in write_report(size, store, out or store.root / "report", before=comparisons):
+    compared, console = Store(results), Console()
+    evidence = Evidence.load(size, Store(results / size.name))
+    for page in write_report(evidence, out or evidence.root / "report", before=starts.sections(compared)):
         say(console, str(page))
     for file in readme or []:
-        update_readme(file, size, store, compared=compared)
+        update_readme(file, evidence, compared=compared)
         say(console, str(file))

@@ -9,40 +9,35 @@ from pathlib import Path
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT
-from lrpilot.experiments.studies.profiles import Profile
 
 from .claims import verdicts
-from .comparison_pages import README_CAPTION, headline
-from .page import Section, write_html, write_markdown
+from .evidence import Evidence
+from .page import Section, write_page
 from .readme import fill, parts
 from .sections import WRITERS, sections, summary
+from .starts import README_CAPTION, headline
 from .tables import Table
 
 
-def write_report(profile: Profile, store: Store, folder: Path, *, before: Sequence[Section] = ()) -> tuple[Path, Path]:
+def write_report(evidence: Evidence, folder: Path, *, before: Sequence[Section] = ()) -> tuple[Path, Path]:
     """Write ``report.md`` (pictures beside it) and ``report.html`` (everything in it) into ``folder``.
 
     Args:
-        profile: whose results are written.
-        store: where they are.
+        evidence: what is written.
         folder: made if need be.
         before: sections that come first, such as those on comparisons.
 
     Raises:
-        InvalidArgument: the store holds no result of this profile, and nothing comes before.
+        InvalidArgument: there is no result of this profile, and nothing comes before.
     """
-    own = sections(profile, store)
-    written = [*before, *(own if len(own) > 1 else [])]  # the first only counts the results
+    written = [*before, *sections(evidence)]
+    name = evidence.profile.name
     if not written:
-        raise InvalidArgument("results", f"a folder with results of profile {profile.name}", str(store.root))
-    title = f"lrpilot: results, profile {profile.name}"
-    markdown, page = folder / "report.md", folder / "report.html"
-    write_markdown(title, written, markdown)
-    write_html(title, written, page)
-    return markdown, page
+        raise InvalidArgument("results", f"a folder with results of profile {name}", str(evidence.root))
+    return write_page(f"lrpilot: results, profile {name}", written, folder)
 
 
-def update_readme(readme: Path, profile: Profile, store: Store, *, compared: Store) -> None:
+def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
     ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
@@ -51,8 +46,7 @@ def update_readme(readme: Path, profile: Profile, store: Store, *, compared: Sto
 
     Args:
         readme: the file.
-        profile: whose results are shown.
-        store: where they are.
+        evidence: the results that are shown.
         compared: where comparisons are; their picture is written there too, as ``compare/headline.png``.
 
     Raises:
@@ -62,7 +56,7 @@ def update_readme(readme: Path, profile: Profile, store: Store, *, compared: Sto
     if not named:
         raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
     for name in named:
-        content = _comparison(readme, compared) if name == "comparison" else _tables(name, profile, store)
+        content = _comparison(readme, compared) if name == "comparison" else _tables(name, evidence)
         if content:
             fill(readme, name, content)
 
@@ -76,11 +70,12 @@ def _comparison(readme: Path, compared: Store) -> str:
     return f"![{README_CAPTION}]({link})\n\n{standings.to_markdown()}"
 
 
-def _tables(name: str, profile: Profile, store: Store) -> str:
+def _tables(name: str, evidence: Evidence) -> str:
     if name in WRITERS:
-        blocks = WRITERS[name](profile, store)
+        blocks = WRITERS[name](evidence)
     else:
-        blocks = [(summary if name == "results" else verdicts)(profile, store)]
+        blocks = [summary(evidence) if name == "results" else verdicts(evidence.runs)]
     tables = [block.to_markdown() for block in blocks if isinstance(block, Table) and block.rows]
-    head = f"Profile `{profile.name}`; `lrpilot report` writes every table, setting and picture as one page."
+    profile = evidence.profile.name
+    head = f"Profile `{profile}`; `lrpilot report` writes every table, setting and picture as one page."
     return "\n\n".join([head, *tables] if name == "results" and tables else tables)

@@ -1,194 +1,193 @@
-"""The tables that the paper's reviewers asked for: wall-clock, early stopping, sensitivity, the critic's
-slope.
+"""The tables that the paper's reviewers asked for: wall-clock, early stopping, sensitivity, the critic's slope, and
+under which reading of Algorithm 1 it works.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from functools import partial
+from typing import TYPE_CHECKING
 
-from lrpilot.experiments.runs.trial import Result
+import numpy as np
+from pandas import DataFrame, Series
 
-from .tables import Summary, Table, by_method, by_setting, choose_setting
+from lrpilot.experiments.runs.methods import LABELS
+from lrpilot.experiments.runs.trial import setting_name
+from lrpilot.experiments.studies.frame import choose, chosen, groups
+from lrpilot.experiments.studies.readings import METHOD, READINGS, TASKS
+
+from .tables import Table, count_text, diverged_text, mean_text
+
+if TYPE_CHECKING:
+    from lrpilot.experiments.runs.trial import Result
+
+SOUND = 1.1
+"""Sound on a task: no run diverges, and the mean error is at most this multiple of that of the best constant rate."""
 
 
-def seconds_to_error(result: Result, target: float) -> float | None:
-    """Training time, evaluations left out, at the first look at the test set that found ``target`` percent or
-    less.
+def seconds_to_error(run: Result, target: float) -> float:
+    """Training time, evaluations left out, at the first look at the test set that found ``target`` percent or less.
+
+    Infinite where none did.
     """
-    looks = zip(result.evaluations["seconds"], result.evaluations["test_error"], strict=True)
-    return next((seconds for seconds, error in looks if error <= target), None)
+    looks = zip(run.evaluations["seconds"], run.evaluations["test_error"], strict=True)
+    return next((seconds for seconds, error in looks if error <= target), math.inf)
 
 
-def wall_clock(title: str, results: Iterable[Result], labels: Mapping[str, str], target: float) -> Table:
+def wall_clock(title: str, runs: DataFrame, target: float) -> Table:
     """Each method's time to a given test error, at its setting by validation, and what a step costs.
 
     Args:
         title: above the table.
-        results: of one task; plain SGD's among them, whose step is the unit.
-        labels: what to call each method.
+        runs: of one task; plain SGD's among them, whose step is the unit.
         target: test error in percent.
     """
-    methods = by_method(results)
-    costs = {name: _seconds_per_step(methods[name]) for name in labels if name in methods}
-    rows = []
-    for name, cost in costs.items():
-        choice = choose_setting(methods[name], "validation_error")
-        times = [seconds_to_error(result, target) for result in choice.results]
-        reached = [seconds for seconds in times if seconds is not None]
-        rows.append(
-            [
-                labels[name],
-                choice.setting,
-                f"{statistics.median(reached):.1f}" if reached else "never",
-                f"{len(reached)} of {len(times)}",
-                f"{1000 * cost:.2f}",
-                f"{cost / costs['sgd']:.2f}" if "sgd" in costs else "-",
-            ]
-        )
-    header = [
-        "method",
-        "setting, by validation",
-        f"seconds to {target:g}%",
-        "reached",
-        "ms a step",
-        "of SGD's",
-    ]
+
+    def median_text(times: Series) -> str:
+        return f"{times[times < math.inf].median():.1f}" if times.min() < math.inf else "never"
+
+    half = runs[(runs.steps >= runs.planned_steps // 2) & (runs.planned_steps > 1)]  # a good part of their steps
+    costs = (half.seconds / half.steps).groupby(half.label).median()
+    best = chosen(runs, "validation_error")
+    best["time"] = [seconds_to_error(run, target) for run in best.run]
+    columns = {
+        "setting, by validation": ("setting", "first"),
+        f"seconds to {target:g}%": ("time", median_text),
+        "reached": ("time", lambda times: f"{(times < math.inf).sum()} of {len(times)}"),
+    }
+    cells = best.groupby("label", sort=False).agg(**columns)
+    cells["ms a step"] = [f"{1000 * costs.get(label, math.nan):.2f}" for label in cells.index]
+    unit = costs.get(LABELS["sgd"], math.nan) if LABELS["sgd"] in cells.index else None
+    cells["of SGD's"] = [f"{costs.get(label, math.nan) / unit:.2f}" if unit else "-" for label in cells.index]
     note = (
         "Median processor time of training alone, in one thread: the wall-clock of a core of its own. What the "
         "search for the setting cost is not in it."
     )
-    return Table(title, header, rows, note)
+    return Table.of(title, "method", cells, note)
 
 
-def early_stopping(title: str, results: Iterable[Result], labels: Mapping[str, str]) -> Table:
-    """Test error and loss at the end, and where the validation loss was least: does a method still need
-    stopping?
-    """
-    methods = by_method(results)
-    rows = []
-    for name in labels:
-        if name not in methods:
-            continue
-        choice = choose_setting(methods[name], "validation_error")
-        finished = [result for result in choice.results if result.status == "finished"]
-        if not finished:
-            continue
-        stops = [_least(result.evaluations["validation_loss"]) for result in finished]
-        steps = [result.evaluations["step"][stop] for result, stop in zip(finished, stops, strict=True)]
-        row = [labels[name], choice.setting, f"{statistics.median(steps):.0f}"]
-        for measure, digits in (("test_loss", 3), ("test_error", 2)):
-            at_stop = [r.evaluations[measure][stop] for r, stop in zip(finished, stops, strict=True)]
-            row += [
-                Summary.of([result.final(measure) for result in finished]).text(digits),
-                Summary.of(at_stop).text(digits),
-            ]
-        rows.append(row)
-    header = ["method", "setting", "stopped at step", "test loss", "stopped", "test error %", "stopped"]
-    return Table(title, header, rows, "Stopped where the validation loss was least, by run; the step is the median.")
+def early_stopping(title: str, runs: DataFrame) -> Table:
+    """Test error and loss at the end, and where the validation loss was least: does a method still need stopping?"""
+    best = chosen(runs, "validation_error")
+    best = best[best.finished]
+    looks = [DataFrame(run.evaluations).fillna({"validation_loss": math.inf}) for run in best.run]
+    stops = [look.loc[look.validation_loss.argmin()] for look in looks]
+    stops = DataFrame(stops, columns=["step", "test_loss", "test_error"]).set_index(best.index).add_suffix("_stopped")
+    by_label = best.join(stops).groupby("label", sort=False)
+    three, two = partial(mean_text, digits=3), mean_text
+    columns = [("test_loss", three), ("test_loss_stopped", three), ("test_error", two), ("test_error_stopped", two)]
+    cells = by_label.agg(setting=("setting", "first"), step=("step_stopped", lambda steps: f"{steps.median():.0f}"))
+    cells = cells.join(by_label.agg(**{name: (name, text) for name, text in columns}))
+    cells.columns = ["setting", "stopped at step", "test loss", "stopped", "test error %", "stopped"]
+    return Table.of(
+        title, "method", cells, "Stopped where the validation loss was least, by run; the step is the median."
+    )
 
 
-def offline(title: str, results: Iterable[Result], labels: Mapping[str, str], *, accuracy: bool) -> Table:
+def offline(title: str, runs: DataFrame, *, accuracy: bool) -> Table:
     """The appendix: test error (or accuracy) of the training runs in turn, and of the whole run that followed."""
-    rows = []
-    for name, runs in by_method(results).items():
-        ends = [result.final("test_error") for result in runs]
-        earlier = [result.earlier["test_error"] for result in runs if result.earlier]
-        in_turn = [statistics.fmean(errors) for errors in zip(*earlier, strict=True)]
-        rows.append(
-            [
-                labels[name],
-                runs[0].trial.setting_name,
-                " ".join(f"{100 - error if accuracy else error:.2f}" for error in in_turn) or "-",
-                Summary.of([100 - error if accuracy else error for error in ends]).text(),
-                str(len(ends)) + _unfinished(runs),
-            ]
-        )
+
+    def shown(errors: Series) -> Series:
+        return 100 - errors if accuracy else errors
+
+    def in_turn(runs: Series) -> str:
+        means = DataFrame([run.earlier["test_error"] for run in runs if run.earlier]).mean()
+        return " ".join(shown(means).map("{:.2f}".format)) or "-"
+
     unit = "test accuracy %" if accuracy else "test error %"
-    header = ["method", "setting", f"training runs, {unit}, means", f"the run after them, {unit}", "studies"]
+    columns = {
+        "setting": ("setting", "first"),
+        f"training runs, {unit}, means": ("run", in_turn),
+        f"the run after them, {unit}": ("test_error", lambda errors: mean_text(shown(errors))),
+        "studies": ("finished", count_text),
+    }
     note = "The first training run is an untrained actor's. Training runs may be shorter: run_steps."
-    return Table(title, header, rows, note)
+    return Table.of(title, "method", runs.groupby("label", sort=False).agg(**columns), note)
 
 
-def sensitivity(title: str, results: Iterable[Result], labels: Mapping[str, str], setting: str) -> Table:
-    """Mean final test error of each method at each value of one setting.
+def sensitivity(title: str, runs: DataFrame, setting: str) -> Table:
+    """Mean final test error of each method at each value of one setting, such as ``lr``.
 
     Args:
         title: above the table.
-        results: of one task, with the setting varied and the rest of each method fixed.
-        labels: what to call each method.
-        setting: the name of the one that is varied, such as ``lr``.
+        runs: of one task, with the setting varied and the rest of each method fixed.
+        setting: the name of the one that is varied.
     """
-    methods = by_method(results)
-    values = sorted(
-        {float(r.trial.setting[setting]) for runs in methods.values() for r in runs if setting in r.trial.setting}
+    runs = runs.assign(value=runs[f"setting_{setting}"].astype(float)).dropna(subset="value")
+    cells = {label: {value: _errors(own) for value, own in by.groupby("value")} for label, by in groups(runs).items()}
+    table = DataFrame.from_dict(cells, orient="index").sort_index(axis=1)
+    return Table.of(
+        title, "method", table.rename(columns=lambda value: f"{setting} {value:g}"), "Test error in percent."
     )
+
+
+def critic_slope(title: str, runs: DataFrame) -> Table:
+    """How dQ/da, which alone moves the actor, behaved in each run: its size, its sign, how often that changed."""
     rows = []
-    for name in labels:
-        runs = [result for result in methods.get(name, []) if setting in result.trial.setting]
-        if not runs:
-            continue
-        cells = []
-        for value in values:
-            errors = [r.final("test_error") for r in runs if float(r.trial.setting[setting]) == value]
-            unfinished = sum(r.status != "finished" for r in runs if float(r.trial.setting[setting]) == value)
-            cells.append(
-                "-" if not errors else Summary.of(errors).text() + (f" ({unfinished} diverged)" if unfinished else "")
+    ordered = (row for by in groups(runs).values() for _, row in by.sort_values(["setting", "seed"]).iterrows())
+    for row in ordered:
+        slopes, rates = (_finite(row.run.curve.get(name, [])) for name in ("dq_da", "rate"))
+        if len(slopes) and len(rates):
+            rows.append(
+                [
+                    row.label,
+                    row.setting,
+                    str(row.seed),
+                    f"{slopes.mean():.3g}",
+                    f"{100 * (slopes > 0).sum() / len(slopes):.0f}",
+                    str((slopes[:-1] * slopes[1:] < 0).sum()),
+                    f"{rates.min():.3g} to {rates.max():.3g}",
+                    f"{row.test_error:.2f}",
+                ]
             )
-        rows.append([labels[name], *cells])
-    return Table(title, ["method", *(f"{setting} {value:g}" for value in values)], rows, "Test error in percent.")
-
-
-def critic_slope(title: str, results: Iterable[Result], labels: Mapping[str, str]) -> Table:
-    """How dQ/da, which alone moves the actor, behaved in each run: its size, its sign, how often that
-    changed.
-    """
-    rows = []
-    for name, runs in by_method(results).items():
-        for setting, seeds in by_setting(runs).items():
-            for result in seeds:
-                slopes = [s for s in result.curve.get("dq_da", []) if math.isfinite(s)]
-                rates = [rate for rate in result.curve.get("rate", []) if math.isfinite(rate)]
-                if name not in labels or not slopes or not rates:
-                    continue
-                changes = sum(a * b < 0 for a, b in pairwise(slopes))
-                rows.append(
-                    [
-                        labels[name],
-                        setting,
-                        str(result.trial.seed),
-                        f"{statistics.fmean(slopes):.3g}",
-                        f"{100 * sum(s > 0 for s in slopes) / len(slopes):.0f}",
-                        str(changes),
-                        f"{min(rates):.3g} to {max(rates):.3g}",
-                        f"{result.final('test_error'):.2f}",
-                    ]
-                )
-    header = [
-        "method",
-        "setting",
-        "seed",
-        "mean dQ/da",
-        "positive %",
-        "sign changes",
-        "rates",
-        "test error %",
-    ]
+    header = ["method", "setting", "seed", "mean dQ/da", "positive %", "sign changes", "rates", "test error %"]
     return Table(title, header, rows, "dQ/da and rate as means over each interval of the logged curve.")
 
 
-def _seconds_per_step(results: Sequence[Result]) -> float:
-    """The median over runs that made a good part of their steps."""
-    costs = [r.seconds / r.steps for r in results if r.steps >= r.trial.steps // 2 > 0]
-    return statistics.median(costs) if costs else math.nan
+def readings(runs: DataFrame) -> Table:
+    """One row a reading of Algorithm 1: the test error on each task, the rates at the end, and where it is sound.
+
+    Args:
+        runs: of any readings, and of plain SGD over the grid, which they are held against.
+    """
+    constant = groups(runs[(runs.method == "sgd") & runs.task.isin(TASKS)], "task")
+    limits = {
+        task: SOUND * choose(constant[task], "test_error").test_error.mean() for task in TASKS if task in constant
+    }
+    names = {setting_name(setting): reading for reading, setting in READINGS.items()}
+    read = runs[runs.method == METHOD]
+    rows = {}
+    for reading, made in groups(read.assign(reading=read.setting.map(names)), "reading").items():
+        by_task = groups(made, "task")
+        cells = {f"{task.upper()}, error %": _errors(own) for task, own in by_task.items()}
+        cells |= {f"{task.upper()}, rate at the end": _last_rates(own) for task, own in by_task.items()}
+        sound = [
+            task.upper()
+            for task in TASKS
+            if task in limits and task in by_task
+            if by_task[task].finished.all() and by_task[task].test_error.mean() <= limits[task]
+        ]
+        rows[reading] = {**cells, "sound on": ", ".join(sound) or "nowhere"}
+    columns = [f"{task.upper()}, {what}" for task in TASKS for what in ("error %", "rate at the end")]
+    cells = DataFrame.from_dict(rows, orient="index").reindex(
+        index=[reading for reading in READINGS if reading in rows], columns=[*columns, "sound on"]
+    )
+    shown = ", ".join(f"{task.upper()} {limit:.2f}" for task, limit in limits.items())
+    note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's ({shown})."
+    return Table.of("Readings of Algorithm 1", "reading", cells, note)
 
 
-def _unfinished(results: Sequence[Result]) -> str:
-    count = sum(result.status != "finished" for result in results)
-    return f" ({count} diverged)" if count else ""
+def _errors(runs: DataFrame) -> str:
+    """``49.50 ± 57.28 (1 diverged)``."""
+    return mean_text(runs.test_error) + diverged_text(runs.finished)
 
 
-def _least(values: Sequence[float]) -> int:
-    return min(range(len(values)), key=lambda i: values[i] if math.isfinite(values[i]) else math.inf)
+def _last_rates(runs: DataFrame) -> str:
+    """The smallest and the largest last rate of the finished runs."""
+    last = [run.curve["rate"][-1] for run in runs[runs.finished].run]
+    return f"{min(last):.2g} to {max(last):.2g}" if last else "-"
+
+
+def _finite(values: list[float]) -> np.ndarray:
+    numbers = np.asarray(values, dtype=float)
+    return numbers[np.isfinite(numbers)]

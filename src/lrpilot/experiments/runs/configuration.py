@@ -1,170 +1,116 @@
-"""What one run is: every choice that its numbers depend on, as ``config.json`` holds it."""
+"""What one run is: every choice that its numbers depend on, as the command takes it and ``config.json`` holds it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lrpilot.errors import InvalidArgument
-from .choices import choose
-from .controllers import CONTROLLERS, Controller, Terms
+from lrpilot.experiments.choices import at_least, choose
+from lrpilot.experiments.tasks.catalogue import task_named
+from lrpilot.online.settings import resolve
+
+from .methods import METHODS, Method
 from .optimizers import default_learning_rate, make_optimizer
-from lrpilot.experiments.tasks.catalogue import check_task
 from .training import Plan, Training
-from lrpilot.online.settings import Setting, resolve
 
 if TYPE_CHECKING:
-    from torch.optim import Optimizer
+    from lrpilot.experiments.tasks.catalogue import LoadedTask
 
-    from lrpilot.experiments.tasks.catalogue import Task
+CONTROLLERS = ("online", "pilot", "none")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What a user asked for; None where nothing was said.
-
-    Attributes:
-        task: a name of :func:`~lrpilot.experiments.tasks.catalogue.load_task`.
-        controller: a name of :data:`~lrpilot.experiments.runs.controllers.CONTROLLERS`; default ``pilot``, or ``online``
-            where ``setting`` or ``discount`` is given, which only it has.
-        setting: of the actor-critic; default ``stable``.
-        discount: of the actor-critic, gamma; default the setting's.
-        optimizer: a name of :data:`~lrpilot.experiments.runs.optimizers.OPTIMIZERS`; default ``sgd``.
-        lr: the rate to start from; default 0.1 for ``sgd``, any other's own.
-        momentum: for optimizers that have one; default the optimizer's own.
-        steps: updates; default the task's.
-        batch_size: examples a step; default the task's.
-        evaluate_every: steps between evaluations; default a twentieth of the run, 100 at least.
-        seed: of everything random; default 0.
-    """
-
-    task: str
-    controller: str | None = None
-    setting: str | None = None
-    discount: float | None = None
-    optimizer: str | None = None
-    lr: float | None = None
-    momentum: float | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    evaluate_every: int | None = None
-    seed: int | None = None
-
-    @property
-    def driver(self) -> str:
-        """The controller, its default filled in."""
-        online = self.setting is not None or self.discount is not None
-        return self.controller or ("online" if online else "pilot")
+def option(help_: str) -> Any:
+    """A field that the command has an option for, described by ``help_``; None where nothing was said."""
+    return field(default=None, metadata={"help": help_})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """The fields of :class:`Choices`, defaults filled in, and ``data``, the label of the data set used."""
+    """As a user gives it, what was not said is None; :meth:`complete` fills that in.
 
-    task: str
-    data: str
-    controller: str
-    setting: str | None
-    discount: float | None
-    optimizer: str
-    lr: float
-    momentum: float | None
-    steps: int
-    batch_size: int
-    evaluate_every: int
-    seed: int
+    Attributes:
+        task: a name that `load_task` takes.
+        data: the label of the data set used.
+    """
 
-    @classmethod
-    def complete(cls, choices: Choices, task: Task) -> Configuration:
-        """Fill in the defaults, those of ``task`` among them."""
-        controller = choices.driver
-        optimizer = choices.optimizer or "sgd"
-        steps = task.steps if choices.steps is None else choices.steps
-        return cls(
-            task=choices.task,
-            data=task.data.label,
-            controller=controller,
-            setting=(choices.setting or "stable") if controller == "online" else None,
-            discount=choices.discount,
-            optimizer=optimizer,
-            lr=default_learning_rate(optimizer) if choices.lr is None else choices.lr,
-            momentum=choices.momentum,
-            steps=steps,
-            batch_size=task.batch_size if choices.batch_size is None else choices.batch_size,
-            evaluate_every=max(100, steps // 20) if choices.evaluate_every is None else choices.evaluate_every,
-            seed=choices.seed or 0,
-        )
+    task: str = "digits"
+    controller: str | None = option("What drives the rate: pilot (default), online, or none for a fixed rate.")
+    setting: str | None = option("Of the online actor-critic: stable (default), or paper, the literal one.")
+    discount: float | None = option("Gamma of the online actor-critic; default the setting's.")
+    optimizer: str | None = option("Any of torch.optim by name, tf-adam, tf-adagrad, tf-rmsprop; default sgd.")
+    lr: float | None = option("Learning rate to start from; default 0.1 for sgd, else the optimizer's.")
+    momentum: float | None = option("For optimizers that have one.")
+    steps: int | None = option("Updates of the network; default the task's.")
+    batch_size: int | None = option("Examples a step; default the task's.")
+    seed: int | None = option("Of everything random; default 0.")
+    evaluate_every: int | None = option("Steps between evaluations; default a twentieth of the run, 100 at least.")
+    data: str | None = None
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Configuration:
-        """What :meth:`as_json` gave; ``TypeError`` if it is anything else."""
-        return cls(**values)
+    @property
+    def driver(self) -> str:
+        """The controller; where it was not said, the pilot, or the one that alone has what was said."""
+        online = self.setting is not None or self.discount is not None
+        return self.controller or ("online" if online else "pilot")
 
-    def as_json(self) -> dict[str, Any]:
-        """Field by field, for ``json.dumps``."""
-        return asdict(self)
+    @property
+    def method(self) -> Method:
+        """What the controller is called among the methods that are compared."""
+        names = {"pilot": "pilot", "none": "constant", "online": f"online-{self.setting or 'stable'}"}
+        return METHODS[names[self.driver]]
 
-    def check_against(self, choices: Choices, where: str) -> None:
-        """Compare a saved configuration with what the user now asks for.
+    def check(self) -> None:
+        """Refuse what can be refused before any data is read.
+
+        Raises:
+            InvalidArgument: an unknown name, or a number out of range.
+        """
+        task_named(self.task)
+        choose("controller", self.driver, dict.fromkeys(CONTROLLERS))
+        for name in ("setting", "discount"):
+            if getattr(self, name) is not None and self.driver != "online":
+                raise InvalidArgument(name, f"left out with --controller {self.driver}", getattr(self, name))
+        setting = resolve(self.setting or "stable")
+        if self.discount is not None:
+            replace(setting, discount=self.discount)
+        probe = [torch.nn.Parameter(torch.zeros(1))]
+        make_optimizer(self.optimizer or "sgd", probe, learning_rate=self.lr, momentum=self.momentum)
+        at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
+        at_least(0, seed=self.seed)
+
+    def complete(self, task: LoadedTask) -> Configuration:
+        """With the defaults filled in, those of ``task`` among them."""
+        optimizer, steps = self.optimizer or "sgd", self.steps or task.steps
+        defaults = {
+            "controller": self.driver,
+            "setting": "stable" if self.driver == "online" else None,
+            "optimizer": optimizer,
+            "lr": default_learning_rate(optimizer),
+            "steps": steps,
+            "batch_size": task.batch_size,
+            "evaluate_every": max(100, steps // 20),
+            "seed": 0,
+        }
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        return replace(self, data=task.data.label, **missing)
+
+    def check_against(self, saved: Configuration, where: str) -> None:
+        """Compare what is now asked for with a saved configuration.
 
         Raises:
             InvalidArgument: names the first field that differs, and ``where`` its saved value stands.
         """
-        for field in fields(choices):
-            given = getattr(choices, field.name)
-            if given is not None and given != getattr(self, field.name):
-                allowed = f"{getattr(self, field.name)!r} as in {where}, or --out another directory"
-                raise InvalidArgument(field.name, allowed, given)
+        for each in fields(self):
+            given, value = getattr(self, each.name), getattr(saved, each.name)
+            if given is not None and given != value:
+                raise InvalidArgument(each.name, f"{value!r} as in {where}, or --out another directory", given)
 
-    def training(self, task: Task) -> Training:
-        """The run itself, before its first step."""
-        plan = Plan(
-            steps=self.steps,
-            batch_size=self.batch_size,
-            evaluate_every=self.evaluate_every,
-            seed=self.seed,
-        )
-        setting = _setting(self.setting, self.discount)
+    def training(self, task: LoadedTask) -> Training:
+        """The run itself, before its first step; of a complete configuration."""
+        plan = Plan(**self._given("steps", "batch_size", "evaluate_every", "seed"))
+        return self.method.training(task, plan, self._given("optimizer", "lr", "momentum", "discount"))
 
-        def controller(optimizer: Optimizer, generator: torch.Generator) -> Controller:
-            return CONTROLLERS[self.controller](
-                optimizer, Terms(generator=generator, steps=self.steps, setting=setting)
-            )
-
-        return Training(
-            task,
-            plan,
-            make_optimizer=partial(make_optimizer, self.optimizer, learning_rate=self.lr, momentum=self.momentum),
-            make_controller=controller,
-        )
-
-
-def _setting(name: str | None, discount: float | None) -> Setting:
-    setting = resolve(name or "stable")
-    return setting if discount is None else replace(setting, discount=discount)
-
-
-def check(choices: Choices) -> None:
-    """Refuse what can be refused before any data is read.
-
-    Raises:
-        InvalidArgument: an unknown name, or a number out of range.
-    """
-    check_task(choices.task)
-    controller = choices.driver
-    choose("controller", controller, CONTROLLERS)
-    for name in ("setting", "discount"):
-        if getattr(choices, name) is not None and controller != "online":
-            raise InvalidArgument(name, f"left out with --controller {controller}", getattr(choices, name))
-    _setting(choices.setting, choices.discount)
-    probe = [torch.nn.Parameter(torch.zeros(1))]
-    make_optimizer(choices.optimizer or "sgd", probe, learning_rate=choices.lr, momentum=choices.momentum)
-    for name in ("steps", "batch_size", "evaluate_every"):
-        number = getattr(choices, name)
-        if number is not None and number < 1:
-            raise InvalidArgument(name, "a whole number of at least 1", number)
-    if choices.seed is not None and choices.seed < 0:
-        raise InvalidArgument("seed", "a whole number of at least 0", choices.seed)
+    def _given(self, *names: str) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -1,112 +1,168 @@
-"""What drives the learning rate of a run, by name. All have one shape: :class:`Controller`."""
+"""What drives the learning rate of a run. All have one shape, :class:`Controller`, and are made on one set of terms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from lrpilot.baselines import schedules
+from lrpilot.baselines.peers import effective_rate
+from lrpilot.baselines.vsgd import VSGD
+from lrpilot.core.history import History
+from lrpilot.errors import InvalidArgument
 from lrpilot.online.controller import OnlineActorCritic
+from lrpilot.online.settings import deviating, resolve
 from lrpilot.pilot.controller import Pilot
-from lrpilot.online.settings import Setting
+from lrpilot.pilot.policy_file import fingerprint
+
+from .trial import Scalar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+OF_THE_OPTIMIZER = {"optimizer", "lr", "momentum"}  # entries of a setting that are not the controller's
+
 
 class Controller(Protocol):
-    """Trains on one batch after the other and decides the rate at which it does so."""
+    """Trains on one batch after the other and decides the rate at which it does so.
+
+    :class:`PlainTraining` and `lrpilot.OnlineActorCritic` are such. ``mends`` says whether a loss that is not finite is
+    the controller's to mend, so that the run goes on; ``history`` holds what it logged at every step, by column.
+    """
+
+    mends: bool
+
+    @property
+    def history(self) -> History: ...  # noqa: D102
+    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor: ...  # noqa: D102
+    def get_last_lr(self) -> list[float]: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...  # noqa: D102
+
+
+class PlainTraining:
+    """Forward, backward, update; then a scheduler or a pilot makes its step, if there is one.
+
+    Args:
+        optimizer: trains.
+        follower: of the same optimizer; its state is all that there is beside network and optimizer.
+        rate: reads the rate in use, where the optimizer finds its own.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        follower: LRScheduler | Pilot | None = None,
+        *,
+        rate: Callable[[Optimizer], float] = lambda optimizer: float(optimizer.param_groups[0]["lr"]),
+    ) -> None:
+        self.optimizer = optimizer
+        self.mends = isinstance(follower, Pilot)
+        self._follower = follower
+        self._rate = rate
+        self._scheduled = rate(optimizer) if isinstance(follower, LRScheduler) else None
+
+    @property
+    def history(self) -> History:
+        """The pilot's; empty without one."""
+        return self._follower.history if isinstance(self._follower, Pilot) else History()
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
         """One training step; returns the loss before it, detached."""
-        ...
-
-    def get_last_lr(self) -> list[float]:
-        """The rate of each parameter group at the last step."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a bit-exact resume needs, beside network and optimizer."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken."""
-        ...
-
-
-class FixedRate:
-    """Plain training: the rate stays as the optimizer has it."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-
-    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        """Forward, backward, update."""
         loss = loss_fn(batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        if isinstance(self._follower, Pilot):
+            self._follower.step(loss.detach())
+        elif self._follower:
+            self._scheduled = self._rate(self.optimizer)
+            self._follower.step()
         return loss.detach()
 
     def get_last_lr(self) -> list[float]:
-        """The rate of each parameter group."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
+        """The rate of the first parameter group: under a schedule, that of the last step."""
+        return [self._rate(self.optimizer) if self._scheduled is None else self._scheduled]
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the optimizer holds the rate."""
-        return {}
+        """The follower's."""
+        return self._follower.state_dict() if self._follower else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take up."""
-
-
-class Piloted(FixedRate):
-    """Plain training, with a pilot that is told of each step.
-
-    Args:
-        pilot: of the optimizer that trains.
-    """
-
-    def __init__(self, pilot: Pilot) -> None:
-        super().__init__(pilot.optimizer)
-        self.pilot = pilot
-
-    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
-        """Forward, backward, update; then the pilot."""
-        loss = super().step(loss_fn, batch)
-        self.pilot.step(loss)
-        return loss
-
-    def state_dict(self) -> dict[str, Any]:
-        """The pilot's."""
-        return self.pilot.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """To the pilot."""
-        self.pilot.load_state_dict(state)
+        """Go on where :meth:`state_dict` was taken."""
+        if self._follower:
+            self._follower.load_state_dict(state)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a controller is made under, beside its optimizer; each takes what concerns it.
+    """What a controller is made on, beside its optimizer; each takes what concerns it."""
 
-    Attributes:
-        generator: to draw from.
-        steps: length of the run.
-        setting: of an actor-critic.
+    steps: int  # of the run
+    generator: torch.Generator  # to draw from
+    setting: Mapping[str, Scalar] = field(default_factory=dict)  # the method's own, by name
+    policy: str | Path = "shipped"  # of a pilot: the shipped one, or the path of another's file
+
+
+MakeController = Callable[[Optimizer, Terms], Controller]
+
+
+def fixed(optimizer: Optimizer, terms: Terms) -> Controller:
+    """The optimizer as it is."""
+    return PlainTraining(optimizer)
+
+
+def found_rate(optimizer: Optimizer) -> float:
+    """The rate that an optimizer found: vSGD's median over parameters, or a peer's estimate."""
+    return optimizer.effective_rate() if isinstance(optimizer, VSGD) else effective_rate(optimizer)
+
+
+def self_tuning(optimizer: Optimizer, terms: Terms) -> Controller:
+    """An optimizer that finds its own rate: the rate logged is what it found."""
+    return PlainTraining(optimizer, rate=found_rate)
+
+
+def inverse_time(optimizer: Optimizer, terms: Terms) -> Controller:
+    """eta_0 / (1 + gamma t)."""
+    return PlainTraining(optimizer, schedules.inverse_time(optimizer, float(terms.setting["gamma"])))
+
+
+def cosine(optimizer: Optimizer, terms: Terms) -> Controller:
+    """Down to nothing along a cosine."""
+    return PlainTraining(optimizer, schedules.cosine(optimizer, terms.steps))
+
+
+def self_tuning_cosine(optimizer: Optimizer, terms: Terms) -> Controller:
+    """The factor that the authors of Prodigy advise above its own rate."""
+    return PlainTraining(optimizer, schedules.cosine(optimizer, terms.steps), rate=found_rate)
+
+
+def piloted(optimizer: Optimizer, terms: Terms) -> Controller:
+    """The pilot, whose policy the setting may name by its fingerprint."""
+    check_policy(terms)
+    return PlainTraining(optimizer, Pilot(optimizer, terms.steps, policy=terms.policy))
+
+
+def online(base: str, optimizer: Optimizer, terms: Terms, *, learn: bool = True) -> Controller:
+    """Algorithm 1 in a named setting, or in the paper's with the ``deviations`` of ``terms.setting`` ("D1+D2").
+
+    Every other entry of the setting but the optimizer's replaces a field.
     """
+    numbers = terms.setting.get("deviations")
+    chosen = resolve(base) if numbers is None else deviating(*str(numbers).split("+"))
+    changes = {k: v for k, v in terms.setting.items() if k not in {*OF_THE_OPTIMIZER, "deviations"}}
+    chosen = replace(chosen, learn_actor=learn, **changes)  # type: ignore[arg-type] - checked by Setting
+    return OnlineActorCritic(optimizer, chosen, generator=terms.generator)
 
-    generator: torch.Generator
-    steps: int
-    setting: Setting
 
-
-CONTROLLERS: dict[str, Callable[[Optimizer, Terms], Controller]] = {
-    "online": lambda optimizer, terms: OnlineActorCritic(optimizer, terms.setting, generator=terms.generator),
-    "pilot": lambda optimizer, terms: Piloted(Pilot(optimizer, terms.steps)),
-    "none": lambda optimizer, _: FixedRate(optimizer),
-}
-"""By the names of ``lrpilot train --controller``."""
+def check_policy(terms: Terms) -> None:
+    """Refuse a policy's file that is not the one that the setting names by its fingerprint."""
+    given = fingerprint(terms.policy)
+    if terms.setting.get("policy", given) != given:
+        raise InvalidArgument("policy", f"{given}, the one in the file", terms.setting["policy"])

@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.tasks.catalogue import task_named
+
 from .perform import perform
 from .store import Store
 from .trial import Result, Trial
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
 WAVE = 4  # runs for each of Ray's workers between two savings
-# What a step costs beside one of M0's, roughly: the time left is estimated from it.
-STEP_COSTS = {
-    "m0": 1.0,
-    "m1": 2.0,
-    "m2": 8.0,
-    "mnist-batchnorm": 6.0,
-    "mnist-lstm": 15.0,
-    "mnist-attention": 20.0,
-    "mnist-cnn": 130.0,
-    "fashion-cnn": 130.0,
-    "cifar10-cnn": 350.0,
-}
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where runs are made.
+    """Where runs are made, and with which files: with one worker and without Ray, in this process."""
 
-    Attributes:
-        workers: processes side by side, each with one thread; 1 makes the runs in this process.
-        ray: address of a Ray cluster (``auto`` for the one at hand, ``local`` to start one here); None
-            without Ray. ``workers`` is then the number of runs at a time.
-        data: where data sets lie, on every machine.
-        policy: the file of the pilot's policy, on every machine; None for the shipped one.
-    """
-
-    workers: int = 1
-    ray: str | None = None
-    data: Path | None = None
-    policy: Path | None = None
+    workers: int = field(default=1, metadata={"help": "Runs side by side, each with one thread."})
+    ray: str | None = field(
+        default=None,
+        metadata={"help": "Make the runs on the Ray cluster at this address (auto, local, HOST:PORT)."},
+    )
+    data: Path | None = None  # where data sets lie, on every machine
+    policy: Path | None = None  # of the pilot, on every machine; None for the shipped one
 
     def __post_init__(self) -> None:
         """Check the number of workers."""
@@ -55,21 +40,11 @@ class Engine:
             raise InvalidArgument("workers", "an integer >= 1", self.workers)
 
 
-@dataclass
-class Tally:
-    """How runs ended."""
+class Tally(Counter[str]):
+    """How many runs ended how."""
 
-    finished: int = 0
-    diverged: int = 0
-    failed: int = 0
-
-    def count(self, result: Result) -> None:
-        """Add one."""
-        setattr(self, result.status, getattr(self, result.status) + 1)
-
-    def text(self) -> str:
-        """``12 done, 1 diverged, 0 failed``."""
-        return f"{self.finished} done, {self.diverged} diverged, {self.failed} failed"
+    def __str__(self) -> str:
+        return f"{self['finished']} done, {self['diverged']} diverged, {self['failed']} failed"
 
 
 def complete(
@@ -93,53 +68,48 @@ def complete(
         only: leaves out runs for which it is false; what depends on them is then not made either.
         console: where to show progress; the standard output by default.
     """
-    engine = engine or Engine()
-    tally = Tally()
-    attempted: set[str] = set()
-    with _progress(console) as progress:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(), TextColumn("left"))
+    tally, attempted = Tally(), set[str]()
+    with Progress(*columns, TimeRemainingColumn(), console=console, speed_estimate_period=1800) as progress:
         bar = progress.add_task("", total=0.0, state="")
         for name, plan in plans.items():
-            while True:
-                missing = [
-                    trial
-                    for trial in store.missing(plan(), retry_failed=retry_failed)
-                    if only(trial) and str(trial.path) not in attempted
-                ]
-                if not missing:
-                    break
-                attempted.update(str(trial.path) for trial in missing)
+            while missing := [
+                trial
+                for trial in store.missing(plan(), retry_failed=retry_failed)
+                if only(trial) and trial.name not in attempted
+            ]:
+                attempted.update(trial.name for trial in missing)
                 progress.update(bar, total=(progress.tasks[0].total or 0.0) + sum(map(_cost, missing)))
-                for left, result in _countdown(run(missing, engine), len(missing)):
+                for made, result in enumerate(run(missing, engine or Engine()), start=1):
                     store.save(result)
-                    tally.count(result)
-                    state = f"{name}: {tally.text()}, {left} left"
+                    tally[result.status] += 1
+                    state = f"{name}: {tally}, {len(missing) - made} left"
                     progress.update(bar, advance=_cost(result.trial), state=state)
     return tally
 
 
 def run(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
     """The trials' results, each as soon as it is there."""
-    if engine.workers == 1 and engine.ray is None:
-        for trial in trials:
-            yield _maker(engine)(trial, engine.data)
-        return
-    yield from _on_ray(trials, engine) if engine.ray else _side_by_side(trials, engine)
+    make = perform if engine.policy is None else partial(perform, policy=engine.policy)
+    if engine.ray:
+        yield from _on_ray(trials, engine, make)
+    elif engine.workers == 1:
+        yield from (make(trial, engine.data) for trial in trials)
+    else:
+        yield from _side_by_side(trials, engine, make)
 
 
-def _maker(engine: Engine) -> Callable[[Trial, Path | None], Result]:
-    return perform if engine.policy is None else partial(perform, policy=engine.policy)
-
-
-def _side_by_side(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
+def _side_by_side(trials: Sequence[Trial], engine: Engine, make: Callable[..., Result]) -> Iterator[Result]:
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=engine.workers, return_as="generator_unordered", pre_dispatch="1.5*n_jobs")
-        results = parallel(delayed(_maker(engine))(trial, engine.data) for trial in trials)
-        yield from cast("Iterator[Result]", results)
+        yield from cast("Iterator[Result]", parallel(delayed(make)(trial, engine.data) for trial in trials))
 
 
-def _on_ray(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
+def _on_ray(trials: Sequence[Trial], engine: Engine, make: Callable[..., Result]) -> Iterator[Result]:
     """Ray's joblib backend gives results in lists alone: in waves, then, so that what was made is soon saved."""
     from joblib import Parallel, delayed, parallel_config
 
@@ -154,29 +124,10 @@ def _on_ray(trials: Sequence[Trial], engine: Engine) -> Iterator[Result]:
     size = WAVE * engine.workers
     with parallel_config(backend="ray"), Parallel(n_jobs=engine.workers) as parallel:
         for start in range(0, len(trials), size):
-            wave = trials[start : start + size]
-            yield from cast("list[Result]", parallel(delayed(_maker(engine))(trial, engine.data) for trial in wave))
-
-
-def _countdown(results: Iterator[Result], count: int) -> Iterator[tuple[int, Result]]:
-    for done, result in enumerate(results, start=1):
-        yield count - done, result
+            wave: Any = parallel(delayed(make)(trial, engine.data) for trial in trials[start : start + size])
+            yield from wave
 
 
 def _cost(trial: Trial) -> float:
     evaluated = trial.evaluations * (10_000 + trial.validation) / trial.batch_size / 4
-    return STEP_COSTS.get(trial.task, 1.0) * (trial.steps + evaluated)
-
-
-def _progress(console: Console | None) -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    return Progress(
-        BarColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        speed_estimate_period=1800,
-    )
+    return task_named(trial.task).cost * (trial.steps + evaluated)

@@ -11,7 +11,7 @@ import torch
 
 from lrpilot.baselines.tensorflow import TFAdagrad, TFAdam, TFRMSprop
 from lrpilot.errors import InvalidArgument
-from .choices import choose
+from lrpilot.experiments.choices import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

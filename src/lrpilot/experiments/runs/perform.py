@@ -8,29 +8,85 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .controllers import Controller, Piloted
-from lrpilot.experiments.studies.methods import METHODS, check_policy
-from .rehearsals import in_study, rehearse, taught
-from lrpilot.experiments.tasks.catalogue import Task, load_task
+from lrpilot.experiments.tasks.catalogue import LoadedTask, load_task
+
+from .controllers import Terms
+from .lessons import teach
+from .methods import METHODS, PACKAGES
 from .training import Plan, Record, Training
-from .trial import Result, Trial
-from lrpilot.learning.refinement import Refinement
-from lrpilot.online.offline import OfflineActorCritic
-from lrpilot.online.controller import OnlineActorCritic
+from .trial import Result, Status, Trial
 
 LOGS_PER_EVALUATION = 5
+LOGGED = ("rate", "dq_da", "td_error")  # what a result keeps of a controller's history
 HELD_OUT = 10  # of the training set one in so many scores the runs that refine a policy
 CLOCK = time.process_time  # of one thread: the wall-clock of a core that the run has to itself, however busy it is
 MEASURES = ("test_loss", "test_error", "validation_loss", "validation_error")
+
+
+@dataclass
+class Making:
+    """A trial under way: what there is of its result."""
+
+    trial: Trial
+    started: float = field(default_factory=CLOCK)
+    records: list[Record] = field(default_factory=list)
+    logged: dict[str, list[float]] = field(default_factory=dict)
+    earlier: dict[str, list[float]] = field(default_factory=dict)
+
+    def run(self, folder: str | Path | None, policy: str | Path) -> Training:
+        """Make it."""
+        trial, method = self.trial, METHODS[self.trial.method]
+        task = _task(trial.task, folder, trial.validation, trial.fraction)
+        with ExitStack() as stack:
+            controller = None
+            if method.lessons:
+                generator = torch.Generator().manual_seed(trial.seed)
+                terms = Terms(steps=trial.steps, generator=generator, setting=trial.setting, policy=policy)
+                lessons = method.lessons(terms)
+                part = task
+                if lessons.held_out:
+                    held_out = trial.validation or len(task.data.train) // HELD_OUT
+                    part = _task(trial.task, folder, held_out, trial.fraction)
+                self.earlier = teach(lessons, trial, partial(_training, task=part))
+                controller = partial(lessons.taught, stack)
+            training = _training(trial, task, policy=policy, controller=controller)
+            self.records.extend(training.run())
+        self.logged = _means(training, [record.step for record in self.records])
+        return training
+
+    def result(self, status: Status, reason: str | None) -> Result:
+        """What came of it."""
+        records, looks = self.records, [record for record in self.records if record.test_error is not None]
+        seconds = records[-1].seconds if records else 0.0
+        return Result(
+            trial=self.trial,
+            status=status,
+            reason=reason,
+            steps=records[-1].step if records else 0,
+            seconds=round(seconds, 3),
+            evaluation_seconds=round(CLOCK() - self.started - seconds, 3),
+            curve={
+                "step": [record.step for record in records],
+                "train_loss": [record.loss for record in records],
+                "rate": [record.learning_rate for record in records],
+                **self.logged,
+            },
+            evaluations={
+                "step": [record.step for record in looks],
+                "seconds": [record.seconds for record in looks],
+                **{name: [math.nan if (v := getattr(r, name)) is None else v for r in looks] for name in MEASURES},
+            },
+            earlier=self.earlier,
+            about={**_surroundings(), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
+        )
 
 
 def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Path = "shipped") -> Result:
@@ -45,56 +101,21 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
         policy: of the pilot: the shipped one, or the path of another's file.
     """
     torch.set_num_threads(1)
-    started = CLOCK()
-    records: list[Record] = []
-    earlier: dict[str, list[float]] = {}
+    making = Making(trial)
     try:
-        task = _task(trial.task, folder, trial.validation, trial.fraction)
-        with ExitStack() as stack:
-            make_controller = None
-            offline = METHODS[trial.method].offline
-            if offline:
-                study = OfflineActorCritic(offline, generator=torch.Generator().manual_seed(trial.seed))
-                earlier = rehearse(study, trial, partial(_training, task=task))
-                make_controller = in_study(study, stack)
-            if METHODS[trial.method].refines:
-                check_policy(trial.setting, policy)
-                study = Refinement(policy, generator=torch.Generator().manual_seed(trial.seed))
-                held_out = trial.validation or len(task.data.train) // HELD_OUT
-                part = _task(trial.task, folder, held_out, trial.fraction)
-                earlier = rehearse(study, trial, partial(_training, task=part))
-                make_controller = taught(study, trial)
-            training = _training(trial, task, make_controller, policy=policy)
-            records.extend(training.run())
+        failure = making.run(folder, policy).failure
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _result(trial, records, "failed", reason, seconds=CLOCK() - started, earlier=earlier)
-    logged = _history(training.controller, training.step, [record.step for record in records])
-    return _result(
-        trial,
-        records,
-        "diverged" if training.failure else "finished",
-        str(training.failure) if training.failure else None,
-        seconds=CLOCK() - started,
-        logged=logged,
-        earlier=earlier,
-    )
+        return making.result("failed", f"{type(error).__name__}: {error}".splitlines()[0])
+    return making.result("diverged" if failure else "finished", str(failure) if failure else None)
 
 
 @lru_cache(maxsize=2)
-def _task(name: str, folder: str | Path | None, validation: int, fraction: float) -> Task:
+def _task(name: str, folder: str | Path | None, validation: int, fraction: float) -> LoadedTask:
     """The task in memory, whole and with a part held out, kept for the next trial of the same."""
     return load_task(name, folder=folder, validation=validation, fraction=fraction)
 
 
-def _training(
-    trial: Trial,
-    task: Task,
-    make_controller: Callable[..., Any] | None = None,
-    *,
-    policy: str | Path = "shipped",
-) -> Training:
-    method = METHODS[trial.method]
+def _training(trial: Trial, task: LoadedTask, **options: Any) -> Training:
     evaluate_every = max(1, trial.steps // trial.evaluations)
     plan = Plan(
         steps=trial.steps,
@@ -103,93 +124,30 @@ def _training(
         log_every=max(1, evaluate_every // LOGS_PER_EVALUATION),
         seed=trial.seed,
     )
-    made: list[torch.nn.Module] = []  # vSGD watches the network itself, not only its parameters
-
-    def make_network(generator: torch.Generator) -> torch.nn.Module:
-        made.append(task.make_network(generator))
-        return made[0]
-
-    def own_controller(optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Controller:
-        return method.controller(
-            optimizer, setting=trial.setting, steps=trial.steps, generator=generator, policy=policy
-        )
-
-    return Training(
-        replace(task, make_network=make_network),
-        plan,
-        make_optimizer=lambda _: method.optimizer(made[0], trial.setting),
-        make_controller=make_controller or own_controller,
-        clock=CLOCK,
-    )
+    return METHODS[trial.method].training(task, plan, trial.setting, clock=CLOCK, **options)
 
 
-def _history(controller: Any, steps: int, ends: Sequence[int]) -> dict[str, list[float]]:
-    """What a pilot or an actor-critic logged at every step, as means over the intervals that end at ``ends``.
+def _means(training: Training, ends: list[int]) -> dict[str, list[float]]:
+    """What the controller logged at every step, as means over the intervals that end at ``ends``.
 
     A column that began later than the first step has nan until then.
     """
-    if isinstance(controller, Piloted):
-        history, names = controller.pilot.history, ("rate",)
-    elif isinstance(controller, OnlineActorCritic):
-        history, names = controller.history, ("rate", "dq_da", "td_error")
-    else:
-        return {}
-    means: dict[str, list[float]] = {}
-    for name in names:
+    history, means = training.controller.history, {}
+    for name in (name for name in LOGGED if name in history.keys()):  # noqa: SIM118 - a history is no mapping
         column = history[name].double().cpu()
-        column = torch.cat([torch.full((max(0, steps - len(column)),), math.nan, dtype=column.dtype), column])
-        starts = [0, *ends[:-1]]
-        means[name] = [column[start:end].nanmean().item() for start, end in zip(starts, ends, strict=True)]
+        column = torch.cat([torch.full((max(0, training.step - len(column)),), math.nan, dtype=column.dtype), column])
+        pairs = zip([0, *ends[:-1]], ends, strict=True)
+        means[name] = [column[start:end].nanmean().item() for start, end in pairs]
     return means
-
-
-def _result(
-    trial: Trial,
-    records: Sequence[Record],
-    status: Any,
-    reason: str | None,
-    *,
-    seconds: float,
-    logged: Mapping[str, list[float]] | None = None,
-    earlier: Mapping[str, list[float]],
-) -> Result:
-    looks = [record for record in records if record.test_error is not None]
-    training_seconds = records[-1].seconds if records else 0.0
-    return Result(
-        trial=trial,
-        status=status,
-        reason=reason,
-        steps=records[-1].step if records else 0,
-        seconds=round(training_seconds, 3),
-        evaluation_seconds=round(seconds - training_seconds, 3),
-        curve={
-            "step": [record.step for record in records],
-            "train_loss": [record.loss for record in records],
-            "rate": [record.learning_rate for record in records],
-            **(logged or {}),
-        },
-        evaluations={
-            "step": [record.step for record in looks],
-            "seconds": [record.seconds for record in looks],
-            **{name: [_number(getattr(record, name)) for record in looks] for name in MEASURES},
-        },
-        earlier=earlier,
-        about={**_surroundings(), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
-    )
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 @cache
 def _surroundings() -> dict[str, str]:
     """Commit, versions and processor: the same for all trials of a process."""
-    packages = ("torch", "prodigyopt", "dadaptation", "schedulefree")
     return {
         "commit": commit(),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **{name: importlib.metadata.version(name) for name in ("torch", *PACKAGES)},
         "processor": _processor(),
         "threads": "1",
     }

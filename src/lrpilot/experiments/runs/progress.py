@@ -1,4 +1,4 @@
-"""A run as it goes, in the terminal: a live line where there is one, plain lines elsewhere."""
+"""A run as it goes, in the terminal: a live line where there is one, a line for each evaluation elsewhere."""
 
 from __future__ import annotations
 
@@ -14,89 +14,54 @@ if TYPE_CHECKING:
     from .training import Record
 
 
-class LiveDisplay:
-    """One line that is redrawn: how far, loss, rate, test error, time left. Use it as a context manager."""
+class Display:
+    """Shows a run to whoever waits for it. Use it as a context manager.
+
+    Args:
+        console: on a terminal a line is redrawn; elsewhere, for logs and pipes, lines follow each other.
+    """
 
     def __init__(self, console: Console) -> None:
+        self._console = console
+        self._error = "-"
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}  rate {task.fields[rate]}  test error {task.fields[error]}"),
+            TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(),
             TextColumn("left"),
             console=console,
             refresh_per_second=4,
             expand=True,
         )
-        self._error = "-"
 
-    def __enter__(self) -> LiveDisplay:
+    def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._console.is_terminal:
+            self._progress.stop()
 
     def begin(self, configuration: Configuration, step: int) -> None:
-        """Draw the line for the first time."""
-        self._progress.start()
-        self._task = self._progress.add_task(
-            configuration.task,
-            total=configuration.steps,
-            completed=step,
-            loss="-",
-            rate="-",
-            error=self._error,
-        )
+        """The run is about to train, from ``step`` on."""
+        self._steps, self._first, self._began = configuration.steps or 0, step, time.monotonic()
+        if self._console.is_terminal:
+            self._progress.start()
+            self._bar = self._progress.add_task(configuration.task, total=self._steps, completed=step, state="")
 
     def show(self, record: Record) -> None:
-        """Redraw it."""
+        """The run has come this far."""
         if record.test_error is not None:
             self._error = f"{record.test_error:.2f} %"
-        self._progress.update(
-            self._task,
-            completed=record.step,
-            loss=f"{record.loss:.4f}",
-            rate=f"{record.learning_rate:.2e}",
-            error=self._error,
-        )
+        state = f"loss {record.loss:.4f}  rate {record.learning_rate:.2e}  test error {self._error}"
+        if self._console.is_terminal:
+            self._progress.update(self._bar, completed=record.step, state=state)
+        elif record.test_error is not None:
+            pace = (time.monotonic() - self._began) / max(1, record.step - self._first)
+            left = pace * (self._steps - record.step)
+            self.say(f"step {record.step}/{self._steps}  {state}  {left:.0f} s left")
 
     def say(self, line: str) -> None:
-        """Print a line above it."""
-        self._progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-class PlainDisplay:
-    """A line for each evaluation, for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __enter__(self) -> PlainDisplay:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def begin(self, configuration: Configuration, step: int) -> None:
-        """Remember where and when it began, for the time left."""
-        self._steps, self._first, self._began = configuration.steps, step, time.monotonic()
-
-    def show(self, record: Record) -> None:
-        """Print the record if it contains an evaluation."""
-        if record.test_error is None:
-            return
-        pace = (time.monotonic() - self._began) / max(1, record.step - self._first)
-        self.say(
-            f"step {record.step}/{self._steps}  loss {record.loss:.4f}  rate {record.learning_rate:.2e}  "
-            f"test error {record.test_error:.2f} %  {pace * (self._steps - record.step):.0f} s left"
-        )
-
-    def say(self, line: str) -> None:
-        """Print a line."""
+        """Something happened that one line tells."""
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def display_for(console: Console) -> LiveDisplay | PlainDisplay:
-    """The live line on a terminal, plain lines elsewhere."""
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

@@ -7,8 +7,8 @@
     checkpoint.previous  the one before, should the first be damaged
     curves.png           loss, error and rate
 
-Files are replaced whole: written beside, flushed to the disk, renamed. What metrics.jsonl gained after the
-checkpoint is cut off when a run is resumed, because the resumed run writes it again.
+What metrics.jsonl gained after the checkpoint is cut off when a run is resumed, because the resumed run writes it
+again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import os
 import pickle
 import zipfile
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,20 +26,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrpilot.errors import InvalidArgument
+
 from .configuration import Configuration
+from .files import UNFINISHED, replace_file
 from .training import Record
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-CONFIG, METRICS, CHECKPOINT, PREVIOUS, CURVES = (
-    "config.json",
-    "metrics.jsonl",
-    "checkpoint",
-    "checkpoint.previous",
-    "curves.png",
-)
-UNFINISHED = ".unfinished"
+CONFIG, METRICS, CURVES = "config.json", "metrics.jsonl", "curves.png"
+CHECKPOINT, PREVIOUS = "checkpoint", "checkpoint.previous"
 
 
 class RunDirectory:
@@ -68,7 +65,7 @@ class RunDirectory:
         """
         file = self.path / CONFIG
         try:
-            return Configuration.from_json(json.loads(file.read_text())["configuration"])
+            return Configuration(**json.loads(file.read_text())["configuration"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -86,8 +83,8 @@ class RunDirectory:
                 allowed = "a new or an empty directory (--resume goes on with the run in it)"
                 raise InvalidArgument("out", allowed, str(self.path))
             versions = {name: version(name) for name in ("lrpilot", "torch")}
-            content = {"configuration": configuration.as_json(), "versions": versions}
-            _replace(self.path / CONFIG, json.dumps(content, indent=2).encode() + b"\n")
+            content = {"configuration": asdict(configuration), "versions": versions}
+            replace_file(self.path / CONFIG, json.dumps(content, indent=2).encode() + b"\n")
         except OSError as error:
             allowed = f"a directory that can be written ({error.strerror})"
             raise InvalidArgument("out", allowed, str(self.path)) from error
@@ -114,51 +111,33 @@ class RunDirectory:
 
     def save(self, state: dict[str, Any]) -> None:
         """Make ``state`` the checkpoint, and the present checkpoint the previous one."""
-        metrics = self.path / METRICS
-        length = 0
-        if metrics.exists():
-            with metrics.open("ab") as file:
-                os.fsync(file.fileno())
-                length = file.tell()
+        with (self.path / METRICS).open("ab") as file:
+            os.fsync(file.fileno())
+            length = file.tell()
         if self._events:
             self._events.flush()
         content = io.BytesIO()
         torch.save({"metrics_bytes": length, "training": state}, content)
-        _replace(self.path / CHECKPOINT, content.getvalue(), keep=self.path / PREVIOUS)
+        replace_file(self.path / CHECKPOINT, content.getvalue(), keep=self.path / PREVIOUS)
 
     def restore(self) -> tuple[dict[str, Any] | None, str | None]:
         """The state to resume from and one line on what was wrong with the files, each None if there is none.
 
         Cuts ``metrics.jsonl`` to what it was at that state.
         """
-        damaged = []
-        for name in (CHECKPOINT, PREVIOUS):
-            file = self.path / name
-            if not file.exists():
-                continue
-            checkpoint = _read_checkpoint(file)
-            if checkpoint is not None:
-                self._cut_metrics(checkpoint["metrics_bytes"])
-                self._step = checkpoint["training"]["step"]
-                problem = f"{damaged[0]} is damaged: going on from {name}" if damaged else None
-                return checkpoint["training"], problem
-            damaged.append(str(file))
-        self._cut_metrics(0)
-        if damaged:
-            return None, f"{' and '.join(damaged)} damaged, no other checkpoint: starting again from step 0"
-        return None, None
-
-    def draw(self) -> Path:
-        """Draw ``curves.png`` from the metrics; returns its path."""
-        from lrpilot.experiments.report.pictures import draw_run
-
-        draw_run(self.records(), self.path / CURVES)
-        return self.path / CURVES
-
-    def _cut_metrics(self, length: int) -> None:
+        there = [file for name in (CHECKPOINT, PREVIOUS) if (file := self.path / name).exists()]
+        read = {file: _read_checkpoint(file) for file in there}
+        sound = next((file for file in there if read[file]), None)
+        checkpoint = read[sound] if sound else None
         metrics = self.path / METRICS
         if metrics.exists():
-            os.truncate(metrics, length)
+            os.truncate(metrics, checkpoint["metrics_bytes"] if checkpoint else 0)
+        if checkpoint and sound:
+            self._step = checkpoint["training"]["step"]
+            problem = None if sound == there[0] else f"{there[0]} is damaged: going on from {sound.name}"
+            return checkpoint["training"], problem
+        damaged = " and ".join(map(str, there))
+        return None, f"{damaged} damaged, no other checkpoint: starting again from step 0" if damaged else None
 
 
 def _read_checkpoint(file: Path) -> dict[str, Any] | None:
@@ -170,19 +149,3 @@ def _read_checkpoint(file: Path) -> dict[str, Any] | None:
         return torch.load(file, weights_only=True)
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError):
         return None
-
-
-def _replace(file: Path, content: bytes, keep: Path | None = None) -> None:
-    """Put ``content`` in the place of ``file`` as one act, its present content going to ``keep``."""
-    unfinished = file.with_name(file.name + UNFINISHED)
-    with unfinished.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    if keep and file.exists():
-        file.replace(keep)
-    unfinished.replace(file)
-    if os.name == "posix":
-        directory = os.open(file.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 import threading
@@ -10,54 +9,33 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from lrpilot.errors import InvalidArgument, Diverged
-from .configuration import Choices, Configuration, check
-from .run_directory import CONFIG, RunDirectory
+from lrpilot.errors import Diverged, InvalidArgument
+from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import load_task
 
+from .configuration import Configuration
+from .run_directory import CONFIG, CURVES, RunDirectory
+from .trial import plain_name
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from .training import Record, Training
-
-
-class Display(Protocol):
-    """What shows a run to whoever waits for it."""
-
-    def begin(self, configuration: Configuration, step: int) -> None:
-        """The run is about to train, from ``step`` on."""
-        ...
-
-    def show(self, record: Record) -> None:
-        """The run has come this far."""
-        ...
-
-    def say(self, line: str) -> None:
-        """Something happened that one line tells."""
-        ...
+    from .progress import Display
+    from .training import Training
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """How a run ended."""
 
-    Attributes:
-        path: its directory.
-        configuration: what it was.
-        records: all of its records, as in ``metrics.jsonl``.
-        curves: the picture.
-        finished: False when it was stopped and can go on.
-        failure: set when it diverged.
-    """
-
-    path: Path
+    path: Path  # its directory
     configuration: Configuration
-    records: list[dict[str, Any]]
-    curves: Path
-    finished: bool
-    failure: Diverged | None
+    records: list[dict[str, Any]]  # all of them, as in metrics.jsonl
+    curves: Path  # the picture
+    finished: bool  # False when it was stopped and can go on
+    failure: Diverged | None  # set when it diverged
 
     def resume_command(self, folder: Path | None) -> str:
         """The command that goes on with a run that was stopped; ``folder`` as ``--data`` was given."""
@@ -66,9 +44,10 @@ class Outcome:
 
 
 def train(
-    choices: Choices,
+    asked: Configuration,
     *,
     display: Display,
+    draw: Callable[[Sequence[Mapping[str, Any]], Path], None],
     folder: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
@@ -77,8 +56,9 @@ def train(
     """Train as asked, all of it in a run directory. Ctrl-C or SIGTERM stops it after the step under way.
 
     Args:
-        choices: what to train and how; in a resumed run what is left out is as it was.
+        asked: what to train and how; in a resumed run what is left out is as it was.
         display: shows the run.
+        draw: draws the curves of its records into a file.
         folder: where data sets lie; None: LRPILOT_DATA, or the user's cache.
         out: the run directory; None: a fresh one under ``runs/``.
         resume: go on with the run in ``out``.
@@ -88,17 +68,16 @@ def train(
         InvalidArgument: a choice out of range, or that contradicts the run to be resumed.
         DataError: data that is not there or cannot be read.
     """
-    check(choices)
-    if checkpoint_every is not None and checkpoint_every < 1:
-        raise InvalidArgument("checkpoint_every", "a whole number of at least 1", checkpoint_every)
+    asked.check()
+    at_least(1, checkpoint_every=checkpoint_every)
     if resume and out is None:
         raise InvalidArgument("out", "the directory of the run that --resume goes on with", out)
-    with RunDirectory(out or _fresh_directory(choices)) as directory:
+    with RunDirectory(out or _fresh_directory(asked)) as directory:
         saved = directory.saved_configuration() if resume else None
         if saved:
-            saved.check_against(choices, where=str(directory.path / CONFIG))
-        task = load_task(choices.task, folder=folder)
-        configuration = saved or Configuration.complete(choices, task)
+            asked.check_against(saved, where=str(directory.path / CONFIG))
+        task = load_task(asked.task, folder=folder)
+        configuration = saved or asked.complete(task)
         if configuration.data != task.data.label:
             allowed = f"{configuration.data} as in {directory.path / CONFIG}"
             raise InvalidArgument("data", allowed, task.data.label)
@@ -111,13 +90,15 @@ def train(
                 display.say(f"nothing to resume in {directory.path}: starting from step 0")
         display.begin(configuration, training.step)
         with _stopped_by_signals(training):
-            _record(training, directory, display, checkpoint_every or configuration.evaluate_every)
+            _record(training, directory, display, checkpoint_every or training.plan.evaluate_every)
+        records, curves = directory.records(), directory.path / CURVES
+        draw(records, curves)
         return Outcome(
             path=directory.path,
             configuration=configuration,
-            records=directory.records(),
-            curves=directory.draw(),
-            finished=training.step == configuration.steps,
+            records=records,
+            curves=curves,
+            finished=training.step == training.plan.steps,
             failure=training.failure,
         )
 
@@ -146,15 +127,14 @@ def _record(training: Training, directory: RunDirectory, display: Display, check
         directory.save(training.state_dict())
 
 
-def _fresh_directory(choices: Choices) -> Path:
-    task = re.sub(r"[^\w.-]+", "-", choices.task).strip("-")
-    name = f"{task}-{choices.driver}-{time.strftime('%Y%m%d-%H%M%S')}"
+def _fresh_directory(asked: Configuration) -> Path:
+    name = f"{plain_name(asked.task).strip('-')}-{asked.driver}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = (Path("runs") / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 100))))
     return next(path for path in candidates if not path.exists())
 
 
 @contextmanager
-def _stopped_by_signals(training: Training) -> Iterator[None]:
+def _stopped_by_signals(training: Training) -> Generator[None]:
     """The first Ctrl-C asks the run to stop after its step; a second one interrupts it on the spot."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,21 +1,36 @@
-"""Results on disk: one small JSON file for each run, written whole or not at all."""
+"""Results on disk: one file of JSON lines for each experiment, a run a line, sorted by their names.
+
+Two branches that made different runs merge line by line (``.gitattributes``).
+"""
 
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from filelock import FileLock
+
+from .files import replace_file
 from .trial import Result, Trial
+
+log = logging.getLogger(__name__)
+
+
+class Line(NamedTuple):
+    """A result and its text in the file."""
+
+    text: str
+    result: Result
 
 
 class Store:
-    """The results below a folder, such as ``results/quick``.
+    """The results below a folder, such as ``results/quick``: an experiment's in ``results/quick/EXPERIMENT.jsonl``.
 
-    A file is named after its trial (:attr:`Trial.path`), so that the tree can be read without this class, and
-    two processes that make different trials never meet.
+    A line that is no result is named in the log and counts as none: its run is made again, and the file then written
+    without it. Processes may save to one store at the same time.
 
     Args:
         root: the folder; made when the first result is saved.
@@ -23,59 +38,59 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self._read: dict[Path, tuple[object, dict[str, Line]]] = {}
 
     def load(self, trial: Trial) -> Result | None:
-        """The result of exactly this trial; None where there is none.
-
-        A file that cannot be read, or that belongs to a trial of other length or data, counts as none: the
-            trial is
-        made again and the file replaced.
-        """
-        result = _read(self.root / trial.path)
-        # The trial as asked for: its setting keeps the order that names are made of.
-        return replace(result, trial=trial) if result is not None and result.trial == trial else None
+        """The result of exactly this trial; None where there is none, or one of another length or other data."""
+        line = self._lines(self._file(trial.experiment)).get(trial.name)
+        return line.result if line and line.result.trial == trial else None
 
     def saved(self, experiment: str) -> list[Result]:
-        """Every result of one experiment (a folder below the root), in the order of their paths.
-
-        Files that cannot be read are left out.
-        """
-        files = sorted((self.root / experiment).rglob("seed-*.json"))
-        return [result for file in files if (result := _read(file)) is not None]
+        """Every result of one experiment, or of all below a folder of experiments, in the order of their names."""
+        files = [self._file(experiment), *(self.root / experiment).rglob("*.jsonl")]
+        results = [line.result for file in files for line in self._lines(file).values()]
+        return sorted(results, key=lambda result: result.trial.name.split("/"))
 
     def save(self, result: Result) -> Path:
-        """Write a result, replacing an earlier one of the same trial. Returns its file.
-
-        It is written beside its place and moved there when it is on the disk, so that a process killed at any
-        moment leaves the old file or the new one.
-        """
-        path = self.root / result.trial.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(result.to_json(), separators=(",", ":"), sort_keys=True, allow_nan=False)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        """Write a result, replacing an earlier one of the same name. Returns the experiment's file."""
+        file = self._file(result.trial.experiment)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(result.to_json(), separators=(",", ":"), allow_nan=False)
+        with FileLock(file.with_name(f".{file.name}.lock")):
+            lines = {**self._lines(file), result.trial.name: Line(text, Result.from_json(json.loads(text)))}
+            lines = {name: lines[name] for name in sorted(lines, key=lambda name: name.split("/"))}
+            replace_file(file, "".join(f"{line.text}\n" for line in lines.values()).encode())
+            self._read[file] = (_stamp(file), lines)
+        return file
 
     def missing(self, trials: Iterable[Trial], *, retry_failed: bool = False) -> list[Trial]:
-        """Those of the trials that have no result, in their order; with ``retry_failed`` also those that
-        crashed.
-        """
-        return [trial for trial in trials if self._is_missing(trial, retry_failed=retry_failed)]
+        """The trials that have no result, in their order; with ``retry_failed`` also those that crashed."""
+        found = ((trial, self.load(trial)) for trial in trials)
+        return [trial for trial, result in found if not result or (retry_failed and result.status == "failed")]
 
-    def _is_missing(self, trial: Trial, *, retry_failed: bool) -> bool:
-        result = self.load(trial)
-        return result is None or (retry_failed and result.status == "failed")
+    def _file(self, experiment: str) -> Path:
+        return self.root / f"{experiment}.jsonl"
+
+    def _lines(self, file: Path) -> dict[str, Line]:
+        """What the file holds by name, read again when it has changed."""
+        stamp = _stamp(file)
+        if file not in self._read or self._read[file][0] != stamp:
+            lines: dict[str, Line] = {}
+            for number, text in enumerate(file.read_text("utf-8", "replace").splitlines() if stamp else [], start=1):
+                try:
+                    result = Result.from_json(json.loads(text))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    log.warning("%s, line %d is no result, skipped (%s)", file, number, error)
+                else:
+                    lines[result.trial.name] = Line(text, result)
+            self._read[file] = (stamp, lines)
+        return self._read[file][1]
 
 
-def _read(file: Path) -> Result | None:
+def _stamp(file: Path) -> object:
+    """Another one whenever the file was replaced; None where there is none."""
     try:
-        return Result.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        stat = file.stat()
+    except FileNotFoundError:
         return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

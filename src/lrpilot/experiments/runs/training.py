@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrpilot.baselines.peers import evaluation_weights
-from lrpilot.errors import Diverged, InvalidArgument, NonFiniteLoss
-from lrpilot.experiments.tasks.batches import Batches
-from .controllers import Piloted
+from lrpilot.errors import Diverged, NonFiniteLoss
+from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
+from lrpilot.experiments.tasks.tensors import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,40 +27,26 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from lrpilot.experiments.tasks.catalogue import LoadedTask
+
     from .controllers import Controller
-    from lrpilot.experiments.tasks.catalogue import Task
 
 LOGS = 200  # records of loss and rate in a run, unless said otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long a run is, and when it is looked at.
+    """How long a run is, and when it is looked at."""
 
-    Attributes:
-        steps: updates of the network.
-        batch_size: examples a step.
-        evaluate_every: steps between evaluations on the test set; the last step is always evaluated.
-        log_every: steps between records of loss and rate; 0: about 200 in the run.
-        seed: of everything random in the run: weights, order of the examples, dropout, the controller.
-    """
-
-    steps: int
-    batch_size: int
-    evaluate_every: int
-    log_every: int = 0
-    seed: int = 0
+    steps: int  # updates of the network
+    batch_size: int  # examples a step
+    evaluate_every: int  # steps between evaluations on the test set; the last step is always evaluated
+    log_every: int = 0  # steps between records of loss and rate; 0: about 200 in the run
+    seed: int = 0  # of everything random: weights, order of the examples, dropout, the controller
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("steps", 1),
-            ("batch_size", 1),
-            ("evaluate_every", 1),
-            ("log_every", 0),
-            ("seed", 0),
-        ):
-            if getattr(self, name) < least:
-                raise InvalidArgument(name, f"a whole number of at least {least}", getattr(self, name))
+        at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
+        at_least(0, log_every=self.log_every, seed=self.seed)
 
     def next_record(self, step: int) -> int:
         """The first step after ``step`` that leaves a record."""
@@ -74,29 +60,17 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A run at one moment.
+    """A run at one moment."""
 
-    Attributes:
-        step: updates made so far.
-        loss: mean training loss of the steps since the record before; NaN in the last one of a diverged run.
-        learning_rate: of the last step.
-        seconds: spent training so far, evaluations not counted.
-        test_loss: mean cross entropy on the test set, where it was evaluated.
-        test_error: percent of the test set.
-        validation_loss: as ``test_loss``, on what the task holds out.
-        validation_error: percent of what the task holds out.
-        diverged: the loss was not finite and the run is over.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    seconds: float
-    test_loss: float | None = None
-    test_error: float | None = None
-    validation_loss: float | None = None
+    step: int  # updates made so far
+    loss: float  # mean over the steps since the record before; NaN in the last one of a diverged run
+    learning_rate: float  # of the last step
+    seconds: float  # spent training so far, evaluations not counted
+    test_loss: float | None = None  # mean cross entropy on the test set, where it was evaluated
+    test_error: float | None = None  # percent
+    validation_loss: float | None = None  # the same of what the task holds out
     validation_error: float | None = None
-    diverged: bool = False
+    diverged: bool = False  # the loss was not finite and the run is over
 
     def as_json(self) -> dict[str, Any]:
         """The fields that say something, for ``json.dumps``; a number that is not finite is None (null)."""
@@ -115,7 +89,7 @@ class Training:
     Args:
         task: what is trained on what.
         plan: for how long.
-        make_optimizer: gives the optimizer for the network's parameters.
+        make_optimizer: gives the optimizer for the network.
         make_controller: gives the controller for the optimizer; it draws from the ``generator`` it is given.
         clock: tells the time, in seconds from anywhere, that :attr:`Record.seconds` is measured with.
 
@@ -124,10 +98,10 @@ class Training:
 
     def __init__(
         self,
-        task: Task,
+        task: LoadedTask,
         plan: Plan,
         *,
-        make_optimizer: Callable[[Iterator[torch.nn.Parameter]], Optimizer],
+        make_optimizer: Callable[[torch.nn.Module], Optimizer],
         make_controller: Callable[[Optimizer, torch.Generator], Controller],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -136,7 +110,7 @@ class Training:
         self.task = task
         self.plan = plan
         self.network = task.make_network(network)
-        self.optimizer = make_optimizer(self.network.parameters())
+        self.optimizer = make_optimizer(self.network)
         self.controller = make_controller(self.optimizer, controller)
         self.step = 0
         self.seconds = 0.0
@@ -180,7 +154,7 @@ class Training:
     def _record(self) -> Record:
         rate = self.controller.get_last_lr()[0]
         losses = torch.stack(self._losses) if self._losses else torch.full((1,), math.nan)
-        if isinstance(self.controller, Piloted):  # it mends a loss that is not finite, or raises
+        if self.controller.mends:
             losses = losses[losses.isfinite()]
         elif not self.failure and not losses.isfinite().all():
             bad = int(losses.isfinite().logical_not().nonzero()[0])

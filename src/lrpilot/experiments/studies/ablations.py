@@ -10,7 +10,7 @@ import json
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from lrpilot.experiments.report.tables import Summary, Table
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.quadratic import best_schedule, expected_losses
@@ -80,7 +79,7 @@ def study(
 
     Args:
         ledger: where findings are, and go.
-        policy: whose features are hidden, and which flies the quadratics.
+        policy: whose features are hidden, and which drives the runs on the quadratics.
         seeds: how often each of the :data:`VARIANTS` is learned anew.
         report: called with a line before each part.
     """
@@ -148,15 +147,15 @@ def quadratic(policy: Policy, variance: float) -> Finding:
         best = loss(best_schedule(curvature, moments, variance, steps=steps, iterations=300))
     grid = torch.logspace(-3, math.log10(1.9), 40)
     decay = 1 - torch.arange(steps) / steps
-    flown = {f"{start:g}": _fly_quadratic(policy, curvature, variance, start) / best for start in HIGH_STARTS}
+    driven = {f"{start:g}": _drive_quadratic(policy, curvature, variance, start) / best for start in HIGH_STARTS}
     return {
         "constant": min(loss(torch.full((steps,), rate.item())) for rate in grid) / best,
         "decay": min(loss(rate * decay) for rate in grid) / best,
-        "pilot": flown,
+        "pilot": driven,
     }
 
 
-def _fly_quadratic(policy: Policy, curvature: torch.Tensor, variance: float, start: float) -> float:
+def _drive_quadratic(policy: Policy, curvature: torch.Tensor, variance: float, start: float) -> float:
     """The mean of 1/2 sum_i h_i w_i^2 at the end of the pilot's runs."""
     losses = []
     for seed in range(QUADRATIC_RUNS):
@@ -173,49 +172,3 @@ def _fly_quadratic(policy: Policy, curvature: torch.Tensor, variance: float, sta
             pilot.step(loss)
         losses.append(0.5 * (curvature * w.detach().square()).sum().item())
     return statistics.fmean(losses)
-
-
-def tables(findings: Sequence[Finding]) -> list[Table]:
-    """What was found, a table for each study that has findings."""
-    by_study: dict[str, list[Finding]] = {}
-    for finding in findings:
-        by_study.setdefault(finding["study"], []).append(finding)
-    writers = {"feature": _features, "retrained": _variants, "horizon": _horizons, "quadratic": _quadratics}
-    return [write(by_study[name]) for name, write in writers.items() if name in by_study]
-
-
-def _features(findings: Sequence[Finding]) -> Table:
-    whole = next((finding["score"] for finding in findings if finding["hidden"] == "none"), math.nan)
-    worst = sorted(findings, key=lambda finding: -finding["score"])
-    rows = [[each["hidden"], f"{each['score']:.3f}", f"{each['score'] - whole:+.3f}"] for each in worst]
-    note = "The policy as it is, with one feature at 0, which is how a feature that was not measured reads."
-    return Table("One feature hidden", ["hidden", "mean score", "change"], rows, note)
-
-
-def _variants(findings: Sequence[Finding]) -> Table:
-    rows = []
-    for variant in VARIANTS:
-        runs = [finding for finding in findings if finding["variant"] == variant]
-        if runs:
-            columns = [Summary.of([run[name] for run in runs]).text(3) for name in ("score", "regret", "median_regret")]
-            rows.append([variant, *columns, str(len(runs))])
-    note = f"Each learned anew from {BUDGET} groups of schedules unless said, without PPO; scored after whole runs."
-    return Table("Learned anew", ["variant", "mean score", "mean regret", "median regret", "seeds"], rows, note)
-
-
-def _horizons(findings: Sequence[Finding]) -> Table:
-    (finding,) = findings
-    header = ["judged after", *(f"{100 * float(share):g}% of the run" for share in finding["decades"])]
-    rows = [["decades from the best rate at the end", *(f"{shift:+.2f}" for shift in finding["decades"].values())]]
-    return Table("Short-horizon bias: which constant rate looks best", header, rows)
-
-
-def _quadratics(findings: Sequence[Finding]) -> Table:
-    rows = [
-        [f"{each['variance']:g}", f"{each['constant']:.2f}", f"{each['decay']:.2f}"]
-        + [f"{ratio:.2f}" for ratio in each["pilot"].values()]
-        for each in findings
-    ]
-    header = ["variance", "best constant", "best linear decay", *(f"pilot from {start:g}" for start in HIGH_STARTS)]
-    note = "Expected loss at the end as a multiple of that of the best possible schedule."
-    return Table("The noisy quadratic against its optimum", header, rows, note)

@@ -8,39 +8,45 @@ mean rate), and is complete when nothing in it is missing.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from lrpilot.experiments.report.tables import choose_setting
+from lrpilot.experiments.runs.methods import (
+    ACTOR_CRITICS,
+    CONTROLS,
+    METHODS,
+    PAPERS_BASELINES,
+    RATE_FREE,
+    SCHAUL,
+    STARTS,
+    Setting,
+)
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.runs.trial import Result, Scalar, Trial
+from lrpilot.experiments.runs.trial import Result, Trial, setting_name
 from lrpilot.experiments.studies import readings
+from lrpilot.experiments.tasks.catalogue import MNIST_NETWORKS, PAPERS
 
-from .methods import CONTROLLERS, GRID, MEAN_RATE, MEAN_RATE_OFFLINE, METHODS, RATE_FREE, SCHAUL, START_RATE
-from .profiles import MNIST_NETWORKS, Profile
+from .frame import choose, frame
+from .profiles import Profile
 
-EVERYWHERE = (*GRID, *CONTROLLERS, *RATE_FREE, "pilot")
-PAPERS_BASELINES = ("sgd", "adam", "adagrad", "rmsprop")
+EVERYWHERE = (*PAPERS_BASELINES, "sgd-cosine", *ACTOR_CRITICS, *RATE_FREE, "pilot")
+ONLINE: Mapping[str, Setting] = {f"online-{setting}": start for setting, start in STARTS.items()}
 DISCOUNTS = (0.0, 0.9, 0.95, 0.99, 1.0)
 FIFTH = 0.2  # of the training data: Figures 4 and 6
+TABLES = ("table1", "table2", "table3")
 
 Plan = Callable[[Profile, Store], list[Trial]]
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table, a figure or a study.
-
-    Attributes:
-        title: what it shows.
-        plan: its own runs, as far as they are known.
-        needs: the experiments whose runs it uses as well, or chooses its settings by.
-    """
+    """A table, a figure or a study."""
 
     title: str
-    plan: Plan
-    needs: tuple[str, ...] = ()
+    plan: Plan = lambda profile, store: []  # its own runs, as far as they are known
+    needs: tuple[str, ...] = ()  # the experiments whose runs it uses as well, or chooses its settings by
 
 
 def found(store: Store, trials: Iterable[Trial]) -> list[Result]:
@@ -49,73 +55,48 @@ def found(store: Store, trials: Iterable[Trial]) -> list[Result]:
 
 
 def _trial(
-    experiment: str,
-    task: str,
-    method: str,
-    setting: Mapping[str, Scalar],
-    seed: int,
-    profile: Profile,
-    fraction: float = 1.0,
-    steps: int | None = None,
+    profile: Profile, experiment: str, task: str, method: str, setting: Setting, seed: int, **changes: Any
 ) -> Trial:
-    return Trial(
-        experiment=experiment,
-        task=task,
-        method=method,
-        setting=setting,
-        seed=seed,
-        steps=steps or profile.steps(task),
-        batch_size=profile.batch_size(task),
-        fraction=fraction,
-        validation=profile.validation(task),
-        evaluations=profile.evaluations(task),
-    )
+    size = profile.sizes[task]
+    sizes = {name: getattr(size, name) for name in ("steps", "batch_size", "validation", "evaluations")}
+    named: dict[str, Any] = {"experiment": experiment, "task": task, "method": method, "setting": setting, "seed": seed}
+    return Trial(**named, **{**sizes, **changes})
 
 
-def comparison(experiment: str, task: str, methods: Sequence[str], profile: Profile, store: Store) -> list[Trial]:
+def comparison(experiment: str, task: str, methods: Iterable[str], profile: Profile, store: Store) -> list[Trial]:
     """All methods at all their settings on one task; then what depends on the outcome.
 
     That is, where the profile screens, the further seeds of the settings chosen with the first seed; and the
     control at each controller's mean rate.
     """
-    first, *others = profile.seeds(task)
-    screens = profile.screens(task)
-
-    def at(method: str, setting: Mapping[str, Scalar], seeds: Iterable[int]) -> Iterator[Trial]:
-        return (_trial(experiment, task, method, setting, seed, profile) for seed in seeds)
-
-    trials: list[Trial] = []
-    for seed in profile.seeds(task):
-        for method in methods:
-            settings = METHODS[method].settings(profile.rates)
-            if seed == first or not screens or len(settings) == 1:
-                trials += [trial for setting in settings for trial in at(method, setting, [seed])]
+    size, make = profile.sizes[task], partial(_trial, profile, experiment, task)
+    settings = {method: METHODS[method].settings(profile.rates) for method in methods}
+    screened = {method: tried for method, tried in settings.items() if size.screens and len(tried) > 1}
+    trials = [
+        make(method, setting, seed)
+        for seed in size.seeds
+        for method, tried in settings.items()
+        for setting in tried
+        if seed == size.seeds[0] or method not in screened
+    ]
     if store.missing(trials):
         return trials
-    by_method: dict[str, list[Result]] = {}
-    for result in found(store, trials):
-        by_method.setdefault(result.trial.method, []).append(result)
-    further: list[Trial] = []
-    for method, results in by_method.items():
-        settings = METHODS[method].settings(profile.rates)
-        if screens and len(settings) > 1:
-            # Chosen by the first seed alone, whatever later ones say: the plan must not change under way.
-            chosen = {choose_setting(results, measure).setting for measure in ("test_error", "validation_error")}
-            for setting in settings:
-                trial = next(at(method, setting, [first]))
-                if trial.setting_name in chosen:
-                    further += at(method, setting, others)
-    for control, controller in MEAN_RATE.items():
-        rate = mean_rate(by_method.get(controller, []))
+    runs, further = frame(found(store, trials)), []
+    for method, tried in screened.items():
+        # Chosen by the first seed alone, whatever later ones say: the plan must not change under way.
+        own = runs[runs.method == method]
+        best = {choose(own, measure).setting.iloc[0] for measure in ("test_error", "validation_error")}
+        again = [setting for setting in tried if setting_name(setting) in best]
+        further += [make(method, setting, seed) for setting in again for seed in size.seeds[1:]]
+    for control, controller in CONTROLS.items():
+        rate = mean_rate(runs[runs.method == controller].run)
         if rate is not None:
-            further += at(control, {"lr": rate}, profile.seeds(task))
+            further += [make(control, {"lr": rate}, seed) for seed in size.seeds]
     return trials + further
 
 
 def mean_rate(results: Iterable[Result]) -> float | None:
-    """The mean learning rate over the steps of a controller's finished runs, to three digits; None without
-    any.
-    """
+    """The mean learning rate over the steps of a controller's finished runs, to three digits; None without any."""
     means = [_mean_over_steps(result) for result in results if result.status == "finished"]
     return float(f"{statistics.fmean(means):.3g}") if means else None
 
@@ -126,75 +107,52 @@ def _mean_over_steps(result: Result) -> float:
     return sum(n * rate for n, rate in zip(lengths, result.curve["rate"], strict=True)) / ends[-1]
 
 
-def _table1(profile: Profile, store: Store) -> list[Trial]:
-    return comparison("table1", "mnist-cnn", EVERYWHERE, profile, store)
-
-
-def _table2(profile: Profile, store: Store) -> list[Trial]:
-    return comparison("table2", "cifar10-cnn", EVERYWHERE, profile, store)
-
-
-def _table3(profile: Profile, store: Store) -> list[Trial]:
-    methods = [*SCHAUL, *EVERYWHERE]
-    return [trial for task in MNIST_NETWORKS for trial in comparison("table3", task, methods, profile, store)]
+def _table(table: str, profile: Profile, store: Store) -> list[Trial]:
+    """Every method on each task of the table; vSGD's curvature is not known of convolutions."""
+    methods = (*SCHAUL, *EVERYWHERE) if table == "table3" else EVERYWHERE
+    tasks = [name for name, task in PAPERS.items() if task.table == table]
+    return [trial for task in tasks for trial in comparison(table, task, methods, profile, store)]
 
 
 def _figure4(profile: Profile, store: Store) -> list[Trial]:
-    """A fifth of CIFAR-10: the paper's baselines at the rates that Table 2 chose by test error, and the
-    controllers.
-    """
-    whole = found(store, _table2(profile, store))
-    settings: dict[str, Mapping[str, Scalar]] = {}
-    for method in PAPERS_BASELINES:
-        results = [result for result in whole if result.trial.method == method]
-        if results:
-            settings[method] = choose_setting(results, "test_error").results[0].trial.setting
-    settings |= {"online-paper": {}, "online-stable": {"lr": START_RATE}}
-    return [
-        _trial("figure4", "cifar10-cnn", method, setting, seed, profile, FIFTH)
-        for seed in profile.seeds("cifar10-cnn")
-        for method, setting in settings.items()
-    ]
+    """A fifth of CIFAR-10: the paper's baselines at the rates that Table 2 chose, and the controllers."""
+    whole = frame(found(store, _table("table2", profile, store)))
+    chosen = (choose(own, "test_error").run.iloc[0] for m in PAPERS_BASELINES if len(own := whole[whole.method == m]))
+    settings = {**{run.trial.method: run.trial.setting for run in chosen}, **ONLINE}
+    return _on_a_fifth("figure4", settings, profile)
 
 
 def _figure6(profile: Profile, store: Store) -> list[Trial]:
     """The controllers with x_j = x_i; those with another batch are Figure 4's."""
-    settings: dict[str, Mapping[str, Scalar]] = {"online-paper": {}, "online-stable": {"lr": START_RATE}}
-    return [
-        _trial("figure6", "cifar10-cnn", method, {**setting, "actor_batch": "same"}, seed, profile, FIFTH)
-        for seed in profile.seeds("cifar10-cnn")
-        for method, setting in settings.items()
-    ]
+    return _on_a_fifth("figure6", {name: {**start, "actor_batch": "same"} for name, start in ONLINE.items()}, profile)
+
+
+def _on_a_fifth(experiment: str, settings: Mapping[str, Setting], profile: Profile) -> list[Trial]:
+    make = partial(_trial, profile, experiment, "cifar10-cnn", fraction=FIFTH)
+    seeds = profile.sizes["cifar10-cnn"].seeds
+    return [make(method, setting, seed) for seed in seeds for method, setting in settings.items()]
 
 
 def _appendix(profile: Profile, store: Store) -> list[Trial]:
     """Studies of several runs, and then plain SGD at the mean rate of each study's last."""
     trials: list[Trial] = []
-    for task, runs in profile.offline_runs.items():
-        study: dict[str, Scalar] = {"runs": runs, "run_steps": round(profile.offline_share * profile.steps(task))}
-        settings: dict[str, Mapping[str, Scalar]] = {
-            "offline-paper": study,
-            "offline-stable": {"lr": START_RATE, **study},
-        }
-        studies = [
-            _trial("appendix", task, method, setting, seed, profile)
-            for seed in profile.seeds(task)
-            for method, setting in settings.items()
-        ]
+    for task in ("mnist-cnn", "cifar10-cnn"):
+        size, make = profile.sizes[task], partial(_trial, profile, "appendix", task)
+        study = {"runs": size.offline_runs, "run_steps": round(profile.offline_share * size.steps)}
+        settings = {f"offline-{setting}": {**start, **study} for setting, start in STARTS.items()}
+        studies = [make(method, setting, seed) for seed in size.seeds for method, setting in settings.items()]
         trials += studies
-        for control, method in MEAN_RATE_OFFLINE.items():
+        for control, method in CONTROLS.items():
             mine = [trial for trial in studies if trial.method == method]
             rate = None if store.missing(mine) else mean_rate(found(store, mine))
             if rate is not None:
-                trials += [
-                    _trial("appendix", task, control, {"lr": rate}, seed, profile) for seed in profile.seeds(task)
-                ]
+                trials += [make(control, {"lr": rate}, seed) for seed in size.seeds]
     return trials
 
 
 def _start(profile: Profile, store: Store) -> list[Trial]:
     return [
-        _trial("start", task, "online-stable", {"lr": rate}, seed, profile)
+        _trial(profile, "start", task, "online-stable", {"lr": rate}, seed)
         for task in MNIST_NETWORKS
         for seed in range(profile.start_repeats)
         for rate in profile.rates
@@ -202,67 +160,55 @@ def _start(profile: Profile, store: Store) -> list[Trial]:
 
 
 def _discount(profile: Profile, store: Store) -> list[Trial]:
-    settings: dict[str, Mapping[str, Scalar]] = {"online-paper": {}, "online-stable": {"lr": START_RATE}}
+    make = partial(_trial, profile, "discount", steps=profile.reading_steps)
     return [
-        _trial("discount", task, method, {**setting, "discount": discount}, seed, profile, steps=profile.reading_steps)
-        for task in ("m0", "m1")
+        make(task, method, {**start, "discount": discount}, seed)
+        for task in readings.TASKS
         for seed in range(profile.reading_repeats)
-        for method, setting in settings.items()
+        for method, start in ONLINE.items()
         for discount in DISCOUNTS
     ]
 
 
 def _readings(profile: Profile, store: Store) -> list[Trial]:
     """All readings, and constant rates at the same length to hold them against."""
-    methods = [(readings.METHOD, setting) for setting in readings.READINGS.values()]
+    methods: list[tuple[str, Setting]] = [(readings.METHOD, setting) for setting in readings.READINGS.values()]
     methods += [("sgd", {"lr": rate}) for rate in profile.rates]
+    make = partial(_trial, profile, "readings", steps=profile.reading_steps)
     return [
-        _trial("readings", task, method, setting, seed, profile, steps=profile.reading_steps)
+        make(task, method, setting, seed)
         for seed in range(profile.reading_repeats)
         for task in readings.TASKS
         for method, setting in methods
     ]
 
 
-def _nothing(profile: Profile, store: Store) -> list[Trial]:
-    return []
-
-
-TABLES = ("table1", "table2", "table3")
-
 EXPERIMENTS: Mapping[str, Experiment] = {
-    "table1": Experiment("Table 1: MNIST, convolutional network", _table1),
-    "table2": Experiment("Table 2: CIFAR-10, convolutional network", _table2),
-    "table3": Experiment("Table 3: M0, M1, M2", _table3),
-    "figure2": Experiment("Figure 2: learning curves on MNIST", _nothing, ("table1",)),
-    "figure3": Experiment("Figure 3: learning curves on CIFAR-10", _nothing, ("table2",)),
+    "table1": Experiment("Table 1: MNIST, convolutional network", partial(_table, "table1")),
+    "table2": Experiment("Table 2: CIFAR-10, convolutional network", partial(_table, "table2")),
+    "table3": Experiment("Table 3: M0, M1, M2", partial(_table, "table3")),
+    "figure2": Experiment("Figure 2: learning curves on MNIST", needs=("table1",)),
+    "figure3": Experiment("Figure 3: learning curves on CIFAR-10", needs=("table2",)),
     "figure4": Experiment("Figure 4: a fifth of CIFAR-10", _figure4, ("table2",)),
-    "figure5": Experiment("Figure 5: the learned rate on CIFAR-10", _nothing, ("table2",)),
+    "figure5": Experiment("Figure 5: the learned rate on CIFAR-10", needs=("table2",)),
     "figure6": Experiment("Figure 6: x_j = x_i against another batch", _figure6, ("figure4",)),
     "appendix": Experiment("Appendix: an actor that improves from run to run", _appendix, ("table1", "table2")),
     "start": Experiment("Sensitivity to the starting rate", _start, ("table3",)),
     "discount": Experiment("Sensitivity to the discount", _discount),
     "readings": Experiment("Under which reading it works", _readings),
-    "wall-clock": Experiment("Wall-clock to a given error", _nothing, TABLES),
-    "early-stopping": Experiment("Early stopping", _nothing, ("table2", "figure4")),
+    "wall-clock": Experiment("Wall-clock to a given error", needs=TABLES),
+    "early-stopping": Experiment("Early stopping", needs=("table2", "figure4")),
 }
 
 
 def with_needs(names: Iterable[str]) -> list[str]:
     """The experiments named and those that they need, these first, each once."""
-    ordered: list[str] = []
+    ordered: dict[str, None] = {}
     for name in names:
-        for each in [*with_needs(EXPERIMENTS[name].needs), name]:
-            if each not in ordered:
-                ordered.append(each)
-    return ordered
+        ordered |= dict.fromkeys([*with_needs(EXPERIMENTS[name].needs), name])
+    return list(ordered)
 
 
 def plans_of(names: Iterable[str], profile: Profile, store: Store) -> dict[str, Callable[[], list[Trial]]]:
     """What ``execute.complete`` takes: the plans of the experiments named and of those that they need."""
     return {name: partial(EXPERIMENTS[name].plan, profile, store) for name in with_needs(names)}
-
-
-def results_of(name: str, profile: Profile, store: Store) -> list[Result]:
-    """All results so far of an experiment's own runs."""
-    return found(store, EXPERIMENTS[name].plan(profile, store))

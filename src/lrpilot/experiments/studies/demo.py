@@ -5,33 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrpilot.experiments.report.pictures import draw_comparison
-from lrpilot.experiments.runs.configuration import Choices, Configuration
+from lrpilot.experiments.runs.configuration import Configuration
 from lrpilot.experiments.tasks.catalogue import load_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lrpilot.experiments.runs.training import Record
 
 POOR_START = 1e-4  # a rate at which these networks learn next to nothing
 FIXED_RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1e0)  # the grid of the paper's section 4.1
+LEARNED = ("pilot", "online")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the demonstration.
+    """One run of the demonstration."""
 
-    Attributes:
-        label: how it was driven.
-        start: its first learning rate.
-        records: all its records; the last one has the final test error.
-    """
-
-    label: str
-    start: float
-    records: list[Record]
+    label: str  # how it was driven
+    start: float  # its first learning rate
+    records: list[Record]  # the last one has the final test error
 
     @property
     def error(self) -> float:
@@ -39,33 +32,19 @@ class Row:
         return self.records[-1].test_error or 0.0
 
 
-def run_demo(picture: Path, *, steps: int, show: Callable[[Row], None], seed: int = 0) -> list[Row]:
-    """Train the network of ``digits`` with the pilot, the online actor-critic and each fixed rate; draw the curves.
+def run_demo(*, steps: int, show: Callable[[Row], None], seed: int = 0) -> list[Row]:
+    """Train the network of ``digits`` with the pilot, the online actor-critic and each fixed rate.
 
     Args:
-        picture: where the PNG goes; its folder is made.
         steps: of each run.
         show: called with each run as it ends.
         seed: the same for all: same initial weights, same batches.
     """
-    task = load_task("digits")
-    rows = []
-    learned = (("pilot", POOR_START), ("online", POOR_START))
-    for controller, rate in (*learned, *(("none", rate) for rate in FIXED_RATES)):
-        choices = Choices(
-            task="digits",
-            controller=controller,
-            lr=rate,
-            steps=steps,
-            evaluate_every=max(1, steps // 100),
-            seed=seed,
-        )
-        label = f"fixed {rate:g}" if controller == "none" else controller
-        row = Row(label, rate, list(Configuration.complete(choices, task).training(task).run()))
-        rows.append(row)
-        show(row)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    curves = {row.label: [record.as_json() for record in row.records] for row in rows}
-    title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
-    draw_comparison(curves, picture, title=title, bold=[controller for controller, _ in learned])
+    task, rows = load_task("digits"), []
+    runs = [(name, name, POOR_START) for name in LEARNED] + [(f"fixed {rate:g}", "none", rate) for rate in FIXED_RATES]
+    for label, controller, rate in runs:
+        every = max(1, steps // 100)
+        asked = Configuration(controller=controller, lr=rate, steps=steps, evaluate_every=every, seed=seed)
+        rows.append(Row(label, rate, list(asked.complete(task).training(task).run())))
+        show(rows[-1])
     return rows

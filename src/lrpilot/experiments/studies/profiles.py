@@ -3,134 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-MNIST_NETWORKS = ("m0", "m1", "m2")
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much one of the paper's tasks is run.
+
+    Where it ``screens``, the first seed alone tries the whole grid, and the others the settings that it chose by test
+    and by validation error.
+    """
+
+    steps: int  # of a run
+    evaluations: int  # looks at test and validation set in a run
+    repeats: int  # seeds
+    screens: bool = False
+    validation: int = 5000  # examples held out of the training set
+    batch_size: int = 50  # the paper's is 1 (after Schaul et al.) for M0 to M2
+    offline_runs: int = 0  # training runs of the offline version
+
+    @property
+    def seeds(self) -> range:
+        """Of the runs, the first of which screens."""
+        return range(self.repeats)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """The sizes of all experiments.
+    """The sizes of all experiments."""
 
-    Attributes:
-        name: its folder below ``results/``.
-        rates: the grid of learning rates (section 4.1: 1e-4 to 1e0).
-        mnist_steps: of the MNIST CNN, at batch 50.
-        cifar10_steps: of the CIFAR-10 CNN, at batch 50.
-        vector_steps: of M0, M1 and M2.
-        vector_batch: their batch size; the paper's is 1 (after Schaul et al.), any other is a deviation.
-        repeats: seeds of a task that tries the whole grid with each of them.
-        screened_repeats: seeds of a task that is screened.
-        start_repeats: seeds from each starting rate.
-        reading_repeats: seeds of each reading and of each discount; reading_steps: the length of their runs.
-        screened: the tasks that try the grid with the first seed alone, and give the other seeds to the settings
-            chosen by test and by validation error.
-        mnist_evaluations: looks at test and validation set in a run of the MNIST CNN; cifar10_evaluations: of the
-            CIFAR-10 CNN; vector_evaluations: of M0, M1 and M2.
-        image_validation: examples held out of the training set, for the convolutional networks.
-        vector_validation: the same for M0, M1 and M2.
-        offline_runs: training runs of the offline version, by task (the paper's 5 on MNIST, 10 on CIFAR-10).
-        offline_share: their length, as a share of a run of the task; the run that is reported is whole.
-    """
-
-    name: str
-    rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    mnist_steps: int
-    cifar10_steps: int
-    vector_steps: int
-    vector_batch: int
-    repeats: int
-    screened_repeats: int
-    start_repeats: int
-    reading_repeats: int
-    reading_steps: int
-    screened: tuple[str, ...]
-    mnist_evaluations: int
-    cifar10_evaluations: int
-    vector_evaluations: int
-    image_validation: int = 5000
-    vector_validation: int = 5000
-    offline_runs: Mapping[str, int] = field(default_factory=lambda: {"mnist-cnn": 5, "cifar10-cnn": 10})
-    offline_share: float = 1.0
-
-    def steps(self, task: str) -> int:
-        """The length of a run of a task."""
-        return {"mnist-cnn": self.mnist_steps, "cifar10-cnn": self.cifar10_steps}.get(task, self.vector_steps)
-
-    def batch_size(self, task: str) -> int:
-        """The batch size of a task."""
-        return self.vector_batch if task in MNIST_NETWORKS else 50
-
-    def seeds(self, task: str) -> range:
-        """The seeds of a task, the first of which screens."""
-        return range(self.screened_repeats if self.screens(task) else self.repeats)
-
-    def evaluations(self, task: str) -> int:
-        """How often a run of a task is evaluated."""
-        numbers = {"mnist-cnn": self.mnist_evaluations, "cifar10-cnn": self.cifar10_evaluations}
-        return numbers.get(task, self.vector_evaluations)
-
-    def validation(self, task: str) -> int:
-        """How many training examples of a task are held out."""
-        return self.vector_validation if task in MNIST_NETWORKS else self.image_validation
-
-    def screens(self, task: str) -> bool:
-        """Whether the first seed alone tries all settings."""
-        return task in self.screened
+    name: str  # its folder below results/
+    rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # the grid of section 4.1
+    sizes: Mapping[str, Size]  # by task
+    start_repeats: int  # seeds from each starting rate
+    reading_repeats: int  # seeds of each reading and of each discount
+    reading_steps: int  # length of their runs
+    offline_share: float = 1.0  # length of the offline version's training runs beside the run that is reported
 
 
+def _sizes(vectors: Size, m2: Size, mnist: Size, cifar10: Size) -> Mapping[str, Size]:
+    return {"m0": vectors, "m1": vectors, "m2": m2, "mnist-cnn": mnist, "cifar10-cnn": cifar10}
+
+
+_smoke = Size(steps=120, evaluations=4, repeats=2, validation=500)
+_smoke_cnn = Size(steps=12, evaluations=1, repeats=1, screens=True, validation=500, offline_runs=2)
 SMOKE = Profile(
     name="smoke",
     rates=(1e-2, 1e-1),
-    mnist_steps=12,
-    cifar10_steps=8,
-    vector_steps=120,
-    vector_batch=50,
-    repeats=2,
-    screened_repeats=1,
+    sizes=_sizes(_smoke, _smoke, _smoke_cnn, replace(_smoke_cnn, steps=8)),
     start_repeats=1,
     reading_repeats=1,
     reading_steps=60,
-    screened=("mnist-cnn", "cifar10-cnn"),
-    mnist_evaluations=1,
-    cifar10_evaluations=1,
-    vector_evaluations=4,
-    image_validation=500,
-    vector_validation=500,
-    offline_runs={"mnist-cnn": 2, "cifar10-cnn": 2},
 )
+_quick = Size(steps=7_200, evaluations=24, repeats=5)
+_quick_cnn = Size(steps=2_000, evaluations=8, repeats=3, screens=True, validation=2000, offline_runs=5)
 QUICK = Profile(
     name="quick",
-    mnist_steps=2_000,
-    cifar10_steps=1_200,
-    vector_steps=7_200,
-    vector_batch=50,
-    repeats=5,
-    screened_repeats=3,
+    sizes=_sizes(
+        _quick,
+        replace(_quick, repeats=3, screens=True),
+        _quick_cnn,
+        replace(_quick_cnn, steps=1_200, evaluations=5, offline_runs=10),
+    ),
     start_repeats=10,
     reading_repeats=3,
     reading_steps=2_400,
-    screened=("m2", "mnist-cnn", "cifar10-cnn"),
-    mnist_evaluations=8,
-    cifar10_evaluations=5,
-    vector_evaluations=24,
-    image_validation=2000,
     offline_share=0.25,
 )
+_paper = Size(steps=360_000, evaluations=36, repeats=5, batch_size=1)
+_paper_cnn = Size(steps=20_000, evaluations=40, repeats=5, offline_runs=5)
 PAPER = Profile(
     name="paper",
-    mnist_steps=20_000,
-    cifar10_steps=10_000,
-    vector_steps=360_000,
-    vector_batch=1,
-    repeats=5,
-    screened_repeats=5,
+    sizes=_sizes(_paper, _paper, _paper_cnn, replace(_paper_cnn, steps=10_000, offline_runs=10)),
     start_repeats=10,
     reading_repeats=5,
     reading_steps=360_000,
-    screened=(),
-    mnist_evaluations=40,
-    cifar10_evaluations=40,
-    vector_evaluations=36,
 )
 PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, PAPER)}

@@ -1,12 +1,13 @@
-"""A task: data as a network wants it, the network, and how long to train it.
+"""The tasks, a record each: what is trained on what, for how long, and what tables call it.
 
-``load_task("m1")`` gives one by name; :data:`TASKS` holds all names.
+A new task is one record here and its network. ``load_task("m1")`` gives one with its data in memory.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,47 +16,18 @@ import torch
 from torch.nn import functional as F
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.experiments.runs.choices import choose
+from lrpilot.experiments.choices import choose
 from lrpilot.experiments.tasks import data as data_sets
 from lrpilot.experiments.tasks import networks
 
 from .image_folder import read_image_folder
-from .tensors import Examples, TensorData
+from .tensors import Batch, Examples, TensorData
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Batch = tuple["Tensor", "Tensor"]
 IMAGE_FOLDER = "image-folder"
 EVALUATION_BATCH = 100  # examples a forward pass when only testing: 1000 take twice the time, out of cache
-
-
-@dataclass(frozen=True)
-class Task:
-    """A network to be trained on some data.
-
-    Attributes:
-        name: as given, such as ``m1`` or ``image-folder:holiday``.
-        data: inputs prepared for the network (``float32``).
-        make_network: a fresh network, its weights drawn from the generator given.
-        batch_size: examples a step, unless the user says otherwise.
-        steps: length of a full run, unless the user says otherwise.
-    """
-
-    name: str
-    data: TensorData
-    make_network: Callable[[torch.Generator], nn.Module]
-    batch_size: int
-    steps: int
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    load: Callable[[Path], TensorData]
-    prepare: Callable[[TensorData], TensorData]
-    network: Callable[..., nn.Module]
-    batch_size: int
-    steps: int
 
 
 def _scaled(data: TensorData, *, largest: float = 255.0) -> TensorData:
@@ -82,19 +54,89 @@ def _centred_vectors(data: TensorData) -> TensorData:
     return _centred(data.with_inputs(lambda inputs: inputs.flatten(1)))
 
 
-# Steps: protocol of the paper, 20,000 on MNIST and 10,000 on CIFAR-10; six epochs for M0 to M2 and ours.
-TASKS: dict[str, _Recipe] = {
-    "digits": _Recipe(data_sets.digits, partial(_scaled, largest=16.0), networks.digits_mlp, 32, 2_000),
-    "m0": _Recipe(data_sets.mnist, _centred_vectors, networks.m0, 50, 7_200),
-    "m1": _Recipe(data_sets.mnist, _centred_vectors, networks.m1, 50, 7_200),
-    "m2": _Recipe(data_sets.mnist, _centred_vectors, networks.m2, 50, 7_200),
-    "mnist-batchnorm": _Recipe(data_sets.mnist, _centred_vectors, networks.mnist_batchnorm, 50, 7_200),
-    "mnist-lstm": _Recipe(data_sets.mnist, _centred_rows, networks.mnist_lstm, 50, 7_200),
-    "mnist-attention": _Recipe(data_sets.mnist, _centred_rows, networks.mnist_attention, 50, 7_200),
-    "mnist-cnn": _Recipe(data_sets.mnist, _scaled, networks.mnist_cnn, 50, 20_000),
-    "fashion-cnn": _Recipe(data_sets.fashion_mnist, _scaled, networks.mnist_cnn, 50, 20_000),
-    "cifar10-cnn": _Recipe(data_sets.cifar10, _centred, networks.cifar10_cnn, 50, 10_000),
-}
+@dataclass(frozen=True)
+class Task:
+    """A network to be trained on some data. What a user may choose is a default."""
+
+    name: str  # by which a user asks for it
+    data: Callable[[Path], TensorData]  # reads the data set from the folder of data sets
+    prepare: Callable[[TensorData], TensorData]  # makes of it what the network takes (float32)
+    network: Callable[..., nn.Module]  # a fresh one, its weights drawn from the generator given
+    _: KW_ONLY
+    steps: int  # of a run
+    compared: int  # steps of a run of lrpilot compare
+    batch_size: int = 50
+    cost: float = 1.0  # of a step beside one of M0's, roughly: the time left is estimated from it
+    heading: str = ""  # what tables call it
+    table: str | None = None  # the paper's, that it belongs to
+    target: float = math.nan  # the test error, percent, that methods' times are measured to
+
+
+_VECTORS = Task("m0", data_sets.mnist, _centred_vectors, networks.m0, steps=7_200, compared=2_000)  # six epochs
+_LAYERED = replace(_VECTORS, compared=12_000, table="table3", target=4.0)
+_ROWS = replace(_VECTORS, prepare=_centred_rows)
+_MNIST_CNN = Task(  # section 4.2
+    "mnist-cnn", data_sets.mnist, _scaled, networks.mnist_cnn, steps=20_000, compared=3_000, cost=130.0
+)
+_CIFAR10_CNN = Task(  # section 4.3
+    "cifar10-cnn", data_sets.cifar10, _centred, networks.cifar10_cnn, steps=10_000, compared=4_000, cost=350.0
+)
+_ALL = (
+    Task(
+        "digits",
+        data_sets.digits,
+        partial(_scaled, largest=16.0),
+        networks.digits_mlp,
+        steps=2_000,
+        compared=2_000,
+        batch_size=32,
+    ),
+    replace(_VECTORS, compared=6_000, heading="M0", table="table3", target=8.5),
+    replace(_LAYERED, name="m1", network=networks.m1, cost=2.0, heading="M1"),
+    replace(_LAYERED, name="m2", network=networks.m2, cost=8.0, heading="M2"),
+    replace(_VECTORS, name="mnist-batchnorm", network=networks.mnist_batchnorm, cost=6.0),
+    replace(_ROWS, name="mnist-lstm", network=networks.mnist_lstm, cost=15.0),
+    replace(_ROWS, name="mnist-attention", network=networks.mnist_attention, cost=20.0),
+    replace(_MNIST_CNN, heading="MNIST CNN", table="table1", target=1.5),
+    replace(_MNIST_CNN, name="fashion-cnn", data=data_sets.fashion_mnist),
+    replace(_CIFAR10_CNN, heading="CIFAR-10 CNN", table="table2", target=40.0),
+)
+TASKS = {task.name: task for task in _ALL}
+HELP = f"{', '.join(TASKS)}, or {IMAGE_FOLDER}:PATH for your own pictures."
+"""For the command line."""
+PAPERS = {task.name: task for task in _ALL if task.table}
+"""The tasks of the paper's tables."""
+MNIST_NETWORKS = tuple(name for name, task in PAPERS.items() if task.table == "table3")
+"""M0, M1 and M2."""
+
+
+def task_named(name: str) -> Task:
+    """The task of that name, before any data is read.
+
+    Args:
+        name: one of :data:`TASKS`, or ``image-folder:PATH`` for pictures of one's own (a folder or a zip), trained with
+            the network of ``cifar10-cnn``.
+
+    Raises:
+        InvalidArgument: no such task.
+    """
+    kind, _, path = name.partition(":")
+    if kind != IMAGE_FOLDER:
+        return choose("task", name, TASKS, also=(f"{IMAGE_FOLDER}:PATH",))
+    if not path:
+        raise InvalidArgument("task", f"{IMAGE_FOLDER}:PATH, the path of a folder or a zip", name)
+    return replace(_CIFAR10_CNN, name=IMAGE_FOLDER, data=lambda _: read_image_folder(path, Path(path).stem))
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task in memory."""
+
+    name: str  # as given, such as m1 or image-folder:holiday
+    data: TensorData  # inputs prepared for the network
+    make_network: Callable[[torch.Generator], nn.Module]
+    batch_size: int
+    steps: int
 
 
 def load_task(
@@ -104,12 +146,11 @@ def load_task(
     validation: int = 0,
     fraction: float = 1.0,
     initialisation: networks.Initialisation | None = None,
-) -> Task:
+) -> LoadedTask:
     """The task of that name, its data in memory.
 
     Args:
-        name: one of :data:`TASKS`, or ``image-folder:PATH`` for pictures of one's own (a folder or a zip),
-            trained with the network of ``cifar10-cnn``.
+        name: as for :func:`task_named`.
         folder: where data sets lie; None: the variable LRPILOT_DATA, or the user's cache.
         validation: how many of the last training examples to hold out as ``data.validation``.
         fraction: the share of the remaining training set that is used, in ``(0, 1]``.
@@ -119,36 +160,16 @@ def load_task(
         InvalidArgument: no such task, or a split that leaves nothing.
         DataError: data that is not there or cannot be read.
     """
-    check_task(name)
-    kind, _, path = name.partition(":")
-    recipe = _image_folder_recipe(path) if kind == IMAGE_FOLDER else TASKS[name.lower()]
-    data = recipe.load(data_sets.data_folder(folder))
+    task = task_named(name)
+    data = task.data(data_sets.data_folder(folder))
     if validation:
         data = data.hold_out(validation)
     if fraction != 1.0:
         data = data.fraction(fraction)
-    return Task(
-        name=name,
-        data=recipe.prepare(data),
-        make_network=partial(recipe.network, **({"initialisation": initialisation} if initialisation else {})),
-        batch_size=recipe.batch_size,
-        steps=recipe.steps,
-    )
-
-
-def check_task(name: str) -> None:
-    """Refuse what is no task, before any data is read; raises :class:`InvalidArgument`."""
-    kind, _, path = name.partition(":")
-    if kind != IMAGE_FOLDER:
-        choose("task", name, TASKS, also=(f"{IMAGE_FOLDER}:PATH",))
-    elif not path:
-        raise InvalidArgument("task", f"{IMAGE_FOLDER}:PATH, the path of a folder or a zip", name)
-
-
-def _image_folder_recipe(path: str) -> _Recipe:
-    pictures = read_image_folder(path, Path(path).stem)
-    network = partial(networks.cifar10_cnn, classes=pictures.classes, size=pictures.train.inputs.shape[-1])
-    return _Recipe(lambda _: pictures, _centred, network, 50, 10_000)
+    options: dict[str, object] = {"initialisation": initialisation} if initialisation else {}
+    if task.name == IMAGE_FOLDER:
+        options |= {"classes": data.classes, "size": data.train.inputs.shape[-1]}
+    return LoadedTask(name, task.prepare(data), partial(task.network, **options), task.batch_size, task.steps)
 
 
 def loss_of(network: nn.Module) -> Callable[[Batch], Tensor]:

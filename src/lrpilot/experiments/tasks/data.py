@@ -17,7 +17,7 @@ from .image_folder import read_image_folder, user_cache
 from .tensors import DataError, Examples, TensorData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from torchvision.datasets import MNIST
 
@@ -40,12 +40,8 @@ def digits(folder: Path | None = None) -> TensorData:
     images, targets = load_digits(return_X_y=True)
     inputs, classes = torch.from_numpy(images).to(torch.uint8), torch.from_numpy(targets).long()
     is_test = torch.arange(len(classes)) % 5 == 4
-    return TensorData(
-        label="digits",
-        train=Examples(inputs[~is_test], classes[~is_test]),
-        test=Examples(inputs[is_test], classes[is_test]),
-        classes=10,
-    )
+    train, test = (Examples(inputs[part], classes[part]) for part in (~is_test, is_test))
+    return TensorData("digits", train, test, classes=10)
 
 
 def mnist(folder: Path) -> TensorData:
@@ -88,12 +84,12 @@ def cifar10(folder: Path) -> TensorData:
     for name, checksum in (*CIFAR10.train_list, *CIFAR10.test_list, meta):
         if not check_integrity(original / name, checksum):
             raise _corrupt(original / name, original)
-    parts = []
-    for train in (True, False):
-        stored = CIFAR10(folder, train=train)
-        images = torch.from_numpy(stored.data).permute(0, 3, 1, 2).contiguous()
-        parts.append(Examples(images, torch.tensor(stored.targets)))
-    return TensorData(label="CIFAR-10", train=parts[0], test=parts[1], classes=10)
+    stored = (CIFAR10(folder, train=part) for part in (True, False))
+    train, test = (
+        Examples(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets))
+        for part in stored
+    )
+    return TensorData("CIFAR-10", train, test, classes=10)
 
 
 def _idx_files(source: type[MNIST], label: str, folder: Path) -> TensorData:
@@ -103,9 +99,7 @@ def _idx_files(source: type[MNIST], label: str, folder: Path) -> TensorData:
         looked_for = f"{source.__name__}/raw/ with {', '.join(names)}"
         with _download(label, folder, looked_for, source.mirrors[0]):
             source(str(folder), download=True)
-    train = _idx_examples(raw, "train")
-    test = _idx_examples(raw, "t10k")
-    return TensorData(label=label, train=train, test=test, classes=len(source.classes))
+    return TensorData(label, _idx_examples(raw, "train"), _idx_examples(raw, "t10k"), classes=len(source.classes))
 
 
 def _idx_examples(raw: Path, prefix: str) -> Examples:
@@ -129,7 +123,7 @@ def _corrupt(file: Path, remove: Path) -> DataError:
 
 
 @contextmanager
-def _download(label: str, folder: Path, looked_for: str, url: str) -> Iterator[None]:
+def _download(label: str, folder: Path, looked_for: str, url: str) -> Generator[None]:
     """Around a download: what goes wrong becomes one line on what is missing, where, and how to get it."""
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)

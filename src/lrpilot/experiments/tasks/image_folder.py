@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from .tensors import DataError, Examples, TensorData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Sequence
 
     from jaxtyping import UInt8
     from torch import Tensor
@@ -63,7 +63,7 @@ def read_image_folder(path: str | Path, label: str, *, size: int = 32) -> Tensor
 
 
 @contextmanager
-def _open_source(path: Path) -> Iterator[tuple[list[str], str, Callable[[str], bytes]]]:
+def _open_source(path: Path) -> Generator[tuple[list[str], str, Callable[[str], bytes]]]:
     """The pictures' names below ``path``, a fingerprint that changes when they do, and how to read one."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if _is_picture(file.name))
@@ -90,7 +90,7 @@ def _is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith("._")  # macOS adds "._" twins to its zips
 
 
-def _digest(content: list[object]) -> str:
+def _digest(content: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

@@ -10,8 +10,9 @@ forward pass on a CPU up to 2.5 times as fast.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -20,92 +21,60 @@ from torch import Tensor, nn
 from lrpilot.errors import InvalidArgument
 
 Initialisation = Literal["tensorflow", "pytorch"]
+Layers = list[nn.Linear | nn.Conv2d]
 
 
-def digits_mlp(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
-    """64-64-10 with ReLU, 4,810 parameters: small enough to train in seconds. Input ``[batch, 64]``."""
-    network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-    return _initialise(network, _mnist_weights, generator, initialisation)
+def dense(*sizes: int, activation: type[nn.Module]) -> Callable[..., nn.Module]:
+    """Fully connected layers of these sizes, an activation after each but the last. Input ``[batch, sizes[0]]``."""
+
+    def network(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
+        layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())]
+        return _initialise(nn.Sequential(*layers[:-1]), _mnist_weights, generator, initialisation)
+
+    return network
 
 
-def m0(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
-    """Softmax regression, 784-10, 7,850 parameters (section 4.4). Input ``[batch, 784]``."""
-    return _initialise(nn.Sequential(nn.Linear(784, 10)), _mnist_weights, generator, initialisation)
-
-
-def m1(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
-    """784-120-10 with tanh, 95,410 parameters (section 4.4). Input ``[batch, 784]``."""
-    network = nn.Sequential(nn.Linear(784, 120), nn.Tanh(), nn.Linear(120, 10))
-    return _initialise(network, _mnist_weights, generator, initialisation)
-
-
-def m2(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
-    """784-500-300-10 with tanh, 545,810 parameters (section 4.4). Input ``[batch, 784]``."""
-    network = nn.Sequential(nn.Linear(784, 500), nn.Tanh(), nn.Linear(500, 300), nn.Tanh(), nn.Linear(300, 10))
-    return _initialise(network, _mnist_weights, generator, initialisation)
+digits_mlp = dense(64, 64, 10, activation=nn.ReLU)
+"""4,810 parameters: small enough to train in seconds."""
+m0 = dense(784, 10, activation=nn.Tanh)
+"""Softmax regression, 7,850 parameters (section 4.4)."""
+m1 = dense(784, 120, 10, activation=nn.Tanh)
+"""95,410 parameters (section 4.4)."""
+m2 = dense(784, 500, 300, 10, activation=nn.Tanh)
+"""545,810 parameters (section 4.4)."""
 
 
 def mnist_cnn(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
-    """The convolutional network of section 4.2: two 5x5 convolutions, 512 units with dropout 0.5.
-
-    Input ``[batch, 1, 28, 28]``; the convolutions keep the size of the image.
-    """
-    network = nn.Sequential(
-        nn.Conv2d(1, 32, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(7 * 7 * 64, 512),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(512, 10),
-    )
+    """The convolutional network of section 4.2: 512 units with dropout 0.5. Input ``[batch, 1, 28, 28]``."""
+    head = (nn.Linear(7 * 7 * 64, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, 10))
+    network = nn.Sequential(*_convolutions(1, 32, 64), *head)
     return _initialise(network, _mnist_weights, generator, initialisation)
 
 
 def cifar10_cnn(
-    generator: torch.Generator,
-    *,
-    initialisation: Initialisation = "tensorflow",
-    classes: int = 10,
-    size: int = 32,
+    generator: torch.Generator, *, initialisation: Initialisation = "tensorflow", classes: int = 10, size: int = 32
 ) -> nn.Module:
-    """The convolutional network of section 4.3: two 5x5 convolutions, 384 and 192 units.
+    """The convolutional network of section 4.3: 384 and 192 units.
 
-    Input ``[batch, 3, size, size]``, ``size`` a multiple of 4; the convolutions keep the size of the image.
+    Input ``[batch, 3, size, size]``, ``size`` a multiple of 4.
     """
-    network = nn.Sequential(
-        nn.Conv2d(3, 64, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear((size // 4) ** 2 * 64, 384),
-        nn.ReLU(),
-        nn.Linear(384, 192),
-        nn.ReLU(),
-        nn.Linear(192, classes),
-    )
+    hidden = (nn.Linear((size // 4) ** 2 * 64, 384), nn.ReLU(), nn.Linear(384, 192), nn.ReLU())
+    network = nn.Sequential(*_convolutions(3, 64, 64), *hidden, nn.Linear(192, classes))
     return _initialise(network, _cifar10_weights, generator, initialisation)
+
+
+def _convolutions(*channels: int) -> Iterator[nn.Module]:
+    """5x5 convolutions that keep the size of the image, each followed by a pooling that halves it."""
+    for pair in pairwise(channels):
+        yield from (nn.Conv2d(*pair, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+    yield nn.Flatten()
 
 
 def mnist_batchnorm(generator: torch.Generator) -> nn.Module:
     """784-256-256-10 with batch normalisation and ReLU, 270,346 parameters. Input ``[batch, 784]``."""
     with _drawing_from(generator):
-        return nn.Sequential(
-            nn.Linear(784, 256),
-            nn.BatchNorm1d(256),
-            nn.ReLU(),
-            nn.Linear(256, 256),
-            nn.BatchNorm1d(256),
-            nn.ReLU(),
-            nn.Linear(256, 10),
-        )
+        hidden = ((nn.Linear(*pair), nn.BatchNorm1d(256), nn.ReLU()) for pair in ((784, 256), (256, 256)))
+        return nn.Sequential(*(layer for block in hidden for layer in block), nn.Linear(256, 10))
 
 
 def mnist_lstm(generator: torch.Generator) -> nn.Module:
@@ -152,7 +121,7 @@ class RowAttention(nn.Module):
 
 
 @contextmanager
-def _drawing_from(generator: torch.Generator) -> Iterator[None]:
+def _drawing_from(generator: torch.Generator) -> Generator[None]:
     """Modules made within draw their weights from a seed that the generator gives."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
@@ -161,7 +130,7 @@ def _drawing_from(generator: torch.Generator) -> Iterator[None]:
 
 def _initialise(
     network: nn.Sequential,
-    tensorflow_weights: Callable[[list[nn.Linear | nn.Conv2d], torch.Generator], None],
+    tensorflow_weights: Callable[[Layers, torch.Generator], None],
     generator: torch.Generator,
     initialisation: Initialisation,
 ) -> nn.Module:
@@ -173,38 +142,31 @@ def _initialise(
     return network
 
 
-def _mnist_weights(layers: list[nn.Linear | nn.Conv2d], generator: torch.Generator) -> None:
+def _mnist_weights(layers: Layers, generator: torch.Generator) -> None:
     """Truncated normal 0.1; the biases of a first convolution 0, all others 0.1."""
     for index, layer in enumerate(layers):
         _truncated_normal(layer, 0.1, generator)
-        _fill_bias(layer, 0.0 if index == 0 and isinstance(layer, nn.Conv2d) else 0.1)
+        nn.init.constant_(layer.get_parameter("bias"), 0.0 if index == 0 and isinstance(layer, nn.Conv2d) else 0.1)
 
 
-def _cifar10_weights(layers: list[nn.Linear | nn.Conv2d], generator: torch.Generator) -> None:
+def _cifar10_weights(layers: Layers, generator: torch.Generator) -> None:
     """Convolutions N(0, 0.05), biases 0, 0.1; hidden truncated normal 0.04, biases 0.1; last 1/192, 0."""
-    conv1, conv2, hidden1, hidden2, last = layers
-    for layer, bias in ((conv1, 0.0), (conv2, 0.1)):
+    for layer in layers[:2]:
         nn.init.normal_(layer.weight, std=0.05, generator=generator)
-        _fill_bias(layer, bias)
-    for layer, std, bias in ((hidden1, 0.04, 0.1), (hidden2, 0.04, 0.1), (last, 1 / 192, 0.0)):
+    for layer, std in zip(layers[2:], (0.04, 0.04, 1 / 192), strict=True):
         _truncated_normal(layer, std, generator)
-        _fill_bias(layer, bias)
+    for layer, bias in zip(layers, (0.0, 0.1, 0.1, 0.1, 0.0), strict=True):
+        nn.init.constant_(layer.get_parameter("bias"), bias)
 
 
-def _pytorch_weights(layers: list[nn.Linear | nn.Conv2d], generator: torch.Generator) -> None:
+def _pytorch_weights(layers: Layers, generator: torch.Generator) -> None:
     """What PyTorch gives these layers by itself: uniform +-1/sqrt(fan_in), weights and biases alike."""
     for layer in layers:
         bound = 1 / math.sqrt(layer.weight[0].numel())
-        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-        if layer.bias is not None:
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        for parameter in layer.parameters():
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 def _truncated_normal(layer: nn.Linear | nn.Conv2d, std: float, generator: torch.Generator) -> None:
     """TensorFlow's: normal, drawn again beyond two standard deviations."""
     nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std, generator=generator)
-
-
-def _fill_bias(layer: nn.Linear | nn.Conv2d, value: float) -> None:
-    if layer.bias is not None:
-        nn.init.constant_(layer.bias, value)

@@ -1,17 +1,20 @@
-"""A data set as tensors in memory: what every task trains and is tested on."""
+"""A data set as tensors in memory, and mini-batches drawn from it by index: no loader, no worker process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from lrpilot.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jaxtyping import Int
     from torch import Tensor
+
+Batch = tuple["Tensor", "Tensor"]  # inputs [batch, ...] and targets [batch]
 
 
 class DataError(RuntimeError):
@@ -20,15 +23,10 @@ class DataError(RuntimeError):
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and their classes.
+    """Inputs and their classes, an example a row."""
 
-    Attributes:
-        inputs: ``[example, ...]``, one input a row; ``uint8`` as loaded, ``float32`` once a task prepared it.
-        targets: ``[example]``, the class of each, ``int64`` in ``[0, classes)``.
-    """
-
-    inputs: Tensor
-    targets: Int[Tensor, " example"]
+    inputs: Tensor  # uint8 as loaded, float32 once a task prepared it
+    targets: Int[Tensor, " example"]  # int64 in [0, classes)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -40,21 +38,13 @@ class Examples:
 
 @dataclass(frozen=True)
 class TensorData:
-    """A data set, wholly in memory.
+    """A data set, wholly in memory."""
 
-    Attributes:
-        label: the name that results carry, such as ``CIFAR-10 (JPEG)``.
-        train: what a network is trained on.
-        test: what it is tested on.
-        classes: how many classes there are.
-        validation: held out of the training set for choosing between settings; None unless asked for.
-    """
-
-    label: str
+    label: str  # the name that results carry, such as "CIFAR-10 (JPEG)"
     train: Examples
     test: Examples
     classes: int
-    validation: Examples | None = None
+    validation: Examples | None = None  # held out of the training set for choosing between settings
 
     def hold_out(self, count: int) -> TensorData:
         """The same data with the last ``count`` training examples set apart as ``validation``.
@@ -83,3 +73,47 @@ class TensorData:
             part and Examples(change(part.inputs), part.targets) for part in (self.train, self.test, self.validation)
         )
         return replace(self, train=train, test=test, validation=validation)
+
+
+class Batches:
+    """Batches without end: each epoch in a fresh random order, its last incomplete batch left out.
+
+    Args:
+        examples: what to draw from.
+        batch_size: examples a batch, at most as many as there are.
+        generator: draws the orders; its state is part of :meth:`state_dict`.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, *, generator: torch.Generator) -> None:
+        if not 0 < batch_size <= len(examples):
+            allowed = f"a whole number in [1, {len(examples)}], the size of the training set"
+            raise InvalidArgument("batch_size", allowed, batch_size)
+        self._examples = examples
+        self._batch_size = batch_size
+        self._generator = generator
+        self._shuffle()
+
+    def draw(self) -> Batch:
+        """The next batch, a copy."""
+        if self._position == len(self._epoch):
+            self._shuffle()
+        rows = self._epoch[self._position]
+        self._position += 1
+        return self._examples.inputs.index_select(0, rows), self._examples.targets.index_select(0, rows)
+
+    def _shuffle(self) -> None:
+        self._before_epoch = self._generator.get_state()
+        order: Int[Tensor, " example"] = torch.randperm(len(self._examples), generator=self._generator)
+        whole = len(order) // self._batch_size * self._batch_size
+        self._epoch = order[:whole].view(-1, self._batch_size).unbind()
+        self._position = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator before this epoch's order was drawn from it, and the place in that order."""
+        return {"generator": self._before_epoch, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self._generator.set_state(state["generator"])
+        self._shuffle()
+        self._position = state["position"]

@@ -25,8 +25,11 @@ CHARACTERS = "0123456789ABDEFGHIJKLMNPQRTUVWXYabdefghjnqrtvwyz"
 PICTURES = 12_000
 VOCABULARY = 96
 """Printable ASCII, and one token for everything else."""
-MODULES = ("argparse", "ast", "calendar", "datetime", "difflib", "doctest", "inspect", "locale", "optparse", "pdb")
-MODULES += ("pickle", "random", "socket", "statistics", "subprocess", "tarfile", "threading", "typing", "zipfile")
+MODULES = (
+    "argparse", "ast", "calendar", "datetime", "difflib", "doctest", "inspect", "locale", "optparse",
+    "pdb", "pickle", "random", "socket", "statistics", "subprocess", "tarfile", "threading",
+    "typing", "zipfile",
+)  # fmt: skip
 """Standard-library modules whose sources are the text."""
 
 

@@ -24,7 +24,7 @@ from .store import Entry
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-    from .rollouts import Rollout
+    from .rollouts import BankRollout
 
 SPACING = 0.25 * math.log(10)
 BELOW, ABOVE = 16, 12
@@ -112,7 +112,7 @@ def peak_costs(entry: Entry) -> tuple[float, Float[Tensor, " peak"]]:
     return lowest + shift * math.log(10), regret / (regret + 0.25)
 
 
-def lessons(pairs: Sequence[tuple[Entry, Rollout]]) -> Lessons:
+def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> Lessons:
     """Lessons from runs of the pilot, whatever policy drove them."""
     count = len(pairs)
     observations = torch.zeros(DECISIONS, count, len(FEATURES))

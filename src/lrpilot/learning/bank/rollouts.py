@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY, Interval
 from lrpilot.pilot.policy import Policy, bounded_step
 
+from .tasks import Dice, Task
 from .training import Training
 
 if TYPE_CHECKING:
@@ -22,29 +24,29 @@ if TYPE_CHECKING:
 
 STARTS = (-3.5, -2.25, -1.0, 0.25, 1.5)
 """Decades from the usual peak of the rates that a user may give."""
+SHIFT = 0.6
+"""Where a policy learns, all of a task's starts are shifted at random by up to so many decades."""
 
 
 @dataclass(frozen=True)
-class Rollout:
+class BankRollout:
     """One run of the pilot.
 
     Attributes:
         start: log10 of the rate given.
         intervals: what was seen at each decision.
         log_rates: natural logs of the rate in force before each decision.
-        raw: the raw action taken at each.
         score: how the run ended; lower is better.
     """
 
     start: float
     intervals: list[Interval]
     log_rates: Float[Tensor, " decision"]
-    raw: Float[Tensor, " decision"]
     score: float
 
 
 class NoisyPolicy:
-    """A policy with Gaussian noise on its raw action, so that it comes into states of its own making.
+    """A policy with Gaussian noise on its raw action, so that a run comes into states of its own making.
 
     Args:
         policy: whose actor decides.
@@ -54,18 +56,18 @@ class NoisyPolicy:
 
     def __init__(self, policy: Policy, noise: float, generator: torch.Generator) -> None:
         self._policy, self._noise, self._generator = policy, noise, generator
-        self.raw: list[Tensor] = []
 
     def initial_memory(self) -> Tensor:
         """The policy's."""
         return self._policy.initial_memory()
 
     @torch.no_grad()
-    def act(self, features: Float[Tensor, " feature"], memory: Tensor) -> tuple[Tensor, Tensor]:
+    def act(
+        self, features: Float[Tensor, " feature"], memory: Float[Tensor, " width"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, " width"]]:
         """As `Policy.act`."""
         mean, state = self._policy.actor(features.view(1, 1, -1), memory.view(1, 1, -1))
         raw = mean.view(()) + self._noise * torch.randn((), generator=self._generator)
-        self.raw.append(raw)
         return bounded_step(raw, features[LINEAR_DECAY]), state.view(-1)
 
 
@@ -83,8 +85,8 @@ class RecordedPilot(Pilot):
         return super()._observe(interval, taken_back=taken_back)
 
 
-def roll_out(training: Training, policy: Policy, start: float, *, noise: float, seed: int) -> Rollout:
-    """One run of the pilot on a task from the rate 10^``start``."""
+def roll_out(training: Training, policy: Policy, start: float, *, noise: float, seed: int) -> BankRollout:
+    """One run of the pilot on a task, from the rate 10^``start``."""
     noisy = NoisyPolicy(policy, noise, torch.Generator().manual_seed(seed))
     pilots: list[RecordedPilot] = []
 
@@ -100,4 +102,50 @@ def roll_out(training: Training, policy: Policy, start: float, *, noise: float, 
         score = training.worst
     pilot = pilots[0]
     pilot.close()
-    return Rollout(start, pilot.intervals, torch.tensor(pilot.log_rates), torch.tensor(noisy.raw), score)
+    return BankRollout(start, pilot.intervals, torch.tensor(pilot.log_rates), score)
+
+
+def roll_out_task(task: Task, policy: Policy, *, noise: float, seed: int) -> list[BankRollout]:
+    """A task's runs, one from each of `STARTS`; with ``noise``, they are shifted and every other one explores.
+
+    Args:
+        task: which.
+        policy: drives the runs.
+        noise: standard deviation of the exploration; 0 where a policy is judged.
+        seed: of shift and noise.
+    """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    training, dice = Training(task), Dice(f"{seed}/{task.index}")
+    shift = dice.uniform(-SHIFT, SHIFT) if noise else 0.0
+    return [
+        roll_out(
+            training,
+            policy,
+            task.usual + start + shift,
+            noise=noise if number % 2 == 0 else 0.0,
+            seed=dice.randrange(2**31),
+        )
+        for number, start in enumerate(STARTS)
+    ]
+
+
+def save(path: Path, rollouts: Sequence[BankRollout]) -> None:
+    """Write a task's runs; a reader never sees half of them."""
+    partial = path.with_suffix(".partial")
+    torch.save([{**vars(r), "intervals": [_plain(interval) for interval in r.intervals]} for r in rollouts], partial)
+    partial.replace(path)
+
+
+def load(path: Path) -> list[BankRollout]:
+    """What :func:`save` wrote."""
+    saved = torch.load(path, weights_only=True)
+    return [
+        BankRollout(**{**values, "intervals": [Interval(**interval) for interval in values["intervals"]]})
+        for values in saved
+    ]
+
+
+def _plain(interval: Interval) -> dict[str, Any]:
+    values = {field.name: getattr(interval, field.name) for field in fields(interval)}
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in values.items()}

@@ -16,6 +16,7 @@ import torch
 from joblib import Parallel, delayed
 
 from .schedules import Schedule, search
+from .score import Measured, Yardstick
 from .tasks import Task, draw_task
 from .training import Training
 
@@ -78,19 +79,14 @@ def score_task(index: int, seed: int = 0) -> dict[str, Any]:
 
     def score(schedule: Schedule) -> float:
         measured = training.follow(schedule)
-        result = training.score(measured)
         numbers = {name: _rounded(value) for name, value in asdict(measured).items()}
-        tried.append({**asdict(schedule), **numbers, "score": round(result, 5)})
-        return result
+        tried.append({**asdict(schedule), **numbers})
+        return training.score(measured)
 
     search(score, training.task.usual)
-    untrained = {name: _rounded(value) for name, value in asdict(training.untrained).items()}
-    return {
-        "task": training.task.as_dict(),
-        "untrained": untrained,
-        "guess": _rounded(training.guess),
-        "tried": tried,
-    }
+    yardstick = asdict(training.yardstick)
+    untrained = {name: _rounded(value) for name, value in yardstick.pop("untrained").items()}
+    return {"task": training.task.as_dict(), "yardstick": {"untrained": untrained, **yardstick}, "tried": tried}
 
 
 def _rounded(number: float) -> float | None:
@@ -100,6 +96,14 @@ def _rounded(number: float) -> float | None:
 
 def _entry(line: str) -> Entry:
     values = json.loads(line)
+    yardstick = Yardstick(**{**values["yardstick"], "untrained": _measured(values["yardstick"]["untrained"])})
     names = ("peak", "warm_up", "power", "floor")
     schedules = tuple(Schedule(**{name: tried[name] for name in names}) for tried in values["tried"])
-    return Entry(Task(**values["task"]), schedules, tuple(tried["score"] for tried in values["tried"]))
+    scores = tuple(yardstick.score(_measured(tried)) for tried in values["tried"])
+    return Entry(Task(**values["task"]), schedules, scores)
+
+
+def _measured(values: dict[str, Any]) -> Measured:
+    """What `_rounded` wrote: a missing loss was not finite, a missing error is that of a regression."""
+    losses = (values[name] if values[name] is not None else math.inf for name in ("training_loss", "held_out_loss"))
+    return Measured(*losses, math.nan if values["error"] is None else values["error"])

@@ -145,7 +145,15 @@ def _log_scale(task: Task) -> float:
     return 2 * math.log10(task.data_options.get("scale", 1.0))
 
 
-def _task(data: str, data_options: dict, network: str, options: dict, batch_size: int, dice: Dice, **rest: Any) -> Task:
+def _task(
+    data: str,
+    data_options: dict[str, Any],
+    network: str,
+    options: dict[str, Any],
+    batch_size: int,
+    dice: Dice,
+    **rest: Any,
+) -> Task:
     initial = dice.pick(("torch", "truncated", "kaiming", "xavier"), (0.7, 0.1, 0.1, 0.1))
     if network in ("transformer", "recurrent"):
         initial = "torch"
@@ -190,7 +198,7 @@ def _mlp(dice: Dice, widen: float) -> tuple[Task, Cost]:
     data = _glyphs(dice, flat=True)
     depth = dice.pick((0, 1, 2, 3), (0.12, 0.38, 0.33, 0.17))
     widths = [max(round(widen * dice.pick((64, 100, 128, 200, 256, 400))), 12) for _ in range(depth)]
-    options = {
+    options: dict[str, Any] = {
         "inputs": 784,
         "widths": widths,
         "outputs": data["classes"],
@@ -206,7 +214,7 @@ def _mlp(dice: Dice, widen: float) -> tuple[Task, Cost]:
 def _cnn(dice: Dice, widen: float) -> tuple[Task, Cost]:
     data = _glyphs(dice, flat=False)
     channels = [max(round(widen * c), 3) for c in dice.pick(((8, 16), (16, 32), (8, 16, 32), (12, 12)))]
-    options = {
+    options: dict[str, Any] = {
         "channels": channels,
         "kernel": dice.pick((3, 5)),
         "dense": dice.pick((0, 64, 256)),
@@ -228,7 +236,7 @@ def _cnn(dice: Dice, widen: float) -> tuple[Task, Cost]:
 def _resnet(dice: Dice, widen: float) -> tuple[Task, Cost]:
     data = _glyphs(dice, flat=False)
     width = max(round(widen * dice.pick((6, 8, 12))), 4)
-    options = {
+    options: dict[str, Any] = {
         "width": width,
         "blocks": dice.pick((1, 2, 3)),
         "outputs": data["classes"],
@@ -241,9 +249,13 @@ def _resnet(dice: Dice, widen: float) -> tuple[Task, Cost]:
 
 
 def _autoencoder(dice: Dice, widen: float) -> tuple[Task, Cost]:
-    data = {"rows": round(dice.log_uniform(1000, 9000))}
+    data: dict[str, Any] = {"rows": round(dice.log_uniform(1000, 9000))}
     width, code = max(round(widen * dice.pick((64, 128, 256))), 24), dice.pick((4, 16, 32))
-    options = {"width": width, "code": code, "activation": dice.pick(("relu", "tanh", "sigmoid", "gelu"))}
+    options: dict[str, Any] = {
+        "width": width,
+        "code": code,
+        "activation": dice.pick(("relu", "tanh", "sigmoid", "gelu")),
+    }
     size, loss = _batch(dice), dice.pick(("cross entropy", "square"))
     cost = _dense_cost([784, width, code, width, 784], size)
     return _task("reconstruction", data, "autoencoder", options, size, dice, loss=loss), cost
@@ -252,8 +264,14 @@ def _autoencoder(dice: Dice, widen: float) -> tuple[Task, Cost]:
 def _transformer(dice: Dice, widen: float) -> tuple[Task, Cost]:
     length, heads = dice.pick((16, 32, 48)), dice.pick((2, 4))
     width = max(round(widen * dice.pick((32, 48, 64)) / heads), 4) * heads
-    data = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
-    options = {"tokens": 96, "length": length, "width": width, "layers": dice.pick((1, 2)), "heads": heads}
+    data: dict[str, Any] = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
+    options: dict[str, Any] = {
+        "tokens": 96,
+        "length": length,
+        "width": width,
+        "layers": dice.pick((1, 2)),
+        "heads": heads,
+    }
     options["before"] = dice.chance(0.7)
     size = dice.pick((8, 16, 32))
     work = options["layers"] * 12 * width * width + 96 * width
@@ -263,8 +281,14 @@ def _transformer(dice: Dice, widen: float) -> tuple[Task, Cost]:
 
 def _language(dice: Dice, widen: float) -> tuple[Task, Cost]:
     length, width = dice.pick((16, 24)), max(round(widen * dice.pick((32, 64))), 12)
-    data = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
-    options = {"tokens": 96, "width": width, "layers": 1, "cell": dice.pick(("LSTM", "GRU")), "last": False}
+    data: dict[str, Any] = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
+    options: dict[str, Any] = {
+        "tokens": 96,
+        "width": width,
+        "layers": 1,
+        "cell": dice.pick(("LSTM", "GRU")),
+        "last": False,
+    }
     size = dice.pick((8, 16, 32))
     return _task("text", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
 
@@ -274,7 +298,7 @@ def _recurrent_cost(width: int, length: int, size: int) -> Cost:
 
 
 def _regression(dice: Dice, widen: float) -> tuple[Task, Cost]:
-    data = {
+    data: dict[str, Any] = {
         "inputs": dice.pick((8, 16, 64, 256)),
         "outputs": dice.pick((1, 4, 10)),
         "rows": round(dice.log_uniform(300, 8000)),
@@ -283,7 +307,7 @@ def _regression(dice: Dice, widen: float) -> tuple[Task, Cost]:
         "noise": dice.pick((0.0, 0.1, 0.5)),
     }
     widths = [max(round(widen * dice.pick((32, 64, 128, 200))), 8) for _ in range(dice.pick((1, 2, 3)))]
-    options = {"inputs": data["inputs"], "widths": widths, "outputs": data["outputs"]}
+    options: dict[str, Any] = {"inputs": data["inputs"], "widths": widths, "outputs": data["outputs"]}
     options["activation"] = dice.pick(("relu", "tanh", "gelu", "silu"))
     size = min(_batch(dice), data["rows"])
     cost = _dense_cost([data["inputs"], *widths, data["outputs"]], size)
@@ -293,17 +317,23 @@ def _regression(dice: Dice, widen: float) -> tuple[Task, Cost]:
 def _recall(dice: Dice, widen: float) -> tuple[Task, Cost]:
     length, symbols = dice.pick((6, 10, 16, 24)), dice.pick((4, 8, 16))
     width = max(round(widen * dice.pick((24, 32, 64))), 12)
-    data = {"length": length, "symbols": symbols, "rows": 5000}
-    options = {"tokens": symbols, "width": width, "layers": 1, "cell": dice.pick(("LSTM", "GRU")), "last": True}
+    data: dict[str, Any] = {"length": length, "symbols": symbols, "rows": 5000}
+    options: dict[str, Any] = {
+        "tokens": symbols,
+        "width": width,
+        "layers": 1,
+        "cell": dice.pick(("LSTM", "GRU")),
+        "last": True,
+    }
     size = dice.pick((16, 32, 50))
     return _task("recall", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
 
 
 def _parity(dice: Dice, widen: float) -> tuple[Task, Cost]:
     bits = dice.pick((2, 3))
-    data = {"inputs": dice.pick((8, 12, 20)), "bits": bits, "rows": dice.pick((1000, 4000))}
+    data: dict[str, Any] = {"inputs": dice.pick((8, 12, 20)), "bits": bits, "rows": dice.pick((1000, 4000))}
     widths = [max(round(widen * dice.pick((32, 64, 128))), 12) for _ in range(dice.pick((1, 2)))]
-    options = {"inputs": data["inputs"], "widths": widths, "outputs": 2}
+    options: dict[str, Any] = {"inputs": data["inputs"], "widths": widths, "outputs": 2}
     options["activation"] = dice.pick(("relu", "tanh", "gelu"))
     size = dice.pick((16, 32, 64, 100))
     cost = _dense_cost([data["inputs"], *widths, 2], size)
@@ -313,12 +343,18 @@ def _parity(dice: Dice, widen: float) -> tuple[Task, Cost]:
 def _deep(dice: Dice, widen: float) -> tuple[Task, Cost]:
     depth, width = dice.pick((3, 4, 5, 6)), max(round(widen * dice.pick((32, 64, 100))), 12)
     activation = dice.pick(("sigmoid", "tanh", "relu"), (0.5, 0.25, 0.25))
+    data: dict[str, Any]
     if dice.chance(0.5):
         data, source, inputs = _glyphs(dice, flat=True), "glyphs", 784
     else:
         inputs, source = dice.pick((16, 64)), "teacher"
         data = {"inputs": inputs, "classes": dice.pick((3, 10)), "rows": 4000, "noise": dice.pick((0.0, 0.1))}
-    options = {"inputs": inputs, "widths": [width] * depth, "outputs": data["classes"], "activation": activation}
+    options: dict[str, Any] = {
+        "inputs": inputs,
+        "widths": [width] * depth,
+        "outputs": data["classes"],
+        "activation": activation,
+    }
     size = _batch(dice)
     cost = _dense_cost([inputs, *[width] * depth, data["classes"]], size)
     return _task(source, data, "mlp", options, size, dice), cost
@@ -336,7 +372,12 @@ def _tiny(dice: Dice, widen: float) -> tuple[Task, Cost]:
         data = {"shape": dice.pick(("circles", "chequers", "spirals")), "rows": rows, "noise": dice.pick((0.05, 0.15))}
         source, inputs, outputs = "plane", 2, 3 if data["shape"] == "spirals" else 2
     widths = [max(round(widen * dice.pick((4, 8, 16, 32))), 4) for _ in range(dice.pick((0, 1, 2), (0.1, 0.6, 0.3)))]
-    options = {"inputs": inputs, "widths": widths, "outputs": outputs, "activation": dice.pick(("relu", "tanh"))}
+    options: dict[str, Any] = {
+        "inputs": inputs,
+        "widths": widths,
+        "outputs": outputs,
+        "activation": dice.pick(("relu", "tanh")),
+    }
     size = rows if dice.chance(0.5) else dice.pick((8, 16, 32))
     loss = "square" if data.get("name") == "diabetes" else "cross entropy"
     return _task(source, data, "mlp", options, size, dice, loss=loss), _dense_cost([inputs, *widths, outputs], size)

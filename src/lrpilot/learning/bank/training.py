@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from .data import Examples, load
 from .networks import build
+from .score import LOST, Measured, Yardstick
 
 if TYPE_CHECKING:
     from .schedules import Schedule
@@ -25,28 +25,16 @@ Driver = Callable[[torch.optim.Optimizer], Callable[[Tensor], None]]
 """Takes a fresh optimizer and sets its rate; what it returns is called with each step's loss, after the step."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Mean losses on rows trained on and held out, and the error on the latter (NaN for regression)."""
-
-    training_loss: float
-    held_out_loss: float
-    error: float
-
-
-LOST = Measured(math.inf, math.inf, 1.0)
-"""How a run ends whose numbers are not finite."""
-
-
 class Training:
     """A task made ready: its examples are loaded once, for any number of runs."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.examples: Examples = load(task.data, task.data_options)
-        self.untrained = self._measure(self._network())
-        self.guess = _guess(self.examples, task.loss)
-        """The loss of the best constant answer."""
+        held_out = min(len(self.examples.inputs) - self.examples.training, EXAMINED)
+        self.yardstick = Yardstick(
+            self._measure(self._network()), _guess(self.examples, task.loss), self.examples.classes, held_out
+        )
 
     def run(self, driver: Driver) -> Measured:
         """Train a fresh network to the end; losses are infinite if the run ends in numbers that are not finite."""
@@ -91,24 +79,8 @@ class Training:
             return LOST
 
     def score(self, measured: Measured) -> float:
-        """How a run ended, lower is better: the mean of log losses and, for classification, of the log error.
-
-        1/4 log training loss + 1/4 log held-out loss + 1/2 log held-out error, or 1/2 and 1/2 of the log losses for
-        regression. Losses are relative to the untrained network's or the best constant answer's, whichever is lower;
-        floored at 0.005 and capped at 1.5 of that.
-        """
-
-        def log_loss(loss: float, untrained: float) -> float:
-            reference = min(untrained, self.guess)
-            return math.log(min(loss if math.isfinite(loss) else math.inf, 1.5 * reference) / reference + 0.005)
-
-        losses = 0.5 * log_loss(measured.training_loss, self.untrained.training_loss)
-        losses += 0.5 * log_loss(measured.held_out_loss, self.untrained.held_out_loss)
-        if not self.examples.classes:
-            return losses
-        worst = 1 - 1 / self.examples.classes
-        error = min(measured.error if math.isfinite(measured.held_out_loss) else worst, worst)
-        return 0.5 * losses + 0.5 * math.log((error + 0.01) / worst)
+        """How a run ended, lower is better: :meth:`Yardstick.score`."""
+        return self.yardstick.score(measured)
 
     @property
     def worst(self) -> float:

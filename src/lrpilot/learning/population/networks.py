@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,7 @@ SIDE = math.isqrt(INPUTS)
 Drop = Callable[["Tensor"], "Tensor"]
 
 
+@runtime_checkable
 class Forward(Protocol):
     """A pure function of parameters and inputs."""
 

@@ -1,0 +1,69 @@
+"""What several subcommands have in common: their options, and how they end."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+from rich.console import Console
+
+from lrpilot.experiments.report.terminal import STOPPED, say
+from lrpilot.experiments.tasks.catalogue import HELP
+
+if TYPE_CHECKING:
+    from lrpilot.experiments.runs.execute import Tally
+
+TaskName = Annotated[str, typer.Argument(help=HELP)]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache.")
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")]
+
+
+@contextmanager
+def stoppable(console: Console, line: str) -> Generator[None]:
+    """Around work that Ctrl-C may stop: prints ``line``, on how to go on, and leaves by an exit code of its own."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(console, f"Stopped. {line}")
+        raise typer.Exit(STOPPED) from None
+
+
+def with_options_of(record: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of a dataclass that has a ``help``; it takes them as ``**keywords``."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints, keyword = get_type_hints(record), inspect.Parameter.KEYWORD_ONLY
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        first, *others = (one.replace(kind=keyword) for one in own if one.kind is not one.VAR_KEYWORD)
+        derived = (
+            inspect.Parameter(
+                each.name,
+                keyword,
+                default=each.default,
+                annotation=Annotated[hints[each.name], typer.Option(help=each.metadata["help"])],
+            )
+            for each in fields(record)
+            if "help" in each.metadata
+        )
+        parameters = [first, *derived, *others]
+        changed: Any = command
+        changed.__signature__ = inspect.Signature(parameters)
+        changed.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return decorate
+
+
+def close(console: Console, tally: Tally, line: str) -> None:
+    """Say how runs ended, and ``line``; leave by an exit code of 1 where some crashed."""
+    say(console, f"{tally}. {line}")
+    if tally["failed"]:
+        say(console, "The reason of a failed run is in its line of the results; --retry-failed makes such runs again.")
+        raise typer.Exit(1)

@@ -1,0 +1,108 @@
+"""The subcommands ``lrpilot train`` and ``lrpilot demo``: they parse, call and print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lrpilot.experiments.report.terminal import STOPPED, say
+from lrpilot.experiments.runs.configuration import Configuration
+
+from .options import Data, TaskName, with_options_of
+
+if TYPE_CHECKING:
+    from lrpilot.experiments.runs.single_run import Outcome
+
+
+@with_options_of(Configuration)
+def train(
+    task: TaskName = "digits",
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between checkpoints; default as --evaluate-every.")
+    ] = None,
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; default a fresh one under runs/.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    **given: Any,
+) -> None:
+    """Train a network on TASK while its learning rate is learned."""
+    from lrpilot.experiments.report.pictures import draw_run
+    from lrpilot.experiments.runs import single_run
+    from lrpilot.experiments.runs.progress import Display
+
+    console = Console()
+    named: dict[str, Any] = {k: v.lower() if isinstance(v, str) else v for k, v in given.items()}
+    with Display(console) as display:
+        outcome = single_run.train(
+            Configuration(task=task, **named),
+            display=display,
+            draw=draw_run,
+            folder=data,
+            out=out,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+        )
+    _print_outcome(console, outcome)
+    if outcome.failure:
+        raise outcome.failure
+    if not outcome.finished:
+        say(console, f"Stopped. Go on with: {outcome.resume_command(data)}")
+        raise typer.Exit(STOPPED)
+
+
+def _print_outcome(console: Console, outcome: Outcome) -> None:
+    configuration = outcome.configuration
+    evaluated = [record for record in outcome.records if record.get("test_error") is not None]
+    if evaluated and not outcome.failure:
+        last, best = evaluated[-1], min(evaluated, key=lambda record: record["test_error"])
+        rate = f"{configuration.lr:g}"
+        if configuration.controller != "none":
+            rate = f"from {rate} to {last['learning_rate']:.3g}"
+        say(
+            console,
+            f"{configuration.data}: test error {last['test_error']:.2f} % after {last['step']} steps "
+            f"and {last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}); "
+            f"learning rate {rate}.",
+        )
+    say(console, f"Curves in {outcome.curves}, everything else beside it (tensorboard --logdir {outcome.path}).")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("runs/demo.png"),
+    steps: Annotated[int, typer.Option(help="Updates in each run.", min=1)] = 2_000,
+) -> None:
+    """Handwritten digits: rates learned from a poor start, beside fixed ones. Takes seconds."""
+    import torch
+
+    from lrpilot.experiments.report.pictures import draw_comparison
+    from lrpilot.experiments.studies.demo import LEARNED, POOR_START, run_demo
+
+    torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
+    console = Console()
+    say(
+        console,
+        f"Training one small network seven times, {steps} steps each. Twice from a learning rate of\n"
+        f"{POOR_START:g}, far too low: with the pretrained pilot, and with the online actor-critic, which learns\n"
+        "the rate in that very run. Then at five fixed rates.",
+    )
+    with console.status("training"):
+        rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
+    table = Table(title="Handwritten digits, held-out error")
+    for heading in ("learning rate", "at the start", "at the end", "test error", "seconds"):
+        table.add_column(heading, justify="left" if heading == "learning rate" else "right")
+    best = min(row.error for row in rows)
+    for row in rows:
+        last = row.records[-1]
+        error = f"{row.error:.1f} %{' (diverged)' if last.diverged else ''}"
+        cells = (row.label, f"{row.start:g}", f"{last.learning_rate:.3g}", error, f"{last.seconds:.1f}")
+        table.add_row(*cells, style="bold" if row.error == best else None)
+    console.print(table)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    curves = {row.label: [record.as_json() for record in row.records] for row in rows}
+    title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
+    draw_comparison(curves, out, title=title, bold=LEARNED)
+    say(console, f"Curves of error and rate: {out}")

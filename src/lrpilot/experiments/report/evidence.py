@@ -1,0 +1,51 @@
+"""What the report of a profile is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pandas import DataFrame
+
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, with_needs
+from lrpilot.experiments.studies.frame import frame
+from lrpilot.experiments.studies.profiles import Profile
+from lrpilot.experiments.tasks.catalogue import PAPERS
+
+TASKS = {name: task.heading for name, task in PAPERS.items()}
+"""The paper's tasks in the order of the report, and what it calls them."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The runs of some experiments of a profile, as far as they are made.
+
+    Attributes:
+        profile: how much of each experiment is run.
+        root: the folder that they were found in.
+        runs: all of them (:func:`~lrpilot.experiments.studies.frame.frame`).
+        planned: by experiment, how many runs are known to be needed so far.
+    """
+
+    profile: Profile
+    root: Path
+    runs: DataFrame
+    planned: Mapping[str, int]
+
+    @classmethod
+    def load(cls, profile: Profile, store: Store, names: Iterable[str] = tuple(EXPERIMENTS)) -> Evidence:
+        """The results in a store of these experiments and of those that they need."""
+        plans = {name: EXPERIMENTS[name].plan(profile, store) for name in with_needs(names)}
+        results = [result for plan in plans.values() for result in found(store, plan)]
+        return cls(profile, store.root, frame(results), {name: len(plan) for name, plan in plans.items()})
+
+    def of(self, *experiments: str) -> DataFrame:
+        """The runs of these experiments."""
+        return self.runs[self.runs.experiment.isin(experiments)]
+
+    def by_task(self, *experiments: str) -> dict[str, DataFrame]:
+        """The same by task, those without any left out."""
+        runs = self.of(*experiments)
+        return {task: own for task in TASKS if len(own := runs[runs.task == task])}

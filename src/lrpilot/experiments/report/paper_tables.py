@@ -1,0 +1,78 @@
+"""The paper's tables: each method at its best setting, and the paper's number beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from pandas import DataFrame, Series
+
+from lrpilot.experiments.runs.methods import LABELS
+from lrpilot.experiments.studies.frame import chosen
+
+from .tables import Table, count_text, interval_text, mean_text, ranks
+
+Numbers = Mapping[str, Mapping[str, float]]  # the paper's errors in percent, by task and method
+
+
+def comparison(title: str, runs: DataFrame, paper: Mapping[str, float], *, accuracy: bool = False) -> Table:
+    """One row a method: its runs at the setting chosen by test error, then those at the one chosen by validation.
+
+    Args:
+        title: above the table.
+        runs: of one task.
+        paper: the paper's number by method, in the table's own unit.
+        accuracy: whether to print accuracies, as the paper's Table 2 does, instead of errors (percent both).
+    """
+    sign, offset, unit = (-1, 100, "accuracy %") if accuracy else (1, 0, "error %")
+    runs = runs.assign(final=offset + sign * runs.test_error, best=offset + sign * runs.best_test_error)
+    by_test, by_validation = (
+        chosen(runs, measure).groupby("method", sort=False) for measure in ("test_error", "validation_error")
+    )
+    columns = {
+        "setting, by test": ("setting", "first"),
+        unit: ("final", mean_text),
+        "95% interval": ("final", interval_text),
+        "runs": ("finished", count_text),
+        "best in the run": ("best", mean_text),
+    }
+    validated = {"setting, by validation": ("setting", "first"), unit: ("final", mean_text)}
+    first_rank, second_rank = (
+        ranks(by.test_error.mean()).astype(str).rename("rank") for by in (by_test, by_validation)
+    )
+    theirs = Series({method: f"{number:.2f}" for method, number in paper.items()}, first_rank.index, name="paper")
+    cells = [by_test.agg(**columns), first_rank, by_validation.agg(**validated), second_rank, theirs]
+    return Table.of(title, "method", pd.concat(cells, axis=1).rename(index=LABELS))
+
+
+def paper_form(title: str, tasks: Mapping[str, DataFrame], methods: Sequence[str], paper: Numbers) -> Table:
+    """Table 3 as the paper prints it: one row a network, one column a method; the paper's number in brackets."""
+    cells = DataFrame({task.upper(): _beside_the_papers(runs, paper.get(task, {})) for task, runs in tasks.items()})
+    return Table.of(title, "network", cells.reindex(list(methods)).rename(index=LABELS).T)
+
+
+def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, headings: Mapping[str, str]) -> Table:
+    """One row a method, one column a task: final test error in percent, the paper's in brackets.
+
+    Args:
+        title: above the table.
+        tasks: the runs by task; methods without any are left out.
+        paper: the paper's errors, by task and method.
+        headings: what to call each task.
+    """
+    tried = {method for runs in tasks.values() for method in runs.method}
+    columns = {
+        headings[task]: _beside_the_papers(runs, paper.get(task, {}), spread=True) for task, runs in tasks.items()
+    }
+    cells = DataFrame(columns).reindex([method for method in LABELS if method in tried])
+    note = "Mean ± standard deviation over seeds, at the setting with the least test error (the paper's way)."
+    return Table.of(title, "method", cells.rename(index=LABELS), note)
+
+
+def _beside_the_papers(runs: DataFrame, paper: Mapping[str, float], *, spread: bool = False) -> dict[str, str]:
+    """``7.70 ± 0.11 (8.70)`` by method, at the setting chosen by test error; ``- (8.70)`` where only the paper's is."""
+    errors = chosen(runs).groupby("method").test_error
+    texts = errors.agg(mean_text) if spread else errors.mean().map("{:.2f}".format)
+    ours = dict(zip(map(str, texts.index), texts, strict=True))
+    theirs = {method: f" ({error:.2f})" for method, error in paper.items()}
+    return {method: ours.get(method, "-") + theirs.get(method, "") for method in {**ours, **theirs}}

@@ -1,0 +1,142 @@
+"""From comparisons to tables and the headline picture: test error against starting rate, a line for each method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from pandas import DataFrame, Series
+
+from lrpilot.experiments.runs.methods import BY_START, LABELS, RATE_FREE
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.comparison import ROOT, title
+from lrpilot.experiments.studies.frame import frame, groups
+from lrpilot.experiments.tasks.catalogue import TASKS
+from lrpilot.pilot.policy_file import fingerprint
+
+from .figures import against_start
+from .page import Block, Picture, Section
+from .tables import Table, mean_text
+
+CAPTION = (
+    "Final test error against the learning rate that a run starts from, one line a method: means over seeds, every "
+    "run a point. Dashed: today's rate-free optimizers, which are given no rate."
+)
+README_CAPTION = (
+    "Final test error against starting rate, plain SGD: the pilot, constant and cosine grids, rate-free peers"
+)
+OPTIMIZERS = ("sgd", "momentum")  # come first
+
+Key = tuple[str, str, int]  # task, optimizer, steps
+Comparisons = Mapping[Key, DataFrame]
+
+
+def comparisons(runs: DataFrame, *, policy: str | None = None) -> dict[Key, DataFrame]:
+    """All comparisons among some runs: tasks in the order of ``TASKS``, then optimizers, lengths.
+
+    The peers' runs belong to every comparison of their task and length. Rows are in the order of methods and rates;
+    a pilot of another policy than ``policy`` (by its fingerprint; None for the shipped one) is labelled with its own.
+    """
+    by_start, peers = (runs[runs.method.isin(methods)] for methods in (BY_START, RATE_FREE))
+    found = {}
+    for (task, optimizer, steps), own in by_start.groupby(["task", "setting_optimizer", "planned_steps"]):
+        beside = peers[(peers.task == task) & (peers.planned_steps == steps)]
+        found[task, optimizer, steps] = arranged(pd.concat([own, beside]), policy=policy)
+    tasks = list(TASKS)
+    return dict(
+        sorted(found.items(), key=lambda one: (_place(tasks, one[0][0]), _place(OPTIMIZERS, one[0][1]), one[0][2]))
+    )
+
+
+def arranged(runs: DataFrame, *, policy: str | None = None) -> DataFrame:
+    """The runs of one comparison, ordered and labelled as by :func:`comparisons`."""
+    other = runs.setting_policy.notna() & (runs.setting_policy != (policy or fingerprint()))
+    order = {method: place for place, method in enumerate((*BY_START, *RATE_FREE))}
+    labels = runs.label.where(~other, runs.label + ", policy " + runs.setting_policy.astype(str))
+    return runs.assign(label=labels, place=runs.method.map(order)).sort_values(["place", "setting_lr"], kind="stable")
+
+
+def by_rate(key: Key, runs: DataFrame) -> Table:
+    """One row a method and one column a starting rate: mean test error ± standard deviation over the seeds."""
+    by_label = groups(runs)
+    errors = runs.groupby(["label", "setting_lr"]).test_error
+    means = errors.mean().unstack().reindex(list(by_label))
+    cells = errors.agg(mean_text).unstack().reindex(list(by_label)).rename(columns=lambda rate: f"from {rate:g}")
+    cells["no rate"] = runs[runs.setting_lr.isna()].groupby("label").test_error.agg(mean_text)
+    ratios = means.max(axis=1) / means.min(axis=1)
+    cells["worst / best"] = ratios[ratios < math.inf].map("{:.2f}".format)
+    cells["runs"] = [_counts(own) for own in by_label.values()]
+    note = "Mean and standard deviation over seeds. A run that diverged or failed counts with the error of guessing."
+    return Table.of(f"{title(*key)}: final test error %", "method", cells, note)
+
+
+def standings(compared: Comparisons) -> Table:
+    """One row a comparison: the pilot's worst and best start, and the best of the grids and of the peers.
+
+    The best rate of a grid and the best peer are chosen by the very test error that is shown.
+    """
+    rows = []
+    for key, runs in compared.items():
+        pilot = runs[runs.label == LABELS["pilot"]]
+        starts = pilot.groupby("setting_lr").test_error.mean()
+        grids = [runs[runs.method == grid].groupby("setting_lr").test_error.mean() for grid in ("constant", "cosine")]
+        peers = runs[runs.method.isin(RATE_FREE)].groupby("label", sort=False).test_error.mean()
+        own = ["-"] * 4
+        if len(pilot):
+            worst, best = starts.max(), starts.min()
+            ratio = f"{worst / best:.2f}" if best else "-"
+            own = [f"{worst:.2f}", f"{best:.2f}", ratio, f"{len(starts)} x {_counts(pilot)}"]
+        rows.append([title(*key), *own, *map(_least, (*grids, peers))])
+    header = ["task, optimizer, length", "pilot, worst start", "pilot, best start", "worst / best", "starts x runs"]
+    return Table("Final test error %", [*header, "best constant rate", "best cosine", "best rate-free peer"], rows)
+
+
+def picture(compared: Comparisons, name: str) -> Picture:
+    """The headline picture, a panel for each comparison."""
+    return Picture(name, against_start({title(*key): runs for key, runs in compared.items()}), CAPTION)
+
+
+def headline(store: Store) -> tuple[Picture, Table] | None:
+    """For the README, at the longest runs there are of each task: plain SGD's picture, every optimizer's standings.
+
+    None without any of plain SGD.
+    """
+    found = comparisons(frame(store.saved(ROOT)))
+    longest = {key[:2]: key for key in found}
+    shown = {key: found[key] for key in longest.values()}
+    drawn = {key: runs for key, runs in shown.items() if key[1] == "sgd"}
+    return (picture(drawn, "headline"), standings(shown)) if drawn else None
+
+
+def sections(store: Store) -> list[Section]:
+    """The report's section on comparisons: what stands where, a picture for each optimizer, all tables."""
+    found = comparisons(frame(store.saved(ROOT)))
+    if not found:
+        return []
+    blocks: list[Block] = [standings(found)]
+    for optimizer in dict.fromkeys(key[1] for key in found):
+        drawn = {key: runs for key, runs in found.items() if key[1] == optimizer}
+        blocks.append(picture(drawn, f"compare-{optimizer}"))
+    tables = (by_rate(key, runs) for key, runs in found.items())
+    return [Section("The pilot from any starting rate", [*blocks, *tables])]
+
+
+def _place(order: Sequence[str], name: str) -> tuple[int, str]:
+    return (order.index(name) if name in order else len(order), name)
+
+
+def _least(means: Series) -> str:
+    """``2.14 (Schedule-Free SGD)``, ``2.37 (0.1)``, or a dash."""
+    if means.empty:
+        return "-"
+    best = means.idxmin()
+    return f"{means.min():.2f} ({best if isinstance(best, str) else f'{best:g}'})"
+
+
+def _counts(runs: DataFrame) -> str:
+    """``3``, runs at each rate; ``2 to 3 (1 diverged)``, where they differ and one ended early."""
+    sizes = runs.groupby("setting_lr", dropna=False).size()
+    count = f"{sizes.min()}" if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
+    bad = [f"{(runs.status == end).sum()} {end}" for end in ("diverged", "failed") if (runs.status == end).any()]
+    return f"{count} ({', '.join(bad)})" if bad else count

@@ -1,0 +1,115 @@
+"""Training runs before the one that counts, each of which teaches the controller: the paper's appendix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from lrpilot.errors import Diverged
+from lrpilot.learning.population.score import Performance, score
+from lrpilot.learning.refinement import Refinement
+from lrpilot.online.offline import OfflineActorCritic
+from lrpilot.pilot.controller import Pilot
+
+from .controllers import Controller, PlainTraining, Terms, check_policy
+from .trial import CHANCE, Trial
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from .training import Record, Training
+
+RUNS_APART = 1000  # between the seeds of two studies' training runs
+
+
+class Lessons(Protocol):
+    """What is taught, and how: `OfflineLessons` or `RefiningLessons`.
+
+    ``controller`` makes that of the next run that teaches, which lasts until ``stack`` is left; ``taught`` that of the
+    run that counts. ``score`` says, before the stack is left, how a run ended; ``held_out`` whether it needs examples
+    that are held out of the training set for that.
+    """
+
+    held_out: bool
+
+    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller: ...  # noqa: D102
+    def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller: ...  # noqa: D102
+    def score(self, end: Record, first_loss: float) -> None: ...  # noqa: D102
+
+
+class OfflineLessons:
+    """The actor improves from one run to the next; the run that counts is one more of them."""
+
+    held_out = False
+
+    def __init__(self, setting: str, terms: Terms) -> None:
+        self._study = OfflineActorCritic(setting, generator=terms.generator)
+
+    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
+        """An actor that is frozen within its run."""
+        return stack.enter_context(self._study.run(optimizer))
+
+    taught = controller
+
+    def score(self, end: Record, first_loss: float) -> None:
+        """The rewards say it all."""
+
+
+class RefiningLessons:
+    """The pilot's policy is refined from one run to the next; the run that counts is without exploration."""
+
+    held_out = True
+
+    def __init__(self, terms: Terms) -> None:
+        check_policy(terms)
+        self._study = Refinement(terms.policy, generator=terms.generator)
+
+    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
+        """A pilot that explores a little."""
+        return PlainTraining(optimizer, stack.enter_context(self._study.run(optimizer, terms.steps)))
+
+    def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
+        """A pilot with the policy as it was refined."""
+        return PlainTraining(optimizer, Pilot(optimizer, terms.steps, policy=self._study.policy))
+
+    def score(self, end: Record, first_loss: float) -> None:
+        """As runs of the policy's pretraining are scored: never on the test set."""
+        if end.validation_loss is None or end.validation_error is None:
+            raise ValueError("a run without a validation set has no score")
+        losses = ((end.loss, end.validation_loss, end.validation_error / 100), (first_loss, first_loss, CHANCE))
+        self._study.score(score(*(Performance(*map(torch.tensor, each)) for each in losses)).item())
+
+
+def teach(lessons: Lessons, trial: Trial, make_training: Callable[..., Training]) -> dict[str, list[float]]:
+    """The runs before the trial's own, each of a network of its own. Returns how each of them ended.
+
+    A run that diverges teaches nothing, and counts with the error of guessing.
+
+    Args:
+        lessons: what they teach.
+        trial: its setting says how many ``runs``, and of how many ``run_steps`` (default: as many as its own).
+        make_training: ``make_training(trial, controller=...)`` prepares a run.
+    """
+    ends: dict[str, list[float]] = {"test_error": [], "validation_error": [], "mean_rate": [], "seconds": []}
+    for number in range(int(trial.setting["runs"])):
+        steps, seed = int(trial.setting.get("run_steps", trial.steps)), RUNS_APART * (trial.seed + 1) + number
+        one = replace(trial, steps=steps, seed=seed, evaluations=1)
+        with suppress(Diverged), ExitStack() as stack:
+            training = make_training(one, controller=partial(lessons.controller, stack))
+            *_, last = training.run()
+            for name in ("test_error", "validation_error"):
+                value = getattr(last, name)
+                ends[name].append(100 * CHANCE if training.failure else math.nan if value is None else value)
+            history = training.controller.history
+            ends["mean_rate"].append(history["rate"].double().mean().item())
+            ends["seconds"].append(last.seconds)
+            if training.failure:
+                raise training.failure
+            lessons.score(last, history["loss"][0].item())
+    return ends

@@ -1,0 +1,185 @@
+"""The methods that are compared, a record each: an optimizer, what drives its rate, and the settings to try.
+
+A new one is one record here, and where it has an optimizer of its own, its wrapper in ``lrpilot.baselines``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrpilot.baselines.peers import PEERS
+from lrpilot.baselines.vsgd import VSGD, Granularity
+from lrpilot.pilot.policy_file import fingerprint
+
+from .controllers import (
+    Controller,
+    MakeController,
+    Terms,
+    cosine,
+    fixed,
+    inverse_time,
+    online,
+    piloted,
+    self_tuning,
+    self_tuning_cosine,
+)
+from .lessons import Lessons, OfflineLessons, RefiningLessons
+from .optimizers import make_optimizer
+from .training import Plan, Training
+from .trial import Scalar
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from lrpilot.experiments.tasks.catalogue import LoadedTask
+
+Setting = Mapping[str, Scalar]
+MakeOptimizer = Callable[[Any, Setting], "Optimizer"]
+
+START_RATE = 0.01  # of the optimizers that the online controller drives: the middle of the grid
+STARTS: Mapping[str, Setting] = {"paper": {}, "stable": {"lr": START_RATE}}
+"""What the actor-critic starts from, by its setting."""
+DECAYS = (1e-4, 1e-3)  # gamma per step of the schedule eta_0 / (1 + gamma t)
+OVERESTIMATES: Sequence[Setting] = ({"overestimate": "tenth"}, {"overestimate": 2.0})
+"""The factor C of vSGD's first estimates: the paper's d/10, and its alternative."""
+
+
+def rates(grid: Sequence[float]) -> Sequence[Setting]:
+    """Each rate of the grid."""
+    return [{"lr": rate} for rate in grid]
+
+
+def only(*settings: Setting) -> Callable[[Sequence[float]], Sequence[Setting]]:
+    """These settings, whatever the grid."""
+    return lambda grid: settings
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to train a network."""
+
+    name: str  # in results and on the command line
+    heading: str  # what tables and legends call it
+    family: str  # what it is among the others: a baseline of the paper, a rate-free peer, a control and so on
+    _: KW_ONLY
+    optimizer: str | MakeOptimizer = "sgd"  # of OPTIMIZERS, unless the setting names another; or what makes one
+    controller: MakeController = fixed
+    settings: Callable[[Sequence[float]], Sequence[Setting]] = rates  # to try, of the grid of rates
+    control_of: str | None = None  # the method at whose mean rate it runs: known only after that one's runs
+    lessons: Callable[[Terms], Lessons] | None = None  # the runs that teach the controller before the one that counts
+    package: str | None = None  # of PyPI, that the optimizer comes from
+
+    def training(
+        self,
+        task: LoadedTask,
+        plan: Plan,
+        setting: Setting,
+        *,
+        policy: str | Path = "shipped",
+        controller: MakeController | None = None,
+        **options: Any,
+    ) -> Training:
+        """A run before its first step; ``controller`` in place of the method's own, ``options`` as of `Training`."""
+
+        def driven(optimizer: Optimizer, generator: Any) -> Controller:
+            terms = Terms(steps=plan.steps, generator=generator, setting=setting, policy=policy)
+            return (controller or self.controller)(optimizer, terms)
+
+        make = partial(self.make_optimizer, setting=setting)
+        return Training(task, plan, make_optimizer=make, make_controller=driven, **options)
+
+    def make_optimizer(self, network: nn.Module, setting: Setting) -> Optimizer:
+        """The optimizer of a network."""
+        if not isinstance(self.optimizer, str):
+            return self.optimizer(network, setting)
+        given: dict[str, Any] = {"learning_rate": setting.get("lr", START_RATE), "momentum": setting.get("momentum")}
+        return make_optimizer(str(setting.get("optimizer", self.optimizer)), network.parameters(), **given)
+
+
+def _peer(name: str, heading: str, package: str, *, of: str | None = None, **changes: Any) -> Method:
+    """A rate-free peer; ``of`` names the one of `PEERS` that makes its optimizer, if not itself."""
+
+    def optimizer(network: nn.Module, setting: Setting) -> Optimizer:
+        return PEERS[of or name](network.parameters(), **setting)
+
+    usual: dict[str, Any] = {"controller": self_tuning, "settings": only({})}
+    return Method(name, heading, "rate-free", optimizer=optimizer, package=package, **{**usual, **changes})
+
+
+def _vsgd(name: str, heading: str, granularity: Granularity, *settings: Setting) -> Method:
+    def optimizer(network: nn.Sequential, setting: Setting) -> Optimizer:
+        factor = setting["overestimate"]
+        overestimate = None if factor == "tenth" else float(factor)
+        return VSGD(network, granularity, overestimate=overestimate, epsilon=float(setting.get("epsilon", 1e-9)))
+
+    tried = only(*(settings or OVERESTIMATES))
+    return Method(name, heading, "schaul", optimizer=optimizer, controller=self_tuning, settings=tried)
+
+
+def _online(name: str, heading: str, setting: str, *, learn: bool) -> Method:
+    control = partial(online, setting, learn=learn)
+    return Method(name, heading, "actor-critic", controller=control, settings=only(STARTS[setting]))
+
+
+def _offline(name: str, heading: str, setting: str) -> Method:
+    return Method(name, heading, "offline", settings=only(), lessons=partial(OfflineLessons, setting))
+
+
+def _with_decays(grid: Sequence[float]) -> Sequence[Setting]:
+    return [{"lr": rate, "gamma": gamma} for rate in grid for gamma in DECAYS]
+
+
+def _shipped(grid: Sequence[float]) -> Sequence[Setting]:
+    """With the shipped policy, named so that another one's results are other runs."""
+    return [{"optimizer": "sgd", "lr": START_RATE, "policy": fingerprint("shipped")}]
+
+
+_ALL = (
+    Method("sgd", "SGD", "paper"),
+    Method("adam", "Adam", "paper", optimizer="tf-adam"),
+    Method("adagrad", "Adagrad", "paper", optimizer="tf-adagrad"),
+    Method("rmsprop", "RMSprop", "paper", optimizer="tf-rmsprop"),
+    Method("sgd-inverse-time", "SGD, 1/t decay", "schaul", controller=inverse_time, settings=_with_decays),
+    Method("sgd-cosine", "SGD, cosine", "schedule", controller=cosine),
+    # A pixel that is almost always blank has almost no curvature, and under an epsilon of 1e-9 a weight that explodes.
+    _vsgd("vsgd-l", "vSGD-l", "local", *OVERESTIMATES, *({**each, "epsilon": 1e-3} for each in OVERESTIMATES)),
+    _vsgd("vsgd-b", "vSGD-b", "block"),
+    _vsgd("vsgd-g", "vSGD-g", "global"),
+    _peer("prodigy", "Prodigy", "prodigyopt"),
+    _peer("prodigy-cosine", "Prodigy, cosine", "prodigyopt", of="prodigy", controller=self_tuning_cosine),
+    _peer("d-adaptation-sgd", "D-Adaptation SGD", "dadaptation"),
+    _peer("d-adaptation-adam", "D-Adaptation Adam", "dadaptation"),
+    # Its default rate of 1, and 0.1: at 1 the MNIST CNN learns nothing.
+    _peer("schedule-free-sgd", "Schedule-Free SGD", "schedulefree", settings=only({}, {"lr": 0.1})),
+    _peer("schedule-free-adamw", "Schedule-Free AdamW", "schedulefree"),
+    _online("online-paper", "actor-critic, paper", "paper", learn=True),
+    _online("online-stable", "actor-critic, stable", "stable", learn=True),
+    _online("frozen-paper", "untrained actor, paper", "paper", learn=False),
+    _online("frozen-stable", "untrained actor, stable", "stable", learn=False),
+    _offline("offline-paper", "offline actor-critic, paper", "paper"),
+    _offline("offline-stable", "offline actor-critic, stable", "stable"),
+    Method("mean-rate-paper", "SGD at the mean rate of paper", "control", control_of="online-paper"),
+    Method("mean-rate-stable", "SGD at the mean rate of stable", "control", control_of="online-stable"),
+    Method("mean-rate-offline-paper", "SGD at the mean rate of offline, paper", "control", control_of="offline-paper"),
+    Method(
+        "mean-rate-offline-stable", "SGD at the mean rate of offline, stable", "control", control_of="offline-stable"
+    ),
+    Method("pilot", "pilot", "start", controller=piloted, settings=_shipped),
+    Method("pilot-refined", "refined pilot", "start", settings=only(), lessons=RefiningLessons),
+    Method("constant", "constant rate", "start"),
+    Method("cosine", "cosine", "start", controller=cosine),
+)
+METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
+LABELS: Mapping[str, str] = {method.name: method.heading for method in _ALL}
+CONTROLS: Mapping[str, str] = {method.name: method.control_of for method in _ALL if method.control_of}
+"""By method, the one at whose mean rate it runs."""
+PACKAGES = tuple(dict.fromkeys(method.package for method in _ALL if method.package))
+PAPERS_BASELINES, SCHAUL, RATE_FREE, ACTOR_CRITICS, BY_START = (
+    tuple(method.name for method in _ALL if method.family == family)
+    for family in ("paper", "schaul", "rate-free", "actor-critic", "start")
+)

@@ -1,0 +1,176 @@
+"""The opening: a sweep of rates that tells the actor where to begin (deviation D8). The paper has none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from lrpilot.core.snapshot import Snapshot
+from lrpilot.core.state import StateDict
+from lrpilot.errors import InvalidArgument
+
+
+class Opening:
+    """The first steps of a run: a sweep of the rate from low to high, to find where steps become too large.
+
+    1. The rate begins at a hundredth of the optimizer's own, which may be far too high. As long as a step raises the
+       loss of its own batch, the network is put back to its start and the rate divided by ten.
+    2. From there the rate grows by a fifth in each step, until steps are too large: the last three together have raised
+       the losses of the batches that came next (to first order, and by more than noise explains), or the loss has
+       tripled. With saturated units a step of any size may still lower the loss of its own batch.
+    3. The network is put back to its start once more, for steps that large may have harmed it for good, and the actor
+       takes over at a quarter of the last rate. The copy of the network is freed.
+
+    Args:
+        below: divisor of the optimizer's rate, at which the sweep begins. A larger one costs steps, and saves networks
+            whose rate was given too high.
+        growth: factor of the rate in each step. A larger one is quicker and meets the edge less closely.
+        cut: divisor of the rate after a step that raised the loss of its own batch.
+        patience: how many of the last steps are judged together.
+        tolerance: steps are too large when they raise the next batches' losses by more than this share of what they
+            promised to lower their own by. A larger one bears more noise, and ends the sweep at higher rates.
+        small: steps that promise less than this share of the loss are not judged while the loss is above ``plateau``.
+            Deep networks begin on a plateau, where the gradients of two batches have little in common; there the next
+            batch's loss rises as often as it falls, at any rate, and says nothing about the rate.
+        plateau: a share of the first losses. Once the loss is below it, small steps are judged too: they are small
+            because little is left to gain.
+        margin: divisor of the last rate, at which the actor takes over.
+        ruin: the network is lost when the last ``patience`` losses are together above this multiple of the first ones.
+        limit: the sweep ends after so many steps at the latest, and its rate stays.
+        again: a sweep that is over begins again when a loss is above this multiple of the running mean. No batch of the
+            same loss function is; with another one the rate that was found holds no longer.
+    """
+
+    def __init__(
+        self,
+        *,
+        below: float = 100.0,
+        growth: float = 1.2,
+        cut: float = 10.0,
+        patience: int = 3,
+        tolerance: float = 0.25,
+        small: float = 0.01,
+        plateau: float = 0.75,
+        margin: float = 4.0,
+        ruin: float = 3.0,
+        limit: int = 200,
+        again: float = 1e5,
+    ) -> None:
+        self.below, self.growth, self.cut, self.patience = below, growth, cut, patience
+        self.tolerance, self.small, self.plateau = tolerance, small, plateau
+        self.margin, self.ruin, self.limit = margin, ruin, limit
+        self.again = again
+        self._usual: float | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.rate = math.nan
+        self.done = False
+        self._steps = 0
+        self._recent: list[tuple[float, float]] = []
+        self._losses: list[float] = []
+        self._climbing = False
+        self._snapshot: Snapshot | None = None
+        self._saved: StateDict | None = None
+
+    def attach(self, rate: float, optimizer: torch.optim.Optimizer, buffers: Callable[[], Iterable[Tensor]]) -> None:
+        """Copy the network, at the first step (the sweep then starts below ``rate``) or the first after a resume."""
+        if self._snapshot is not None or self.done:
+            return
+        self._buffers = buffers
+        self._snapshot = Snapshot(optimizer, buffers())
+        if self._saved is None:
+            self.rate = rate / self.below
+        else:
+            self._snapshot.load_state_dict(self._saved)
+
+    def look(self, loss: float) -> bool:
+        """Take in the loss of a batch before its step. True if the sweep, long done, begins again with this step.
+
+        Raises:
+            InvalidArgument: the first loss is not above 0, so that its rises cannot be told as multiples of it.
+        """
+        if self._usual is None and not loss > 0:
+            allowed = "above 0 where an opening measures its rises (deviation D8)"
+            raise InvalidArgument("the first loss", f"{allowed}: add a constant, or take a setting without one", loss)
+        begins = self.done and self._usual is not None and loss > self.again * self._usual
+        self._usual = abs(loss) if begins or self._usual is None else 0.99 * self._usual + 0.01 * abs(loss)
+        if begins:
+            self._begin()
+        return begins
+
+    def survived(self, before: float, after: float) -> bool:
+        """Judge the step at :attr:`rate` by the loss of its own batch; False if the network was taken back."""
+        self._steps += 1
+        self._losses.append(before)
+        ruined = self._risen(self.ruin)
+        if ruined and not self._climbing:  # no step has been kept, so that no rate can be the reason
+            self._losses, ruined = self._losses[-self.patience :], False
+        better = after <= before  # False for NaN
+        if not ruined and (better or (self._climbing and math.isfinite(after))):
+            self._climbing = True
+            return True
+        self._take_back()
+        if self._climbing:
+            self._finish(self.rate / self.margin)
+        else:
+            self.rate /= self.cut
+        return False
+
+    def climb(self, elsewhere: float, promised: float) -> None:
+        """Set the next rate, now that the step's first-order decrement of the next batch's loss is known.
+
+        Args:
+            elsewhere: that decrement, at the step's end.
+            promised: the decrement of its own batch's loss, at its start.
+        """
+        self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
+        gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
+        small = abs(hoped) <= self.small * abs(self._last()) and self._risen(self.plateau)
+        if len(self._recent) == self.patience and not small and not gained >= -self.tolerance * abs(hoped):
+            self._take_back()
+            self._finish(self.rate / self.margin)
+        elif self._steps >= self.limit:
+            self._finish(self.rate)
+        else:
+            self.rate *= self.growth
+
+    def _risen(self, multiple: float) -> bool:
+        """Whether the last losses are above this multiple of the first; of either sign, in units of their size."""
+        first = sum(self._losses[: self.patience])
+        return self._last() > first + (multiple - 1) * abs(first)
+
+    def _last(self) -> float:
+        return sum(self._losses[-self.patience :])
+
+    def _take_back(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.restore(self._buffers())
+
+    def _finish(self, rate: float) -> None:
+        self.rate = rate
+        self.done = True
+        self._snapshot = None
+
+    def state_dict(self) -> StateDict:
+        """Where the sweep stands. The copy of the network is part of it while it is needed."""
+        return {
+            "rate": self.rate,
+            "done": self.done,
+            "steps": self._steps,
+            "recent": self._recent,
+            "losses": list(self._losses),
+            "usual": self._usual,
+            "climbing": self._climbing,
+            "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
+        }
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave; the copy itself at the next :meth:`attach`."""
+        self.rate, self.done = state["rate"], state["done"]
+        self._steps, self._recent, self._climbing = state["steps"], state["recent"], state["climbing"]
+        self._losses, self._usual = list(state["losses"]), state["usual"]
+        self._snapshot, self._saved = None, state["snapshot"]

@@ -1,0 +1,223 @@
+"""A sweep that finds the edge, and the reasons of its numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lrpilot import InvalidArgument
+from lrpilot.online.opening import Opening
+
+
+def sweep(start: float, curvature: float = 0.83, floor: float = 0.0) -> tuple[Opening, torch.Tensor]:
+    """Runs the opening on f = curvature w^2 / 2 + floor, whose best rate is 1 / curvature, until it is done.
+
+    Rates and curvature are chosen so that no step of the sweep hits the best rate, and the minimum, exactly.
+    """
+    w = torch.nn.Parameter(torch.tensor([3.0]))
+    optimizer = torch.optim.SGD([w], lr=start)
+    opening = Opening()
+    f = lambda: float(curvature * w.detach() ** 2 / 2) + floor  # noqa: E731
+    for _ in range(300):
+        if opening.done:
+            break
+        opening.attach(start, optimizer, list)
+        before, old = f(), w.detach().clone()
+        with torch.no_grad():
+            w -= opening.rate * curvature * w
+        if opening.survived(before, f()):
+            moved = old - w.detach()
+            opening.climb(float(moved * curvature * w.detach()), float(moved * curvature * old))
+    return opening, w
+
+
+@pytest.mark.parametrize("start", [1e-4, 0.03, 1.0, 1e3])
+def test_the_sweep_ends_at_the_edge_from_any_start(start: float) -> None:
+    opening, w = sweep(start)
+    assert opening.done
+    assert 0.25 / 0.83 < opening.rate < 0.6 / 0.83  # a margin of 4 below an edge of one to two best rates
+    assert w.item() == 3.0  # and takes the network back
+
+
+def test_the_sweep_ends_at_the_edge_where_the_loss_cannot_reach_zero() -> None:
+    """It converges on its way up; the steps at the edge are too small to count on a plateau, but this is none."""
+    opening, w = sweep(1e-4, floor=4.0)
+    assert 0.25 / 0.83 < opening.rate < 0.6 / 0.83
+    assert w.item() == 3.0
+
+
+def test_the_sweep_knows_no_scale() -> None:
+    assert 0.25e-6 / 0.83 < sweep(1e-3, curvature=0.83e6)[0].rate < 0.6e-6 / 0.83
+
+
+def test_a_step_that_destroys_is_undone() -> None:
+    w = torch.nn.Parameter(torch.tensor([3.0]))
+    opening = Opening()
+    opening.attach(10.0, torch.optim.SGD([w], lr=10.0), list)
+    with torch.no_grad():
+        w.fill_(float("nan"))
+    assert not opening.survived(4.5, float("nan"))
+    assert w.item() == 3.0
+    assert opening.rate == pytest.approx(0.01)
+
+
+def test_the_sweep_begins_well_below_the_optimizers_rate() -> None:
+    opening = Opening()
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+    assert opening.rate == pytest.approx(0.01)
+
+
+def test_a_network_whose_loss_has_multiplied_is_taken_back() -> None:
+    """Every step lowers its own batch's loss, and yet the losses rise: 3 + 4 + 8 is not three times 6, 4 + 8 + 9 is."""
+    w = torch.nn.Parameter(torch.tensor([3.0]))
+    opening = Opening()
+    opening.attach(1.0, torch.optim.SGD([w], lr=1.0), list)
+    with torch.no_grad():
+        w.fill_(50.0)
+    for loss in (2.0, 1.0, 3.0, 4.0, 8.0):
+        assert opening.survived(loss, 0.5 * loss)
+        opening.climb(1.0, 1.0)
+    rate = opening.rate
+    assert not opening.survived(9.0, 4.5)
+    assert opening.done
+    assert opening.rate == rate / 4
+    assert w.item() == 3.0
+
+
+def test_batches_that_disagree_on_a_plateau_do_not_end_the_sweep() -> None:
+    """At a loss of 2.3 a step is small while it promises at most 0.023; what it does to other batches then is noise."""
+    opening = Opening()
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+    for _ in range(20):
+        assert opening.survived(2.3, 2.2999)
+        opening.climb(-0.02, 0.02)
+        assert not opening.done
+    for _ in range(2):  # 0.02 + 0.03 + 0.03 is more than three times 0.023
+        assert opening.survived(2.3, 2.2999)
+        opening.climb(-0.02, 0.03)
+    assert opening.done
+
+
+def begun(loss: float = 1.0) -> Opening:
+    """An opening after its first look, at a rate of 0.01, whose network is one number, 3."""
+    opening = Opening()
+    assert not opening.look(loss)
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+    return opening
+
+
+def climb(opening: Opening, *, losses: list[float], hoped: float, gained: float) -> None:
+    for loss in losses:
+        assert opening.survived(loss, loss)
+        opening.climb(gained, hoped)
+
+
+def test_the_sweep_climbs_by_a_fifth() -> None:
+    """Thirteen steps a decade: from a hundredth of the given rate to ten times it in forty."""
+    opening = begun()
+    climb(opening, losses=[1.0], hoped=0.5, gained=0.5)
+    assert opening.rate == pytest.approx(0.012)
+
+
+@pytest.mark.parametrize(("lost", "ends"), [(0.249, False), (0.251, True)])
+def test_steps_have_gone_too_far_when_they_lose_a_quarter_of_what_they_promise(lost: float, ends: bool) -> None:
+    """Three steps of batches that agree in nothing lose or gain a tenth by chance; a quarter is beyond that, and less
+    than what a rate twice too high loses on a quadratic (all of it)."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 3, hoped=0.5, gained=-0.5 * lost)
+    assert opening.done == ends
+
+
+def test_three_steps_are_judged_together() -> None:
+    """One batch or two may disagree with the step before by chance."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 2, hoped=0.5, gained=-0.5)
+    assert not opening.done
+    climb(opening, losses=[1.0], hoped=0.5, gained=-0.5)
+    assert opening.done
+
+
+@pytest.mark.parametrize(("hoped", "ends"), [(0.0099, False), (0.0101, True)])
+def test_a_step_is_small_up_to_a_hundredth_of_the_loss(hoped: float, ends: bool) -> None:
+    """A hundred of them would have to go wrong before the loss had doubled."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 3, hoped=hoped, gained=-hoped)
+    assert opening.done == ends
+
+
+@pytest.mark.parametrize(("loss", "ends"), [(0.76, False), (0.74, True)])
+def test_below_three_quarters_of_the_first_losses_small_steps_count(loss: float, ends: bool) -> None:
+    """By then the network has learned something, and small steps mean that there is little left to gain."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 3, hoped=0.5, gained=0.5)
+    climb(opening, losses=[loss] * 3, hoped=0.005, gained=-0.005)
+    assert opening.done == ends
+
+
+@pytest.mark.parametrize(("loss", "survives"), [(2.99, True), (3.01, False)])
+def test_a_network_is_lost_when_its_loss_has_tripled(loss: float, survives: bool) -> None:
+    """Batches of a network that has learned nothing differ by less, and one that goes on from there is slow to mend."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 3, hoped=0.5, gained=0.5)
+    climb(opening, losses=[loss] * 2, hoped=0.5, gained=0.5)
+    assert opening.survived(loss, loss) == survives
+
+
+def test_the_sweep_ends_after_two_hundred_steps() -> None:
+    """A factor of 1e15: who has met no edge by then never will, and the rate is kept."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 199, hoped=0.5, gained=0.5)
+    assert not opening.done
+    climb(opening, losses=[1.0], hoped=0.5, gained=0.5)
+    assert opening.done
+    assert opening.rate == pytest.approx(0.01 * 1.2**199)
+
+
+def test_while_no_step_is_kept_the_losses_are_the_untouched_networks() -> None:
+    """However much they differ from the first, no rate is to blame: a first loss near 0 does no harm."""
+    opening = begun(1e-6)
+    for loss in (1e-6, 1e-6, 1e-6, 2.0, 2.0, 2.0):
+        assert not opening.survived(loss, 2 * loss)  # each step is taken back for its own batch's sake
+    rate = opening.rate
+    assert opening.survived(2.0, 1.9)
+    assert opening.rate == rate
+
+
+@pytest.mark.parametrize(("multiple", "again"), [(0.99e5, False), (1.01e5, True)])
+def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: float, again: bool) -> None:
+    """Single examples of a network at a mean loss of 0.005 reach 20, four thousand times that; a hundred thousand times
+    is a loss function that has changed."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 3, hoped=0.5, gained=-0.5)
+    assert opening.done
+    opening.look(2.0)
+    usual = 0.99 * 1.0 + 0.01 * 2.0
+    assert opening.look(multiple * usual) == again
+    assert opening.done != again
+    if again:
+        opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+        assert opening.rate == pytest.approx(0.01)
+        climb(opening, losses=[multiple * usual] * 3, hoped=1e5, gained=-1e5)
+        assert opening.done
+        assert not opening.look(10 * multiple * usual)  # what is usual now is of that size
+
+
+def test_a_sweep_under_way_does_not_begin_again() -> None:
+    opening = begun()
+    assert not opening.look(1e9)
+    assert opening.rate == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("loss", [0.0, -1.0, float("nan")])
+def test_a_first_loss_that_is_not_above_zero_is_refused(loss: float) -> None:
+    with pytest.raises(InvalidArgument, match="the first loss must be above 0"):
+        Opening().look(loss)
+
+
+def test_a_statistic_that_its_module_assigns_anew_is_taken_back_too() -> None:
+    module = torch.nn.BatchNorm1d(1)
+    opening = Opening()
+    opening.attach(1.0, torch.optim.SGD(module.parameters(), lr=1.0), lambda: list(module.buffers()))
+    module.running_mean = module.running_mean + 7.0
+    assert not opening.survived(1.0, float("nan"))
+    assert module.running_mean.item() == 0.0
