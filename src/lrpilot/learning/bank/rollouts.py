@@ -139,9 +139,14 @@ def save(path: Path, rollouts: Sequence[BankRollout]) -> None:
 
 def load(path: Path) -> list[BankRollout]:
     """What :func:`save` wrote."""
-    saved = torch.load(path, weights_only=True)
+    saved: list[dict[str, Any]] = torch.load(path, weights_only=True)
     return [
-        BankRollout(**{**values, "intervals": [Interval(**interval) for interval in values["intervals"]]})
+        BankRollout(
+            start=values["start"],
+            intervals=[Interval(**interval) for interval in values["intervals"]],
+            log_rates=values["log_rates"],
+            score=values["score"],
+        )
         for values in saved
     ]
 

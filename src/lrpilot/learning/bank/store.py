@@ -96,7 +96,10 @@ def _rounded(number: float) -> float | None:
 
 def _entry(line: str) -> Entry:
     values = json.loads(line)
-    yardstick = Yardstick(**{**values["yardstick"], "untrained": _measured(values["yardstick"]["untrained"])})
+    yardstick = values["yardstick"]
+    yardstick = Yardstick(
+        _measured(yardstick["untrained"]), yardstick["guess"], yardstick["classes"], yardstick["held_out"]
+    )
     names = ("peak", "warm_up", "power", "floor")
     schedules = tuple(Schedule(**{name: tried[name] for name in names}) for tried in values["tried"])
     scores = tuple(yardstick.score(_measured(tried)) for tried in values["tried"])
@@ -105,5 +108,8 @@ def _entry(line: str) -> Entry:
 
 def _measured(values: dict[str, Any]) -> Measured:
     """What `_rounded` wrote: a missing loss was not finite, a missing error is that of a regression."""
-    losses = (values[name] if values[name] is not None else math.inf for name in ("training_loss", "held_out_loss"))
-    return Measured(*losses, math.nan if values["error"] is None else values["error"])
+
+    def known(name: str, otherwise: float) -> float:
+        return otherwise if values[name] is None else values[name]
+
+    return Measured(known("training_loss", math.inf), known("held_out_loss", math.inf), known("error", math.nan))
