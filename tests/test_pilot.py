@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from loops import take_a_step
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES, FORCED_CUT, anytime_decision_step, decision_steps
@@ -182,7 +183,7 @@ def test_a_loss_that_is_not_finite_cuts_the_rate_at_any_time():
     fly(pilot, model, 500)
     due = next(step for step in decision_steps(1000) if step > 500)
     fly(pilot, model, due - 501, begin=500)
-    pilot.optimizer.step()
+    take_a_step(pilot.optimizer)
     pilot.step(torch.inf)
     decision = pilot.history.decisions[-1]
     assert (decision.step, decision.reason, decision.back_to) == (due, "the loss was not finite", None)
@@ -428,7 +429,7 @@ def test_between_decisions_nothing_is_read():
     due = decision_steps(10_000)
     for step in range(1, due[5]):
         loss = torch.tensor(1.0 / step).as_subclass(Unreadable)
-        pilot.optimizer.step()
+        take_a_step(pilot.optimizer)
         pilot.step(loss)
     assert [d.step for d in pilot.history.decisions] == list(due[:5])
 

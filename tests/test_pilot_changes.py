@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from loops import loss_of, network, train
+from loops import loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import decision_steps
@@ -147,7 +147,7 @@ def test_two_living_pilots_are_refused():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     earlier = Pilot(optimizer, STEPS, policy=Scripted(0.0))
     later = Pilot(optimizer, STEPS, policy=Scripted(0.0))
-    optimizer.step()
+    take_a_step(optimizer)
     with pytest.raises(InvalidArgument, match="pilot must be the one that was made last for its optimizer"):
         earlier.step(1.0)
     later.step(1.0)

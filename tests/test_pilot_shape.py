@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from loops import network, train
+from loops import network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import decision_steps
@@ -146,7 +146,7 @@ def test_a_policy_that_is_none(policy):
 def test_numbers_of_every_kind(loss):
     """Case L30."""
     pilot = Pilot(sgd(), STEPS, policy=Scripted(0.0))
-    pilot.optimizer.step()
+    take_a_step(pilot.optimizer)
     pilot.step(loss)
     assert pilot.history["loss"].tolist() == [float(np.asarray(loss).item())]
 
@@ -154,7 +154,7 @@ def test_numbers_of_every_kind(loss):
 @pytest.mark.parametrize("wrong", [np.ones(2), np.ones(0), "1.5", b"1", [1.5], 1j])
 def test_what_is_no_number(wrong):
     pilot = Pilot(sgd(), STEPS, policy=Scripted(0.0))
-    pilot.optimizer.step()
+    take_a_step(pilot.optimizer)
     with pytest.raises(InvalidArgument, match=r"^loss must be a scalar"):
         pilot.step(wrong)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from loops import batch, loss_of, network, train
+from loops import batch, loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.calls import IN_VAIN
 from lrpilot.pilot.controller import Pilot
@@ -69,7 +69,7 @@ def test_a_resume_between_two_micro_batches():
         pilot.step(loss)
     again = Pilot(build()[1], STEPS, policy=Scripted(0.0))
     again.load_state_dict(pilot.state_dict())
-    again.optimizer.step()
+    take_a_step(again.optimizer)
     again.step(losses[3])
     assert again.history["loss"].tolist() == [15 / 4]
 
@@ -123,7 +123,7 @@ def test_a_network_that_is_trained_in_evaluation_mode_may_accumulate():
     pilot = Pilot(sgd(model), STEPS, policy=Scripted(0.0))
     train(pilot, model, 10)
     pilot.step(1.0)
-    pilot.optimizer.step()
+    take_a_step(pilot.optimizer)
     pilot.step(3.0)
     assert pilot.history["loss"][-1] == 2
 
@@ -252,7 +252,7 @@ def test_a_call_without_a_loss(wrong):
     """Case L19."""
     model = network()
     pilot = Pilot(sgd(model), STEPS, policy=Scripted(0.0))
-    pilot.optimizer.step()
+    take_a_step(pilot.optimizer)
     with pytest.raises(InvalidArgument, match=r"^loss must be a scalar"):
         pilot.step(wrong)
     pilot.step(1.0)

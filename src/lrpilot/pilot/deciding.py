@@ -138,6 +138,8 @@ class Deciding:
         step = min(float(proposed), float(step_ceiling(interval, self._memory)))
         if cut is not None:
             step = min(step, FORCED_CUT)
+        if interval.gradient_norm == 0:
+            self._notices.tell("zero", "all gradients of the last steps are zero: the learning rate is not raised")
         self._move_to(before + step)
         self._last_step = self._log_rate - before
         seen = tuple(features.tolist())
