@@ -275,3 +275,34 @@ def test_a_closure():
         pilot.step(pilot.optimizer.step(closure))
     train(plain, twin, STEPS)
     torch.testing.assert_close(pilot.history["rate"], plain.history["rate"])
+
+
+@pytest.mark.parametrize("told_every_batch", [True, False])
+@pytest.mark.parametrize("total_steps", [400, 100])
+def test_a_length_in_batches_where_steps_take_several(total_steps, told_every_batch):
+    """Case L9: told in the first epoch; a length in steps is not."""
+    model = network()
+    inputs, targets = batch(0)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(inputs.repeat(50, 1), targets.repeat(50, 1)), batch_size=4
+    )
+    assert len(loader) == 200
+    optimizer = sgd(model)
+    pilot = Pilot(optimizer, total_steps, policy=Scripted(0.0), network=model)
+
+    def loop():
+        for number, (some, wanted) in enumerate(loader):
+            loss = (model(some) - wanted).square().mean()
+            loss.backward()
+            if number % 4 == 3:
+                optimizer.step()
+                optimizer.zero_grad()
+            if told_every_batch or number % 4 == 3:
+                pilot.step(loss)
+
+    if total_steps == 400:
+        with pytest.warns(PilotWarning, match="if 400 are batches, the run will end before its time; make it 100"):
+            loop()
+        assert pilot.last_epoch == 50
+    else:
+        loop()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 
 from .living import schedulers_of
+from .loaders import batches_for
 from .optimizers import inner_optimizers, names
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 IN_VAIN = 100
 """So many calls in a row without a step of the optimizer are told of: no one accumulates over more micro-batches."""
+
+
+FIRST_LOOK = 8
+"""From so many steps on it shows how many batches each takes."""
 
 
 class Calls:
@@ -39,6 +45,7 @@ class Calls:
         self._all_in_vain = 0
         self._began_in_vain = False
         self._versions: list[int] | None = None
+        self._looked = False  # whether steps have been compared with batches
 
     def without_step(self, loss: Loss | None, *, step: int) -> None:
         """No step has been taken since the last call: a micro-batch, a step skipped by a scaler, or a mistake."""
@@ -53,6 +60,16 @@ class Calls:
             self._before_the_first_step()
         if self._in_vain == IN_VAIN:
             self._tell_unseen(f"in {IN_VAIN} calls of pilot.step")
+
+    def _compare_with_batches(self, step: int, total_steps: int) -> None:
+        batches = batches_for(step, total_steps)
+        if batches is not None:
+            self._notices.tell(
+                "behind",
+                f"{names(self._optimizers)} has taken {step} steps for {batches} batches: total_steps counts steps, and"
+                f" if {total_steps} are batches, the run will end before its time; make it "
+                f"{math.ceil(total_steps / round(batches / step))}",
+            )
 
     def _before_the_first_step(self) -> None:
         parameters = [p for o in self._optimizers for g in o.param_groups for p in g["params"] if p.requires_grad]
@@ -83,8 +100,11 @@ class Calls:
                 "called after each; the steps are counted, and the losses between are taken to be like this one",
             )
 
-    def look_back(self, *, step: int, disturbed: bool) -> None:
+    def look_back(self, *, step: int, total_steps: int | None, disturbed: bool) -> None:
         """At a decision: what only shows over several calls."""
+        if step >= FIRST_LOOK and total_steps is not None and not self._looked:
+            self._looked = True
+            self._compare_with_batches(step, total_steps)
         self._trains_evaluating = self._buffers.evaluating
         if self._began_in_vain and self._all_in_vain == 1 and step >= 3:
             self._notices.tell("order", "call pilot.step after optimizer.step, not before it")

@@ -113,8 +113,8 @@ class Pilot(Deciding, Shape):
         """To be called once after each step of the optimizer; at a decision, changes the rates in ``param_groups``.
 
         Args:
-            loss: of this step's batch: a scalar, on any device, with its graph or without; it should be positive.
-                Multiplying all losses by a constant changes nothing.
+            loss: of this step's batch: a scalar of any sign, on any device, with its graph or without. Multiplying all
+                losses by a constant changes nothing.
 
         Raises:
             InvalidArgument: the loss is not a scalar; or another pilot has been made for the optimizer since.
