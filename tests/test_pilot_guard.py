@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from lrpilot.pilot.buffers import Buffers
 from lrpilot.pilot.features import Interval, Memory, observe
-from lrpilot.pilot.guard import Guard, buffers_beside, ended_well
+from lrpilot.pilot.guard import Guard, ended_well
 
 
 def network():
@@ -40,14 +41,14 @@ def test_buffers_are_found_wherever_the_network_is_wrapped(wrap):
     model = network()
     wrapped = wrap(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    found = {id(b) for b in buffers_beside(optimizer)}
+    found = {id(b) for b in Buffers(optimizer).tensors().values()}
     assert found == {id(b) for b in wrapped.buffers()}
 
 
 def test_other_networks_are_left_alone():
     model, other = network(), network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    assert not {id(b) for b in buffers_beside(optimizer)} & {id(b) for b in other.buffers()}
+    assert not {id(b) for b in Buffers(optimizer).tensors().values()} & {id(b) for b in other.buffers()}
 
 
 def test_the_order_of_buffers_does_not_depend_on_the_process():
@@ -57,7 +58,7 @@ def test_the_order_of_buffers_does_not_depend_on_the_process():
         keep = [wrap(second), wrap(first)]  # built in another order than the optimizer's
         optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
         known = {id(b): f"{i} {name}" for i, m in enumerate((first, second)) for name, b in m.named_buffers()}
-        names.append([known[id(b)] for b in buffers_beside(optimizer) if id(b) in known])
+        names.append([known[id(b)] for b in Buffers(optimizer).tensors().values() if id(b) in known])
         assert keep
     assert names[0] == names[1]
     assert names[0][0].startswith("0")
@@ -65,7 +66,7 @@ def test_the_order_of_buffers_does_not_depend_on_the_process():
 
 def test_a_module_under_construction_does_no_harm():
     model, unfinished = network(), nn.Linear.__new__(nn.Linear)
-    assert len(buffers_beside(torch.optim.SGD(model.parameters(), lr=0.1))) == 3
+    assert len(Buffers(torch.optim.SGD(model.parameters(), lr=0.1))) == 3
     assert type(unfinished) is nn.Linear
 
 

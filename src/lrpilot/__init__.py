@@ -12,6 +12,7 @@ Two controllers that know nothing of each other stand on one ground floor; each 
 Imports run upwards in this list, never down: ``core`` imports none of the others.
 """
 
+from .core.schedule import load_schedule
 from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
 from .learning.refinement import Refinement, RefinementConfig
 from .online.action import AbsoluteRate, LogRate
@@ -25,6 +26,7 @@ from .online.reward import LossDecrement, TransferredDecrement
 from .online.settings import PAPER, STABLE, Setting, deviating
 from .pilot.controller import Pilot
 from .pilot.logbook import Decision, Logbook
+from .pilot.notices import PilotWarning
 from .pilot.policy import Policy
 
 __version__ = "0.1.0"
@@ -48,6 +50,7 @@ __all__ = [
     "OnlineActorCritic",
     "Opening",
     "Pilot",
+    "PilotWarning",
     "Policy",
     "Refinement",
     "RefinementConfig",
@@ -57,6 +60,7 @@ __all__ = [
     "TransferredDecrement",
     "__version__",
     "deviating",
+    "load_schedule",
 ]
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from itertools import compress
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lrpilot.core.snapshot import Snapshot
 from lrpilot.core.state import StateDict
+from lrpilot.errors import InvalidArgument
 
+from .buffers import Buffers
 from .features import MEASURED_STEPS, PROGRESS, Interval, Memory, observe, takes_back
 
 if TYPE_CHECKING:
@@ -23,24 +23,6 @@ WIDEST = 14.0
 """The pilot moves the log rate no farther than this from its start, up or down: six decades."""
 
 
-def buffers_beside(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The buffers of the networks that hold one of the optimizer's parameters, in an order that depends on these alone.
-
-    An optimizer knows no modules, so they are looked for among all living objects: a tenth of a second, once. That
-    finds them whether or not they run compiled, and before their first forward pass.
-    """
-    place = {parameter: i for i, parameter in enumerate(_parameters(optimizer))}
-    kinds, networks = _subclasses(nn.Module), []
-    things = gc.get_objects()
-    for module in compress(things, map(kinds.__contains__, map(type, things))):
-        # One that is still being built has no parameters yet.
-        held = [place[p] for p in module.parameters() if p in place] if "_modules" in vars(module) else []
-        if held:
-            networks.append((min(held), -len(held), -sum(1 for _ in module.modules()), module))
-    networks.sort(key=lambda network: network[:3])  # outermost first: the order within them is the order
-    return list({id(buffer): buffer for *_, network in networks for buffer in network.buffers()}.values())
-
-
 class Guard:
     """Takes a network back that its learning rate has destroyed: weights, optimizer state and running statistics.
 
@@ -48,20 +30,22 @@ class Guard:
     with ``rollback`` of the last good one from then on.
 
     Args:
-        optimizer: of the network. Buffers are those of :func:`buffers_beside` that the first steps change.
+        optimizer: of the network.
         rollback: go on after the window closes.
+        buffers: of the network; those that the first steps change belong to the copies. None: looked for.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, *, rollback: bool) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, *, rollback: bool, buffers: Buffers | None = None) -> None:
         self.rollback = rollback
         self.step: int = 0
         """After how many steps the copy was taken."""
         self.memory: dict[str, Tensor] | None = None
         """What the pilot remembered then; None if the copy is of the start."""
         self._optimizer = optimizer
-        self._buffers = buffers_beside(optimizer)
-        self._untouched = [buffer.detach().clone() for buffer in self._buffers]
+        self._buffers = Buffers(optimizer) if buffers is None else buffers
+        self._untouched = self._buffers.copies()
         self._changing: list[int] | None = None
+        self._copies: dict[int, Tensor] = {}  # of the buffers, beside the snapshot
         self._snapshot: Snapshot | None = None
 
     @property
@@ -71,14 +55,10 @@ class Guard:
 
     def remember_start(self, optimizer: torch.optim.Optimizer) -> None:
         """To be called right before the first step, when a forward pass has already moved the running statistics."""
-        # By value: BatchNorm's kernels change its statistics without counting up the tensors' versions.
-        pairs = zip(self._buffers, self._untouched, strict=True)
-        self._changing = [i for i, (now, before) in enumerate(pairs) if not torch.equal(now, before)]
-        self._snapshot = Snapshot(optimizer, self._changing_buffers())
-        state = self._snapshot.state_dict()
-        values = [self._untouched[i] for i in self._changing] + state["values"][len(self._changing) :]
-        self._snapshot.load_state_dict({**state, "values": values})
-        self._untouched = []
+        self._changing = self._buffers.changed(self._untouched)
+        self._copies = {number: self._untouched[number] for number in self._changing}
+        self._snapshot = Snapshot(optimizer)
+        self._untouched = {}
 
     def verdict(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
         """Why the network is to be taken back now; None if it is not, or if there is no copy.
@@ -119,22 +99,25 @@ class Guard:
             return
         if memory.best > PROGRESS:
             return
-        self._snapshot = None  # never two copies at a time
+        self._free()  # never two copies at a time
         if self.rollback:
-            self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
+            self._snapshot = Snapshot(self._optimizer)
+            self._copies = self._buffers.copies(self._changing)
             self.step, self.memory = step, memory._asdict()
 
     def take_back(self) -> None:
         """Put the network back to the copy."""
         if self._snapshot is not None:
             self._snapshot.restore()
+            self._buffers.restore(self._copies)
 
     def close(self) -> None:
         """Free everything."""
-        self._snapshot, self._buffers, self._untouched = None, [], []
+        self._free()
+        self._untouched = {}
 
-    def _changing_buffers(self) -> list[Tensor]:
-        return [self._buffers[i] for i in self._changing or ()]
+    def _free(self) -> None:
+        self._snapshot, self._copies = None, {}
 
     def state_dict(self) -> StateDict:
         """The copy, if there is one, and which buffers belong to it."""
@@ -142,16 +125,26 @@ class Guard:
             "step": self.step,
             "memory": self.memory,
             "changing": self._changing,
+            "copies": dict(self._copies),
             "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take up what :meth:`state_dict` gave, for the same network."""
-        self.step, self.memory, self._changing = state["step"], state["memory"], state["changing"]
-        self._snapshot = None
+        """Take up what :meth:`state_dict` gave, for the same network.
+
+        Raises:
+            InvalidArgument: it is of another network; nothing is changed then.
+        """
+        now, snapshot = self._buffers.tensors(), None
+        wrong = [n for n, copy in state["copies"].items() if n not in now or now[n].shape != copy.shape]
+        if wrong:
+            raise InvalidArgument("the saved copy's buffers", f"{len(now)} of the shapes that they have here", wrong)
         if state["snapshot"] is not None:
-            self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
-            self._snapshot.load_state_dict(state["snapshot"])
+            snapshot = Snapshot(self._optimizer)
+            snapshot.load_state_dict(state["snapshot"])
+        self.step, self.memory, self._changing = state["step"], state["memory"], state["changing"]
+        self._snapshot, self._copies = snapshot, dict(state["copies"])
+        self._untouched = {} if self.started else self._buffers.copies()
 
 
 def ended_well(losses: Float[Tensor, " step"]) -> bool:
@@ -163,11 +156,3 @@ def _lost(interval: Interval, memory: Memory) -> bool:
     """Whether more than half is lost of what the log loss had gained, and that was more than a factor of two."""
     _, after = observe(interval, memory)
     return bool((memory.best < -math.log(2.0)) & (after.last > memory.best / 2))
-
-
-def _subclasses(kind: type) -> set[type]:
-    return {kind}.union(*map(_subclasses, kind.__subclasses__()))
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
