@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from lrpilot.pilot.buffers import Buffers
-from lrpilot.pilot.features import Interval, Memory, observe
+from lrpilot.pilot.features import observe
 from lrpilot.pilot.guard import Guard, ended_well
+from lrpilot.pilot.interval import Interval
+from lrpilot.pilot.memory import Memory
 
 
 def network():

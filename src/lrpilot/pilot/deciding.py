@@ -23,16 +23,19 @@ from lrpilot.errors import NonFiniteLoss
 from .buffers import Buffers
 from .calls import Calls
 from .defaults import own_defaults
-from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe, step_ceiling
+from .features import observe
 from .guard import WIDEST, Guard
+from .interval import MEASURED_STEPS, Interval
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
 from .measurement import Measurement
+from .memory import Memory
 from .notices import Notices
 from .optimizers import together
 from .policy import Drives
 from .ranks import Ranks
 from .rates import Rates
+from .soundness import FORCED_CUT, step_ceiling
 from .steps import StepHooks
 from .timetable import Timetable
 

@@ -13,7 +13,10 @@ from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
 from .buffers import Buffers
-from .features import MEASURED_STEPS, PROGRESS, Interval, Memory, observe, takes_back
+from .features import observe
+from .interval import MEASURED_STEPS, Interval
+from .memory import PROGRESS, Memory
+from .soundness import takes_back
 
 if TYPE_CHECKING:
     from jaxtyping import Float
