@@ -183,8 +183,9 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
     features = features.clamp(_LOWEST_VALUES, _HIGHEST_VALUES)
     zero = torch.zeros_like(mean)  # a network that is taken back stands again where the first loss was
     anew = taken_back & (memory.floor != 0)  # the floor was found at a rate that destroyed the network
+    unknown = new & ~interval.losses.isfinite().any(-1)
     after = Memory(
-        torch.where(anew, torch.nan, memory.first),
+        torch.where(anew | unknown, torch.nan, memory.first),
         torch.where(anew, 0.0, memory.floor),
         torch.where(taken_back, zero, mean),
         torch.where(taken_back, zero, short + 0.4 * (mean - short)),
@@ -195,6 +196,7 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
         torch.where(taken_back, zero, torch.where(fell, best, memory.mark)),
         torch.where(taken_back, zero, rested),
         torch.where(taken_back, zero, moved),
+        taken_back.to(mean.dtype),
     )
     return features, after
 

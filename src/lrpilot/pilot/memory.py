@@ -18,6 +18,9 @@ PROGRESS = math.log(0.97)
 USUAL, STEEPEST = 2.0, 7.0
 """log(|g| |w| / loss) is about the first on most networks, and nowhere near the second at their beginning."""
 
+CHANGED = 1.5
+"""A loss this many times the first one is that of another network, or of another loss function."""
+
 LOWEST, HIGHEST = -16.0, 7.0
 """Log losses are held within these distances of the first one."""
 
@@ -39,6 +42,7 @@ class Memory(NamedTuple):
     mark: Tensor  # the best that the loss had fallen to when it last fell by 3 % or more
     rested: Tensor  # the number of steps since then
     moved: Tensor  # how far the weights have moved since then, in units of their own size: the sum of tensor_update
+    back: Tensor  # 1 if the network has been taken back to its start since, and stands there as the interval begins
 
     @classmethod
     def fresh(cls, shape: tuple[int, ...] = (), *, like: Tensor | None = None) -> Memory:
@@ -46,7 +50,12 @@ class Memory(NamedTuple):
         like = torch.empty(()) if like is None else like
         nan = torch.full(shape, torch.nan, dtype=torch.float32, device=like.device)
         zero = torch.zeros_like(nan)
-        return cls(nan, zero, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf), zero, zero, zero)
+        return cls(nan, zero, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf), zero, zero, zero, zero)
+
+    def from_here(self, interval: Interval) -> Memory:
+        """The memory whose first and best losses are this interval's: what was reached before counts no more."""
+        fresh = Memory.fresh(self.first.shape, like=self.first)
+        return fresh._replace(highest=self.highest) if interval.losses.isfinite().any() else self
 
 
 def log_losses(losses: Tensor, memory: Memory) -> Tensor:
@@ -62,12 +71,18 @@ def anchored(interval: Interval, memory: Memory) -> Memory:
     Losses are measured from a floor, which is 0 until a loss comes down to it, or the first loss is next to nothing
     beside what its gradient says: then the floor moves below the lowest loss by |g| |w| / e^2, the distance at which
     most networks' losses lie from the lowest that they can reach. What is remembered is measured anew from there.
+
+    A network that has just been taken back to its start gives its first loss again; if that is half as much again as
+    the one known, it is the loss that has changed, not the network, and what comes is measured by the new one. The
+    first loss is the first that is finite, and 1 as long as none is.
     """
     losses = interval.losses.detach().float()
     finite = losses.isfinite()
     begun = ~torch.isnan(memory.first)
-    now = torch.where(finite[..., 0], losses[..., 0], torch.ones_like(losses[..., 0]))
-    first = torch.where(begun, memory.first, now)
+    now = losses.gather(-1, finite.float().argmax(-1, keepdim=True)).squeeze(-1)
+    now = torch.where(finite.any(-1), now, torch.ones_like(now))
+    changed = begun & (memory.back > 0) & (now - memory.floor > CHANGED * (memory.first - memory.floor))
+    first = torch.where(begun & ~changed, memory.first, now)
     lowest = torch.where(finite, losses, torch.inf).amin(-1)
     # Weights that a step has overwritten say nothing of what the gradient was.
     sound = interval.tensor_update < 0.3

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .interval import Interval
-from .memory import PROGRESS, Memory, anchored, log_losses
+from .memory import CHANGED, PROGRESS, Memory, anchored, log_losses
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -43,7 +43,7 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
     """
     memory = anchored(interval, memory)
     logs = log_losses(interval.losses, memory)
-    exploded = (logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(1.5)) | (logs.amax(-1) > SPIKE)
+    exploded = (logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(CHANGED)) | (logs.amax(-1) > SPIKE)
     if not closing:
         return exploded
     stalled = torch.minimum(memory.best, logs.mean(-1)) > PROGRESS
