@@ -35,6 +35,7 @@ def test_cosine():
 
 
 def test_settings_out_of_range_are_named():
+    assert rates(lambda o: cosine(o, 1), 2)[:, 0].tolist() == pytest.approx([0.5, 0.0], abs=1e-12)  # the shortest run
     with pytest.raises(InvalidArgument, match="gamma"):
         rates(lambda o: inverse_time(o, -1.0), 1)
     with pytest.raises(InvalidArgument, match="total_steps"):

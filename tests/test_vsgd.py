@@ -188,6 +188,7 @@ def test_it_starts_as_its_paper_says():
     group = VSGD(nn.Sequential(wide)).param_groups[0]
     assert (group["initial_samples"], group["overestimate"], group["epsilon"], group["lr"]) == (60, 30.0, 1e-9, 1.0)
     assert VSGD(nn.Sequential(narrow)).param_groups[0]["overestimate"] == 1.0
+    assert VSGD(nn.Sequential(nn.Linear(2, 2)), initial_samples=1).param_groups[0]["initial_samples"] == 1
 
 
 def test_the_share_of_signal_where_there_is_no_gradient_is_zero():
