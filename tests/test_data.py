@@ -14,11 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, Unusable
 from lrpilot.experiments.tasks import data as data_sets
 from lrpilot.experiments.tasks import image_folder
 from lrpilot.experiments.tasks.image_folder import read_image_folder
-from lrpilot.experiments.tasks.tensors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +79,7 @@ def test_mnist_is_downloaded_when_missing_and_not_again(mnist_mirror, tmp_path):
 
 def test_a_damaged_download_is_refused(mnist_mirror, tmp_path):
     (mnist_mirror / "train-labels-idx1-ubyte.gz").write_bytes(b"not what the checksum says")
-    with pytest.raises(DataError, match="could not be downloaded"):
+    with pytest.raises(Unusable, match="could not be downloaded"):
         data_sets.mnist(tmp_path / "data")
 
 
@@ -89,7 +88,7 @@ def test_missing_data_says_where_it_looked_and_how_to_get_it(monkeypatch, tmp_pa
 
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{nobody.getsockname()[1]}/"])
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(Unusable) as raised:
         data_sets.mnist(tmp_path / "data")
     message = str(raised.value)
     assert "\n" not in message
@@ -104,7 +103,7 @@ def test_a_damaged_mnist_file_is_named(tmp_path, name, damage):
     raw.mkdir(parents=True)
     for file, content in mnist_files(count=60).items():
         (raw / file).write_bytes(damage(content) if file == name else content)
-    with pytest.raises(DataError, match=f"{name} is damaged") as raised:
+    with pytest.raises(Unusable, match=f"{name} is damaged") as raised:
         data_sets.mnist(tmp_path)
     assert "\n" not in str(raised.value)
 
@@ -214,28 +213,28 @@ def test_a_damaged_cache_is_made_again(pictures, tmp_path):
 
 def test_a_picture_that_is_none_is_named(pictures):
     (pictures / "train" / "dogs" / "2.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"train/dogs/2\.png in .* is not a picture that can be decoded"):
+    with pytest.raises(Unusable, match=r"train/dogs/2\.png in .* is not a picture that can be decoded"):
         read_image_folder(pictures, "pets")
 
 
 def test_places_without_pictures_say_so(tmp_path):
-    with pytest.raises(DataError, match="neither a folder nor a zip"):
+    with pytest.raises(Unusable, match="neither a folder nor a zip"):
         read_image_folder(tmp_path / "nothing", "pets")
     (tmp_path / "broken.zip").write_bytes(b"PK no zip")
-    with pytest.raises(DataError, match=r"broken\.zip is not a zip"):
+    with pytest.raises(Unusable, match=r"broken\.zip is not a zip"):
         read_image_folder(tmp_path / "broken.zip", "pets")
     picture(tmp_path / "flat" / "1.png", shade=1)
-    with pytest.raises(DataError, match="train/CLASS"):
+    with pytest.raises(Unusable, match="train/CLASS"):
         read_image_folder(tmp_path / "flat", "pets")
     picture(tmp_path / "few" / "cats" / "1.png", shade=1)
-    with pytest.raises(DataError, match="too few"):
+    with pytest.raises(Unusable, match="too few"):
         read_image_folder(tmp_path / "few", "pets")
 
 
 def test_a_damaged_original_cifar10_is_named(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
     (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"data_batch_1 is damaged"):
+    with pytest.raises(Unusable, match=r"data_batch_1 is damaged"):
         data_sets.cifar10(tmp_path)
 
 

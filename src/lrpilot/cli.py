@@ -22,14 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         import typer
 
         from lrpilot.experiments.commands.app import app
-        from lrpilot.experiments.tasks.tensors import DataError
+        from lrpilot.experiments.tasks.tensors import Unusable
     except ModuleNotFoundError as missing:
         _needs(missing)
     # ClickException: of the package click, or of typer's own copy of it, by typer's version.
     click_error = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
     try:
         sys.exit(app(list(arguments) or ["--help"], prog_name="lrpilot", standalone_mode=False) or 0)
-    except (InvalidArgument, Diverged, DataError) as error:
+    except (InvalidArgument, Diverged, Unusable) as error:
         _fail(str(error))
     except click_error as error:
         _fail(error.format_message())

@@ -158,7 +158,7 @@ def load_task(
 
     Raises:
         InvalidArgument: no such task, or a split that leaves nothing.
-        DataError: data that is not there or cannot be read.
+        Unusable: data that is not there or cannot be read.
     """
     task = task_named(name)
     data = task.data(data_sets.data_folder(folder))

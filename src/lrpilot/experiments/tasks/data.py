@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lrpilot.errors import Unusable
+
 from .image_folder import read_image_folder, user_cache
-from .tensors import DataError, Examples, TensorData
+from .tensors import Examples, TensorData
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -48,7 +50,7 @@ def mnist(folder: Path) -> TensorData:
     """MNIST, ``uint8`` ``[example, 1, 28, 28]``, 60,000 and 10,000 of them, downloaded when it is not there.
 
     Raises:
-        DataError: neither there nor to be downloaded, or a file that cannot be read.
+        Unusable: neither there nor to be downloaded, or a file that cannot be read.
     """
     from torchvision.datasets import MNIST
 
@@ -69,7 +71,7 @@ def cifar10(folder: Path) -> TensorData:
     the label ``CIFAR-10 (JPEG)`` because the pixels differ slightly; else the original is downloaded.
 
     Raises:
-        DataError: neither there nor to be downloaded, or a file that cannot be read.
+        Unusable: neither there nor to be downloaded, or a file that cannot be read.
     """
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
@@ -118,8 +120,8 @@ def _idx_examples(raw: Path, prefix: str) -> Examples:
     return Examples(images.unsqueeze(1), targets)
 
 
-def _corrupt(file: Path, remove: Path) -> DataError:
-    return DataError(f"{file} is damaged or missing; delete {remove} and run again to download it anew")
+def _corrupt(file: Path, remove: Path) -> Unusable:
+    return Unusable(f"{file} is damaged or missing; delete {remove} and run again to download it anew")
 
 
 @contextmanager
@@ -132,7 +134,7 @@ def _download(label: str, folder: Path, looked_for: str, url: str) -> Generator[
         yield
     except (OSError, RuntimeError, EOFError) as error:
         reason = str(error).strip().splitlines()[-1]
-        raise DataError(
+        raise Unusable(
             f"{label} is not in {folder} (looked for {looked_for}) and could not be downloaded from {url} "
             f"({reason}); put it there, or name its folder with --data DIR or the variable LRPILOT_DATA"
         ) from error

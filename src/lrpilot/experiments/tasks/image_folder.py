@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .tensors import DataError, Examples, TensorData
+from .tensors import Examples, TensorData
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -42,7 +42,7 @@ def read_image_folder(path: str | Path, label: str, *, size: int = 32) -> Tensor
         size: pixels a side.
 
     Raises:
-        DataError: nothing there, another layout, or a picture that cannot be decoded (named).
+        Unusable: nothing there, another layout, or a picture that cannot be decoded (named).
     """
     path = Path(path).expanduser().resolve()
     with _open_source(path) as (names, fingerprint, read):
@@ -81,9 +81,9 @@ def _open_source(path: Path) -> Generator[tuple[list[str], str, Callable[[str], 
                 stat = path.stat()
                 yield names, _digest([str(path), stat.st_size, stat.st_mtime_ns]), archive.read
         except zipfile.BadZipFile as error:
-            raise DataError(f"{path} is not a zip that can be read ({error}); get it again") from error
+            raise Unusable(f"{path} is not a zip that can be read ({error}); get it again") from error
     else:
-        raise DataError(f"no pictures at {path}: neither a folder nor a zip is there")
+        raise Unusable(f"no pictures at {path}: neither a folder nor a zip is there")
 
 
 def _is_picture(name: str) -> bool:
@@ -98,7 +98,7 @@ def _split(path: Path, names: list[str]) -> tuple[list[str], dict[str, list[tupl
     """The classes in alphabetical order, and of each part the pictures with the number of their class."""
     places = [(name, *("", "", *PurePosixPath(name).parts)[-3:-1]) for name in names]  # grandparent, parent
     if not places or not all(parent for _, _, parent in places):
-        raise DataError(f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}")
+        raise Unusable(f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}")
     classes = sorted({parent for _, _, parent in places})
     parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     if {grandparent for _, grandparent, _ in places} == {"train", "test"}:
@@ -111,7 +111,7 @@ def _split(path: Path, names: list[str]) -> tuple[list[str], dict[str, list[tupl
             part = "train" if seen[parent] % TEST_EVERY else "test"
             parts[part].append((name, classes.index(parent)))
     if not parts["train"] or not parts["test"]:
-        raise DataError(f"fewer than {TEST_EVERY} pictures of each class in {path}: too few to train and to test")
+        raise Unusable(f"fewer than {TEST_EVERY} pictures of each class in {path}: too few to train and to test")
     return classes, parts
 
 
@@ -137,7 +137,7 @@ def _decode_picture(path: Path, name: str, read: Callable[[str], bytes], size: i
         with Image.open(io.BytesIO(read(name))) as picture:
             square = ImageOps.fit(picture.convert("RGB"), (size, size))
     except (OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:  # what Pillow raises, by format
-        raise DataError(f"{name} in {path} is not a picture that can be decoded ({error})") from error
+        raise Unusable(f"{name} in {path} is not a picture that can be decoded ({error})") from error
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
