@@ -119,7 +119,7 @@ def _training(trial: Trial, task: LoadedTask, **options: Any) -> Training:
     evaluate_every = max(1, trial.steps // trial.evaluations)
     plan = Plan(
         steps=trial.steps,
-        batch_size=trial.batch_size,
+        batch_size=min(trial.batch_size, len(task.data.train)),
         evaluate_every=evaluate_every,
         log_every=max(1, evaluate_every // LOGS_PER_EVALUATION),
         seed=trial.seed,

@@ -160,7 +160,7 @@ class RunDirectory:
 
     def save(self, state: StateDict) -> None:
         """Make ``state`` the checkpoint, and the present checkpoint the previous one."""
-        with (self.path / METRICS).open("ab") as file:
+        with naming(self.path / METRICS), (self.path / METRICS).open("ab") as file:
             os.fsync(file.fileno())
         content = {"metrics": [self._length, self._digest.hexdigest()], "training": state}
         file = self.path / CHECKPOINT

@@ -27,7 +27,7 @@ class Trial:
     setting: Mapping[str, Scalar] = field(default_factory=dict)  # the method's own, by name, such as {"lr": 0.1}
     seed: int  # of the initial weights, the order of the batches and the dropout masks
     steps: int  # mini-batches
-    batch_size: int  # examples in each
+    batch_size: int  # examples in each, where the training set has as many
     fraction: float = 1.0  # of the training set used, in (0, 1]
     validation: int = 5000  # training examples held out for choosing between settings; 0 holds out none
     evaluations: int = 20  # looks at test and validation set, evenly spaced; the last is at the end

@@ -135,7 +135,7 @@ class LoadedTask:
     name: str  # as given, such as m1 or image-folder:holiday
     data: TensorData  # inputs prepared for the network
     make_network: Callable[[torch.Generator], nn.Module]
-    batch_size: int
+    batch_size: int  # unless said otherwise; never more than there are examples
     steps: int
 
 
@@ -169,7 +169,8 @@ def load_task(
     options: dict[str, object] = {"initialisation": initialisation} if initialisation else {}
     if task.name == IMAGE_FOLDER:
         options |= {"classes": data.classes, "size": data.train.inputs.shape[-1]}
-    return LoadedTask(name, task.prepare(data), partial(task.network, **options), task.batch_size, task.steps)
+    batch_size = min(task.batch_size, len(data.train))
+    return LoadedTask(name, task.prepare(data), partial(task.network, **options), batch_size, task.steps)
 
 
 def loss_of(network: nn.Module) -> Callable[[Batch], Tensor]:

@@ -15,7 +15,7 @@ import torch
 
 from lrpilot.errors import Unusable
 
-from .image_folder import read_image_folder, user_cache
+from .image_folder import expanded, read_image_folder, user_cache
 from .tensors import Examples, TensorData
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ CIFAR10_ZIP = "cifar10-jpeg.zip"
 
 def data_folder(given: str | Path | None = None) -> Path:
     """Where data sets lie: ``given``, or the variable LRPILOT_DATA, or a folder in the user's cache."""
-    return Path(given or os.environ.get("LRPILOT_DATA") or user_cache() / "data").expanduser()
+    return expanded(given or os.environ.get("LRPILOT_DATA") or user_cache() / "data")
 
 
 def digits(folder: Path | None = None) -> TensorData:
