@@ -1,4 +1,4 @@
-"""Files that runs depend on: replaced whole, read only where they are what they say, in folders of one process.
+"""Files that runs depend on: replaced whole, and read only where they are what they say.
 
 A checked file is a line of JSON (format, version, the fingerprint of a configuration, a checksum) and then its content.
 """
@@ -20,7 +20,7 @@ from lrpilot.errors import Damaged, Unusable
 
 from .state import StateDict
 
-UNFINISHED, LOCK = ".unfinished", ".lock"
+UNFINISHED = ".unfinished"
 VERSION = 1
 """Of every format below; another version's files are refused by name."""
 
@@ -145,24 +145,43 @@ def check_version(file: Path, header: Mapping[str, Any]) -> None:
         raise Unusable(f"{file} is of version {written!r}, this lrpilot reads version {VERSION}: use the one it is of")
 
 
-@contextmanager
-def sole_use(folder: Path) -> Generator[None]:
-    """No other process has the folder as long as this lasts; a killed one lets go of it.
+class Log:
+    """A file of JSON lines that grows, and of which a checkpoint knows what it was."""
 
-    Raises:
-        Unusable: another one has it.
-    """
-    from filelock import FileLock, Timeout
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._length, self._digest = 0, hashlib.sha256()
 
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise Unusable(f"{folder} is in use by another process: wait for it, or name another folder") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    def append(self, values: Mapping[str, Any]) -> None:
+        """One line more."""
+        line = json.dumps(values).encode() + b"\n"
+        with naming(self.file), self.file.open("ab") as stream:
+            stream.write(line)
+        self._digest.update(line)
+        self._length += len(line)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All lines."""
+        return [json.loads(line) for line in read_file(self.file).splitlines()] if self.file.exists() else []
+
+    def mark(self) -> tuple[int, str]:
+        """What :meth:`cut` takes to come back to this moment; the lines are on the disk then."""
+        with naming(self.file), self.file.open("ab") as stream:
+            os.fsync(stream.fileno())
+        return self._length, self._digest.hexdigest()
+
+    def cut(self, length: int = 0, digest: str = hashlib.sha256().hexdigest()) -> None:
+        """Back to what :meth:`mark` said, or to nothing.
+
+        Raises:
+            Unusable: the file does not begin with the lines of that moment; it is left as it is.
+        """
+        kept = read_file(self.file)[:length] if self.file.exists() else b""
+        self._length, self._digest = length, hashlib.sha256(kept)
+        if self._digest.hexdigest() != digest:
+            raise Unusable(f"{self.file} is not as this run wrote it: put that back, or name another --out")
+        if self.file.exists():
+            os.truncate(self.file, length)
 
 
 def _checksum(content: bytes) -> str:

@@ -32,7 +32,7 @@ def decode(content: bytes, size: int) -> UInt8[Tensor, "3 size size"]:
 
 
 def _eight_bits(values: Any) -> Any:
-    """Greys as uint8: whole numbers are of 16 bits, or of 31; fractions of the least of [0, 1], 8 and 16 bits that fits."""
+    """Greys as uint8: whole numbers are of 16 bits, or of 31; fractions of [0, 1], 8 or 16 bits, as fits."""
     import numpy as np
 
     if not np.isfinite(values).all():
