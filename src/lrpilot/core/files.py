@@ -31,7 +31,8 @@ def naming(file: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(file)
+        if error.errno is not None and error.filename is None:
+            error.filename = str(file)
         raise
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from .benching import bench
@@ -11,11 +14,25 @@ from .reproduction import report, reproduce
 from .training import demo, train
 
 app = typer.Typer(
-    help="Sets the learning rate while a network trains.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lrpilot {version('lrpilot')}")
+        raise typer.Exit
+
+
+@app.callback()
+def lrpilot(
+    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Sets the learning rate while a network trains."""
+
+
 for command in (train, demo, compare, reproduce, report):
     app.command()(command)
 app.add_typer(bench, name="bench")

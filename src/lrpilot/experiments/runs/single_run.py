@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrpilot.core.signals import stopped_by_signals
 from lrpilot.errors import Diverged, InvalidArgument, Unusable
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import load_task
 
 from .configuration import Configuration
 from .run_directory import CHECKPOINT, CONFIG, CURVES, RunDirectory
-from .stopping import stopped_by_signals
 from .trial import plain_name
 
 if TYPE_CHECKING:
