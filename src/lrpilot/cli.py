@@ -55,7 +55,7 @@ def _interrupt(number: int, _: FrameType | None) -> NoReturn:
 def _explained(error: BaseException) -> tuple[int, str]:
     """The exit code and the line for whatever was raised."""
     said = getattr(error, "format_message", None)  # of click's errors, or of typer's own copy of them
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+    if isinstance(error, KeyboardInterrupt):
         return STOPPED, "Stopped."
     if said is not None:
         return BAD_INPUT, said()

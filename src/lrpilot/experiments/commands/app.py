@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from lrpilot.experiments.report.terminal import STOPPED
 
 from .benching import bench
 from .comparing import compare
@@ -13,7 +16,21 @@ from .pretraining import pretraining
 from .reproduction import report, reproduce
 from .training import demo, train
 
+
+class Stoppable(TyperGroup):
+    """Says that it was stopped where a subcommand has no more to say of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(STOPPED) from None
+
+
 app = typer.Typer(
+    cls=Stoppable,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

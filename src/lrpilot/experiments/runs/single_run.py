@@ -119,11 +119,12 @@ def _record(training: Training, directory: RunDirectory, display: Display, check
     saved = training.step
     for record in training.run():
         directory.write(record)
-        display.show(record)
-        if record.diverged:
-            return  # the checkpoint stays that of a sound network
-        if record.step - saved >= checkpoint_every or record.step == training.plan.steps:
+        due = record.step - saved >= checkpoint_every or record.step == training.plan.steps
+        if due and not record.diverged:  # the checkpoint stays that of a sound network
             directory.save(training.state_dict())
             saved = record.step
+        display.show(record)
+        if record.diverged:
+            return
     if training.step > saved:
         directory.save(training.state_dict())

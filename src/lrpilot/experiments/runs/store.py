@@ -37,10 +37,17 @@ class Store:
 
     Args:
         root: the folder; made when the first result is saved.
+
+    Raises:
+        Unusable: something else is there.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        there = next(place for place in (self.root, *self.root.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise Unusable(f"{there} is not a folder: name another one for results")
+        self._named = set[Path]()  # files that cannot be read, once it has been said
         self._read: dict[Path, tuple[object, dict[str, Line]]] = {}
 
     def load(self, trial: Trial) -> Result | None:
@@ -84,7 +91,9 @@ class Store:
         try:
             return self._parsed(file)
         except (OSError, Unusable) as error:
-            log.warning("%s cannot be read, skipped (%s)", file, error)
+            if file not in self._named:
+                log.warning("%s cannot be read, skipped (%s)", file, error)
+            self._named.add(file)
             return {}
 
     def _parsed(self, file: Path) -> dict[str, Line]:

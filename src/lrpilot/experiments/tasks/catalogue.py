@@ -59,7 +59,7 @@ class Task:
     """A network to be trained on some data. What a user may choose is a default."""
 
     name: str  # by which a user asks for it
-    data: Callable[[Path], TensorData]  # reads the data set from the folder of data sets
+    data: Callable[[str | Path | None], TensorData]  # reads the data set from the folder of data sets
     prepare: Callable[[TensorData], TensorData]  # makes of it what the network takes (float32)
     network: Callable[..., nn.Module]  # a fresh one, its weights drawn from the generator given
     _: KW_ONLY
@@ -161,7 +161,7 @@ def load_task(
         Unusable: data that is not there or cannot be read.
     """
     task = task_named(name)
-    data = task.data(data_sets.data_folder(folder))
+    data = task.data(folder)
     if validation:
         data = data.hold_out(validation)
     if fraction != 1.0:

@@ -1,6 +1,7 @@
 """The data sets by name: scikit-learn's digits, those of torchvision, and a user's own pictures.
 
-Each takes the folder where data sets lie and gives :class:`TensorData` with inputs as they are stored.
+Each takes the folder where data sets lie (None: that of :func:`data_folder`) and gives :class:`TensorData` with inputs
+as they are stored.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def data_folder(given: str | Path | None = None) -> Path:
     return expanded(given or os.environ.get("LRPILOT_DATA") or user_cache() / "data")
 
 
-def digits(folder: Path | None = None) -> TensorData:
+def digits(folder: str | Path | None = None) -> TensorData:
     """scikit-learn's handwritten digits, ``[1797, 64]`` with values 0 to 16; every fifth is for testing.
 
     Nothing is downloaded: ``folder`` is not looked at.
@@ -46,7 +47,7 @@ def digits(folder: Path | None = None) -> TensorData:
     return TensorData("digits", train, test, classes=10)
 
 
-def mnist(folder: Path) -> TensorData:
+def mnist(folder: str | Path | None = None) -> TensorData:
     """MNIST, ``uint8`` ``[example, 1, 28, 28]``, 60,000 and 10,000 of them, downloaded when it is not there.
 
     Raises:
@@ -54,17 +55,17 @@ def mnist(folder: Path) -> TensorData:
     """
     from torchvision.datasets import MNIST
 
-    return _idx_files(MNIST, "MNIST", folder)
+    return _idx_files(MNIST, "MNIST", data_folder(folder))
 
 
-def fashion_mnist(folder: Path) -> TensorData:
+def fashion_mnist(folder: str | Path | None = None) -> TensorData:
     """Fashion-MNIST: as :func:`mnist`."""
     from torchvision.datasets import FashionMNIST
 
-    return _idx_files(FashionMNIST, "Fashion-MNIST", folder)
+    return _idx_files(FashionMNIST, "Fashion-MNIST", data_folder(folder))
 
 
-def cifar10(folder: Path) -> TensorData:
+def cifar10(folder: str | Path | None = None) -> TensorData:
     """CIFAR-10, ``uint8`` ``[example, 3, 32, 32]``, 50,000 and 10,000 of them.
 
     The original files when they are there; else ``cifar10-jpeg.zip``, one JPEG an image, whose results carry
@@ -76,6 +77,7 @@ def cifar10(folder: Path) -> TensorData:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
+    folder = data_folder(folder)
     original = folder / CIFAR10.base_folder
     if not original.exists() and (folder / CIFAR10_ZIP).exists():
         return read_image_folder(folder / CIFAR10_ZIP, "CIFAR-10 (JPEG)")
