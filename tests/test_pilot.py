@@ -14,10 +14,12 @@ from torch import nn
 from loops import take_a_step
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import FEATURES, FORCED_CUT, anytime_decision_step, decision_steps
+from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.guard import WIDEST
 from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.policy import Policy
+from lrpilot.pilot.soundness import FORCED_CUT
+from lrpilot.pilot.timetable import anytime_decision_step, decision_steps
 from scripted import Reactive, Scripted
 
 
