@@ -47,8 +47,8 @@ class Display:
         self._steps, self._first, self._began = configuration.steps or 0, step, time.monotonic()
         if self._console.is_terminal:
             self._progress.start()
-            name, said = plain_name(configuration.task)[-NAME:], {"left": "", "state": ""}
-            self._bar = self._progress.add_task(name, total=self._steps, completed=step, **said)
+            name = plain_name(configuration.task)[-NAME:]
+            self._bar = self._progress.add_task(name, total=self._steps, completed=step, left="", state="")
 
     def show(self, record: Record) -> None:
         """The run has come this far."""

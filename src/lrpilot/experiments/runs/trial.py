@@ -127,7 +127,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """As plain dictionaries, strings and numbers, these to six digits; not finite ones become null."""
-        plain = {"version": VERSION, **asdict(self)}
+        plain: dict[str, Any] = {"version": VERSION, **asdict(self)}
         for name in NEEDED:
             plain[name] = {key: [_rounded(value) for value in column] for key, column in plain[name].items()}
         return plain
