@@ -1,4 +1,4 @@
-"""``python -m benchmarks.policy``: what the pilot's policy owes to its parts: each feature, the action's form, the horizon, the population's size.
+"""``python -m benchmarks.policy``: what the pilot's policy owes to its features, its action, its horizon, its tasks.
 
 Every finding is one line of a JSON file, so that a study that was stopped goes on where it stood. Scores are those of
 `lrpilot.learning.population.score.score` on the evaluation population: lower is better, a hundredth is one percent.
