@@ -28,7 +28,7 @@ from rich.console import Console
 import lrpilot.experiments.commands.app  # noqa: F401 - once, before processes are forked
 from lrpilot.cli import BAD_INPUT, main
 from lrpilot.core.files import Log, fingerprint, load_state
-from lrpilot.errors import Damaged
+from lrpilot.errors import Damaged, InvalidArgument, Unusable
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.report.terminal import say, show
@@ -85,7 +85,11 @@ def _train() -> None:
 
 def _pretrain() -> None:
     EvaluationPopulation.usual = partial(EvaluationPopulation, groups=1, tasks=2, shortest=20, longest=25)
-    pretrain(TINY, RUN, resume=(RUN / PRETRAINED).exists())
+    try:
+        pretrain(TINY, RUN, resume=(RUN / PRETRAINED).exists())
+    except (OSError, InvalidArgument, Unusable) as error:  # as the command ends
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 def _step() -> int:
@@ -200,7 +204,7 @@ def full_disk(command: Command, tries: int, dice: random.Random, undisturbed: tu
             process = _start(command.go_on, largest=round(LEAST * (MOST / LEAST) ** dice.random()))
             process.join()
             count.tried += 1
-            count.failed += _badly_ended(process.exitcode, 0, BAD_INPUT) if command.go_on is not _pretrain else 0
+            count.failed += _badly_ended(process.exitcode, 0, BAD_INPUT)
             _until_through(command, count)
             count.lost += command.end() != undisturbed[0]
     return count
