@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,6 @@ import torch
 import typer
 from rich.console import Console
 
-import lrpilot.experiments.commands.app  # noqa: F401 - once, before processes are forked
 from lrpilot.cli import BAD_INPUT, main
 from lrpilot.core.files import Log, fingerprint, load_state
 from lrpilot.errors import Damaged, InvalidArgument, Unusable
@@ -284,6 +284,7 @@ def faults(
 ) -> None:
     """What is lost when processes are killed, disks fill, and two share a folder. reproduce needs LRPILOT_DATA."""
     torch.set_num_threads(1)
+    import_module("lrpilot.experiments.commands.app")  # once, before processes are forked
     console, out = Console(), out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in commands or COMMANDS:

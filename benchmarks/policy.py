@@ -117,8 +117,7 @@ def _retrained(config: PretrainConfig, evaluation: EvaluationPopulation) -> Find
     with tempfile.TemporaryDirectory() as folder:
         run = Pretraining(config, Path(folder), evaluation=evaluation)
         run.finish()
-        policy = run.policy
-    return evaluation.judge(policy, deviates=config.deviates)
+    return evaluation.judge(run.policy, deviates=config.deviates)
 
 
 def short_horizons(evaluation: EvaluationPopulation) -> dict[str, float]:

@@ -122,27 +122,28 @@ def test_which_copy_is_held(rollback):
 
 
 def test_a_copy_that_does_not_help_is_given_up():
-    """Three returns are made; a fourth is not, and the guard says so once."""
+    """After the window, three returns are made; a fourth is not. Within it each return comes with a lower rate."""
     guard = ready(rollback=True)
     memory = remembered(interval(*FINE))
     for _ in range(PATIENCE):
-        assert guard.verdict(interval(*HIGH), memory, opens=True, closes=False)
-        assert not guard.gives_up(interval(*HIGH), memory, opens=True, closes=False)
+        assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False)
+        assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
         guard.take_back()
         guard.look_after(1, interval(1.0, 1.0, 0.99, 0.99), remembered(interval(1.0, 1.0, 0.99, 0.99)))
-    assert guard.gives_up(interval(*HIGH), memory, opens=True, closes=False)
-    assert guard.verdict(interval(*HIGH), memory, opens=True, closes=False) is None
     assert not guard.gives_up(interval(*HIGH), memory, opens=True, closes=False)
+    assert guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
+    assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False) is None
+    assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
 
 
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
-    """Right after a return the copy gives losses of 3.5 where it gave 1 when it was taken."""
+    """Right after a return the copy gives a loss of 3.5 where it gave 1 when it was taken."""
     memory = remembered(interval(1.0, 1.0, 1.0, 1.0))
     for level, given_up in ((2.5, False), (3.5, True)):
         guard = ready(rollback=True)
         guard.take_back()
-        now = interval(*[level] * 6, *[9.0 * level] * 6)
-        assert guard.gives_up(now, memory, opens=True, closes=False) == given_up
+        now = interval(level, 9.0, 9.0, 9.0)
+        assert guard.gives_up(now, memory, opens=False, closes=False) == given_up
 
 
 def interval(*losses, weight_norm=1.0, log_rate=0.0):

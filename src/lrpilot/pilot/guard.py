@@ -126,7 +126,7 @@ class Guard:
         It has been too often, or the copy itself gives losses far above those that it gave when it was taken: then the
         loss function or the data have changed. The arguments are those of :meth:`verdict`.
         """
-        if self._good is None or self._reason(interval, memory, opens=opens, closes=closes) is None:
+        if opens or self._good is None or self._reason(interval, memory, opens=opens, closes=closes) is None:
             return False
         if self._returns < PATIENCE and not (self._returned and _another_loss(interval, memory)):
             return False
@@ -223,9 +223,9 @@ def ended_well(losses: Float[Tensor, " step"]) -> bool:
 
 
 def _another_loss(interval: Interval, memory: Memory) -> bool:
-    """Whether the first losses of an interval are three times those remembered, and more."""
-    logs = log_losses(interval.losses[:MEASURED_STEPS], anchored(interval, memory))
-    return bool(logs.mean() - memory.last > math.log(3.0))
+    """Whether the first loss of an interval is more than three times those remembered."""
+    logs = log_losses(interval.losses[:1], anchored(interval, memory))
+    return bool(logs[0] - memory.last > math.log(3.0))
 
 
 def _lost(interval: Interval, memory: Memory) -> bool:

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 
 class Events:
@@ -19,15 +18,16 @@ class Events:
     """
 
     def __init__(self, folder: Path, *, forget_from: int) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2
+        # Generated modules, whose names no type checker sees.
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        messages: Any = event_pb2  # generated: no checker sees what is in it
-        self._event, self._summary = messages.Event, vars(summary_pb2)["Summary"]
+        self._event, self._summary = Event, Summary
         name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}"
         self._records = RecordWriter((folder / name).open("ab"))
         self._write(file_version="brain.Event:2")
-        self._write(step=forget_from, session_log=messages.SessionLog(status=messages.SessionLog.START))
+        self._write(step=forget_from, session_log=SessionLog(status=SessionLog.START))
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write these numbers of a step."""
