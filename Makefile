@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo smoke test shapes test-slow lint mutants format clean
+.PHONY: demo smoke test shapes test-slow fuzz lint mutants format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
@@ -25,6 +25,9 @@ shapes: $(VENV)/.dev                ## core, online, pilot and learning again, e
 
 test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
 	$(BIN)/python -m pytest -m slow
+
+fuzz: $(VENV)/.dev                  ## long: files damaged and command lines made up at random
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
 
 lint: $(VENV)/.dev                  ## style and types
 	$(BIN)/ruff check .

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)  # the networks are small: threads only contend with the other test processes
+
+settings.register_profile("short", max_examples=30, derandomize=True)
+settings.register_profile("long", max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 MNIST = "MNIST/raw/train-images-idx3-ubyte"
 CIFAR10_JPEG = "cifar10-jpeg.zip"

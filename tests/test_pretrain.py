@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -107,6 +109,14 @@ def test_a_pretraining_that_dies_before_its_first_evaluation_can_be_resumed(tmp_
     pretrain(TINY, tmp_path / "run", resume=True, stopped=lambda: next(asked) == 1)
     lines = (tmp_path / "run" / "curves.jsonl").read_text().splitlines()
     assert [json.loads(line)["index"] for line in lines] == [1]
+
+
+def test_a_pretraining_that_cannot_write_its_first_checkpoint_leaves_nothing(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        with pytest.raises(OSError, match="No space left"):
+            pretrain(TINY, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_to_resume_is_an_error(tmp_path):

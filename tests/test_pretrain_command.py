@@ -98,6 +98,22 @@ def test_the_bank_grows_to_what_is_asked_for(monkeypatch, tmp_path, capsys):
     assert f"2 tasks in {out}." in capsys.readouterr().out.replace("\n", "")
 
 
+def test_a_line_cut_short_by_a_kill_is_made_again_and_a_damaged_one_is_named(monkeypatch, tmp_path, capsys):
+    from lrpilot.learning.bank import store
+
+    out = tmp_path / "bank.jsonl"
+    monkeypatch.setattr(store, "search", lambda score, usual: score(store.Schedule(usual, 0.0, 1.0, 0.0)))
+    grow = ("pretrain", "bank", "--tasks", "2", "--out", str(out))
+    assert command(*grow) == 0
+    out.write_bytes(out.read_bytes()[:-30])
+    assert command(*grow) == 0
+    assert [entry.task.index for entry in store.read(out)] == [0, 1]
+    out.write_text("{}\n" + out.read_text())
+    capsys.readouterr()
+    assert command(*grow) == 2
+    assert capsys.readouterr().err == f"lrpilot: {out}, line 1 is no task of a bank: remove it\n"
+
+
 def test_the_bank_refuses_nothing_to_do(tmp_path, capsys):
     assert command("pretrain", "bank", "--tasks", "0", "--out", str(tmp_path / "bank.jsonl")) == 2
     assert "tasks must be a whole number of at least 1, got 0" in capsys.readouterr().err

@@ -167,8 +167,9 @@ class Log:
 
     def mark(self) -> tuple[int, str]:
         """What :meth:`cut` takes to come back to this moment; the lines are on the disk then."""
-        with naming(self.file), self.file.open("ab") as stream:
-            os.fsync(stream.fileno())
+        if self._length:
+            with naming(self.file), self.file.open("ab") as stream:
+                os.fsync(stream.fileno())
         return self._length, self._digest.hexdigest()
 
     def cut(self, length: int = 0, digest: str = hashlib.sha256().hexdigest()) -> None:

@@ -218,16 +218,7 @@ class Pretraining:
         self._report(event)
 
     def save(self) -> None:
-        """Write checkpoint and policy, each so that a reader never sees half of it."""
-        self.policy.provenance = {
-            "made_by": "lrpilot pretrain",
-            "configuration": asdict(self.config),
-            "commit": self._commit,
-            "hours": round(self._seconds / 3600, 3),
-            "distilled": self._distilled,
-            "improved": self._improved,
-        }
-        self.policy.save(self.out / "policy.safetensors")
+        """Write the checkpoint, which tells that a pretraining is here, then the policy; each whole or not at all."""
         state = {
             "policy": self.policy.state_dict(),
             "actor": self._actor.state_dict(),
@@ -239,6 +230,15 @@ class Pretraining:
             "lessons": [_as_state(lesson) for lesson in self._lessons],
         }
         save_state(self.out / CHECKPOINT, KIND, state, configuration=fingerprint(asdict(self.config)))
+        self.policy.provenance = {
+            "made_by": "lrpilot pretrain",
+            "configuration": asdict(self.config),
+            "commit": self._commit,
+            "hours": round(self._seconds / 3600, 3),
+            "distilled": self._distilled,
+            "improved": self._improved,
+        }
+        self.policy.save(self.out / "policy.safetensors")
 
     def load(self) -> None:
         """Go on from the checkpoint; what the curves say of later than it is taken away.

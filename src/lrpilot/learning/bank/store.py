@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any, cast
 
 import torch
 from joblib import Parallel, delayed
+
+from lrpilot.core.files import read_file
+from lrpilot.errors import Damaged
 
 from .schedules import Schedule, search
 from .score import FinalMeasures, Yardstick
@@ -36,9 +40,23 @@ class Entry:
 
 
 def read(path: str | Path) -> list[Entry]:
-    """The bank's entries, in the order of their indices."""
-    lines = Path(path).read_text().splitlines() if Path(path).is_file() else []
-    return sorted(map(_entry, lines), key=lambda entry: entry.task.index)
+    """The bank's entries, in the order of their indices; a last line cut short by a kill is none.
+
+    Raises:
+        Damaged: a line is no entry.
+    """
+    path, entries = Path(path), list[Entry]()
+    for number, line in enumerate(_whole_lines(path).splitlines(), start=1):
+        try:
+            entries.append(_entry(line))
+        except Exception as error:  # whatever a line of other contents leads to
+            raise Damaged(f"{path}, line {number} is no task of a bank: remove it") from error
+    return sorted(entries, key=lambda entry: entry.task.index)
+
+
+def _whole_lines(path: Path) -> bytes:
+    content = read_file(path) if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def extend(
@@ -61,6 +79,8 @@ def extend(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     known = {entry.task.index for entry in read(path)}
+    if path.exists():
+        os.truncate(path, len(_whole_lines(path)))
     missing = (index for index in range(tasks) if index not in known)
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size="auto")
     lines = cast("Iterable[dict[str, Any]]", parallel(delayed(score_task)(index, seed) for index in missing))
@@ -94,7 +114,7 @@ def _rounded(number: float) -> float | None:
     return float(f"{number:.6g}") if math.isfinite(number) else None
 
 
-def _entry(line: str) -> Entry:
+def _entry(line: bytes) -> Entry:
     values = json.loads(line)
     yardstick = values["yardstick"]
     yardstick = Yardstick(

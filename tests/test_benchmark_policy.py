@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lrpilot.experiments.report.policy_tables import policy_tables
-from lrpilot.experiments.studies import ablations
-from lrpilot.experiments.studies.ablations import Ledger, short_horizons
+from benchmarks import policy as bench
+from benchmarks.policy import Ledger, policy_tables, short_horizons
 from lrpilot.learning.population.rollouts import Explorer
 from lrpilot.learning.population.schedules import SPACING
 from lrpilot.pilot.features import FEATURES
@@ -46,10 +45,10 @@ def test_a_hidden_feature_is_seen_as_zero():
 
 
 def test_on_the_quadratic_nothing_beats_the_best_schedule(monkeypatch):
-    monkeypatch.setattr(ablations, "QUADRATIC_STEPS", 40)
-    monkeypatch.setattr(ablations, "QUADRATIC_RUNS", 30)
-    monkeypatch.setattr(ablations, "HIGH_STARTS", (0.5,))
-    found = ablations.quadratic(Policy(), 0.1)
+    monkeypatch.setattr(bench, "QUADRATIC_STEPS", 40)
+    monkeypatch.setattr(bench, "QUADRATIC_RUNS", 30)
+    monkeypatch.setattr(bench, "HIGH_STARTS", (0.5,))
+    found = bench.quadratic(Policy(), 0.1)
     assert 1 < found["decay"] < found["constant"]
     assert found["pilot"]["0.5"] > 0.9  # a mean over thirty noisy runs
 

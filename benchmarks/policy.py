@@ -1,4 +1,4 @@
-"""What the pilot's policy owes to its parts: each feature, the action's form, the horizon, the population's size.
+"""``python -m benchmarks.policy``: what the pilot's policy owes to its features, its action, its horizon, its tasks.
 
 Every finding is one line of a JSON file, so that a study that was stopped goes on where it stood. Scores are those of
 `lrpilot.learning.population.score.score` on the evaluation population: lower is better, a hundredth is one percent.
@@ -10,14 +10,21 @@ import json
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
+from pandas import DataFrame
+from rich.console import Console
 
+from lrpilot.experiments.report.readme import fill
+from lrpilot.experiments.report.tables import Table, mean_text
+from lrpilot.experiments.report.terminal import show
+from lrpilot.experiments.studies.comparison import HIGH_STARTS
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.quadratic import best_schedule, expected_losses
@@ -28,8 +35,6 @@ from lrpilot.learning.pretrain_config import PretrainConfig
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.policy import Policy
-
-from .comparison import HIGH_STARTS
 
 Finding = dict[str, Any]
 
@@ -172,3 +177,85 @@ def _drive_quadratic(policy: Policy, curvature: torch.Tensor, variance: float, s
             pilot.step(loss)
         losses.append(0.5 * (curvature * w.detach().square()).sum().item())
     return statistics.fmean(losses)
+
+
+def policy_tables(findings: Sequence[Finding]) -> list[Table]:
+    """What was found, a table for each study that has findings."""
+    writers = {"feature": _features, "retrained": _variants, "horizon": _horizons, "quadratic": _quadratics}
+    found = {name: [finding for finding in findings if finding["study"] == name] for name in writers}
+    return [write(found[name]) for name, write in writers.items() if found[name]]
+
+
+def _features(findings: Sequence[Finding]) -> Table:
+    scores = DataFrame(findings).sort_values("score", ascending=False, kind="stable").set_index("hidden").score
+    whole = scores.get("none", math.nan)
+    rows = [[str(hidden), f"{score:.3f}", f"{score - whole:+.3f}"] for hidden, score in scores.items()]
+    note = "The policy as it is, with one feature at 0, which is how a feature that was not measured reads."
+    return Table("One feature hidden", ["hidden", "mean score", "change"], rows, note)
+
+
+def _variants(findings: Sequence[Finding]) -> Table:
+    runs, three = DataFrame(findings), partial(mean_text, digits=3)
+    columns = {
+        "mean score": ("score", three),
+        "mean regret": ("regret", three),
+        "median regret": ("median_regret", three),
+        "seeds": ("score", lambda scores: str(len(scores))),
+    }
+    order = [variant for variant in VARIANTS if variant in set(runs.variant)]
+    note = f"Each learned anew from {BUDGET} groups of schedules unless said, without PPO; scored after whole runs."
+    return Table.of("Learned anew", "variant", runs.groupby("variant").agg(**columns).reindex(order), note)
+
+
+def _horizons(findings: Sequence[Finding]) -> Table:
+    (finding,) = findings
+    header = ["judged after", *(f"{100 * float(share):g}% of the run" for share in finding["decades"])]
+    rows = [["decades from the best rate at the end", *(f"{shift:+.2f}" for shift in finding["decades"].values())]]
+    return Table("Short-horizon bias: which constant rate looks best", header, rows)
+
+
+def _quadratics(findings: Sequence[Finding]) -> Table:
+    rows = [
+        [f"{each['variance']:g}", f"{each['constant']:.2f}", f"{each['decay']:.2f}"]
+        + [f"{ratio:.2f}" for ratio in each["pilot"].values()]
+        for each in findings
+    ]
+    header = ["variance", "best constant", "best linear decay", *(f"pilot from {start:g}" for start in HIGH_STARTS)]
+    note = "Expected loss at the end as a multiple of that of the best possible schedule."
+    return Table("The noisy quadratic against its optimum", header, rows, note)
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def policy(
+    out: Annotated[Path, typer.Option(help="The file of findings, which grows: a line of JSON for each.")] = Path(
+        "results/policy.jsonl"
+    ),
+    file: Annotated[
+        str, typer.Option("--policy", help="The policy whose features are hidden: shipped, or a file.")
+    ] = "shipped",
+    seeds: Annotated[
+        int, typer.Option(help="How often each variant of the pretraining is learned anew, some minutes each.", min=0)
+    ] = 3,
+    readme: Annotated[
+        Path | None, typer.Option(help="Write the tables between this file's policy markers as well.")
+    ] = None,
+) -> None:
+    """What the pilot's policy owes to its parts; the noisy quadratic against its optimum. Hours on one core.
+
+    What was found stays found: the same command goes on after a stop.
+    """
+    console, ledger = Console(), Ledger(out)
+    with console.status("") as status:
+        study(ledger, file, seeds=seeds, report=status.update)
+    tables = policy_tables(list(ledger))
+    for table in tables:
+        show(console, table)
+    if readme is not None:
+        fill(readme, "policy", "\n\n".join(table.to_markdown() for table in tables))
+
+
+if __name__ == "__main__":
+    app()
