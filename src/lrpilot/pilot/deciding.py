@@ -117,8 +117,11 @@ class Deciding:
         # What the hooks have counted at the next call, if all goes as it should and there are no parts to join.
         self._expected = -1 if self._losses.has_parts else self._step + 1
 
-    @own_defaults()
     def _end_interval(self) -> None:
+        with own_defaults():
+            self._decide()
+
+    def _decide(self) -> None:
         self._attend()
         interval = self._read()
         verdict = self._judge(interval)

@@ -11,8 +11,8 @@ import torch
 @contextmanager
 def own_defaults() -> Generator[None]:
     """Float32 on the CPU, which the pilot computes in, whatever the user has set as default dtype and device."""
-    dtype = torch.get_default_dtype()
-    if dtype == torch.float32 and torch.get_default_device().type == "cpu":
+    dtype, probe = torch.get_default_dtype(), torch.empty(0)
+    if dtype == torch.float32 and probe.is_cpu:
         yield
         return
     torch.set_default_dtype(torch.float32)
