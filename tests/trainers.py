@@ -75,6 +75,6 @@ def assert_same_run(pilot, plain):
     assert len(set(plain.rates)) > 5
 
 
-def example(name):
-    """Run `examples/with_NAME.py`; returns its variables."""
-    return runpy.run_path(str(EXAMPLES / f"with_{name}.py"), run_name="__main__")
+def example(trainer, *, name="__main__"):
+    """Run `examples/with_TRAINER.py` as a script or as a module; returns its variables."""
+    return runpy.run_path(str(EXAMPLES / f"with_{trainer}.py"), run_name=name)
