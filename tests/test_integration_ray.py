@@ -25,9 +25,11 @@ pytestmark = OTHERS_WARNINGS
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     modules = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}  # as this process finds them
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=modules)
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # how soon a lost worker is noticed
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=modules)
+        yield
+        ray.shutdown()
 
 
 def fit(loop, config, folder, **settings):
