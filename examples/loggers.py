@@ -1,6 +1,6 @@
 """The pilot's numbers in a logger, without a network: `python examples/loggers.py tensorboard FOLDER`.
 
-`pilot.scalars()` goes to the logger's curves at each step; `on_decision` is called with each decision, here to print it.
+`pilot.scalars()` goes to the logger's curves at each step; `on_decision` hears of each decision, and prints it here.
 """
 
 import os

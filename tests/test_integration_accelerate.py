@@ -9,8 +9,9 @@ from lrpilot.pilot.controller import Pilot
 from scripted import Reactive
 from trainers import OTHERS_WARNINGS, Plain, assert_same_run, example, loader, mse, sgd
 
-accelerate = pytest.importorskip("accelerate", reason="needs lrpilot[accelerate]")
+pytest.importorskip("accelerate", reason="needs lrpilot[accelerate]")
 
+import accelerate
 from accelerate.tracking import GeneralTracker, on_main_process
 
 pytestmark = OTHERS_WARNINGS

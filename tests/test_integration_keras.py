@@ -12,7 +12,9 @@ from scripted import Reactive, Scripted
 from trainers import INPUTS, OTHERS_WARNINGS, SIZE, TARGETS, Plain, assert_same_run, example, mse
 
 os.environ["KERAS_BACKEND"] = "torch"
-keras = pytest.importorskip("keras", reason="needs lrpilot[keras]")
+pytest.importorskip("keras", reason="needs lrpilot[keras]")
+
+import keras
 
 from lrpilot.integrations.keras import PilotCallback
 from lrpilot.pilot.notices import PilotWarning

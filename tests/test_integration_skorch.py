@@ -58,7 +58,7 @@ def test_the_rates_of_the_plain_loop():
     fitted = net(5).fit(INPUTS, TARGETS)
     plain = Plain(5).run(5)
     assert_same_run(pilot_of(fitted), plain)
-    assert sum(fitted.history[:, "batches", :, "lr"], []) == plain.rates
+    assert [rate for epoch in fitted.history[:, "batches", :, "lr"] for rate in epoch] == plain.rates
     assert fitted.history[:, "lr"] == plain.rates[11::12]
 
 

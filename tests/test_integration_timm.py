@@ -9,8 +9,9 @@ from lrpilot.pilot.controller import Pilot
 from scripted import Reactive
 from trainers import OTHERS_WARNINGS, example
 
-timm = pytest.importorskip("timm", reason="needs lrpilot[timm]")
+pytest.importorskip("timm", reason="needs lrpilot[timm]")
 
+import timm
 from timm.optim import create_optimizer_v2
 from timm.utils import CheckpointSaver, NativeScaler
 

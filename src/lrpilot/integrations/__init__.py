@@ -5,5 +5,6 @@ transformers.py  Hugging Face's Trainer with the pilot for its scheduler
 skorch.py        a callback for skorch's nets
 keras.py         an optimizer for Keras 3 on torch
 
-Accelerate, timm and Ray Train need none: there `lrpilot.Pilot` stands in the user's loop. docs/trainers.md has the lines.
+Accelerate, timm and Ray Train need none: there `lrpilot.Pilot` stands in the user's loop. The lines for each are in
+docs/trainers.md.
 """

@@ -38,7 +38,9 @@ class PilotCallback(Callback):
             InvalidArgument: the module has a loop of its own.
         """
         if not pl_module.automatic_optimization:
-            raise InvalidArgument("automatic_optimization", "True (where it is not, make a Pilot and call its step)", False)
+            raise InvalidArgument(
+                "automatic_optimization", "True (where it is not, make a Pilot and call its step)", False
+            )
         steps = trainer.estimated_stepping_batches
         self.pilot = Pilot(trainer.optimizers, None if steps == math.inf else int(steps), **self._options)
         if self._resumed:

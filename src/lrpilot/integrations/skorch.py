@@ -38,7 +38,9 @@ class PilotCallback(Callback):
         """How many batches an epoch has shows at its beginning."""
         self.planned_ = False
 
-    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
+    def on_epoch_begin(
+        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
         """Make the pilot, or let its run be longer."""
         if self.planned_:
             return

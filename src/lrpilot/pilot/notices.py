@@ -18,13 +18,13 @@ class Notices:
     def __init__(self) -> None:
         self._told: set[str] = set()
 
-    def has_told(self, kind: str) -> bool:
-        """Whether something of this kind has been told: what is slow to find need not be looked for again."""
+    def told(self, kind: str) -> bool:
+        """Whether something of this kind has been told."""
         return kind in self._told
 
     def tell(self, kind: str, message: str) -> None:
         """Warn, unless something of this kind has been told."""
-        if self.has_told(kind):
+        if self.told(kind):
             return
         self._told.add(kind)
         level, frame = 1, inspect.currentframe()
