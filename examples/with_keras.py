@@ -19,5 +19,5 @@ model.compile(
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )
-model.fit(inputs[:1500], labels[:1500], batch_size=32, epochs=5, callbacks=[PilotCallback()], verbose=2)
-print(f"test error: {1 - model.evaluate(inputs[1500:], labels[1500:], verbose=0)[1]:.1%}")
+model.fit(inputs[:1500], labels[:1500], batch_size=32, epochs=5, callbacks=[PilotCallback()])
+print(f"test error: {1 - model.evaluate(inputs[1500:], labels[1500:])[1]:.1%}")

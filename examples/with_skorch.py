@@ -15,7 +15,9 @@ inputs = (inputs / 16).astype(np.float32)
 class Network(torch.nn.Module):
     def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10))
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10), torch.nn.Softmax(-1)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layers(x)
@@ -23,15 +25,13 @@ class Network(torch.nn.Module):
 
 net = NeuralNetClassifier(
     Network,
-    criterion=torch.nn.CrossEntropyLoss,
     optimizer=torch.optim.SGD,
     lr=1e-4,
     max_epochs=5,
     batch_size=32,
-    train_split=None,
     callbacks=[PilotCallback()],
     verbose=0,
 )
 search = GridSearchCV(net, {"module__width": [16, 64]}, cv=2, scoring="accuracy")
 search.fit(inputs[:1500], labels[:1500])
-print(search.best_params_, f"test error: {1 - search.score(inputs[1500:], labels[1500:]):.1%}")
+print(search.best_params_, f"test accuracy: {search.score(inputs[1500:], labels[1500:]):.1%}")

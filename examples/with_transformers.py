@@ -24,7 +24,6 @@ model = BertForSequenceClassification(
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=LENGTH,
-        num_labels=2,
     )
 )
 with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import torch
@@ -42,14 +42,15 @@ class PilotCallback(keras.callbacks.Callback):
         """
         if keras.backend.backend() != "torch":
             raise InvalidArgument("KERAS_BACKEND", "torch", keras.backend.backend())
-        if self.model.jit_compile:
+        model, params = cast(Any, self.model), cast(Any, self.params)
+        if model.jit_compile:
             raise InvalidArgument("jit_compile", "False, where a pilot listens to the steps", True)
-        outer = self.model.optimizer  # which scales the loss in float16
+        outer = model.optimizer  # which scales the loss in float16
         self._outer, self._inner = outer, getattr(outer, "inner_optimizer", outer)
-        view = _View(self._inner, self.model)
-        self._given, batches = view.rate.clone(), self.params["steps"]
+        view = _View(self._inner, model)
+        self._given, batches = view.rate.clone(), params["steps"]
         parts = self._inner.gradient_accumulation_steps or 1
-        steps = None if batches is None else self.params["epochs"] * batches // parts
+        steps = None if batches is None else params["epochs"] * batches // parts
         self.pilot = pilot = Pilot(view, steps, **self._options)
         if self._resumed:
             pilot.load_state_dict(self._resumed)

@@ -47,17 +47,17 @@ class PilotCallback(Callback):
         self.planned_ = True
         options = self.get_params(deep=False)
         total_steps = options.pop("total_steps", None)
-        begins = self.pilot_ is None or self.pilot_.optimizer is not net.optimizer_
+        pilot = self.pilot_ if self.pilot_ is not None and self.pilot_.optimizer is net.optimizer_ else None
         if total_steps is None:
-            taken = self.state_.get("step", 0) if begins else self.pilot_.last_epoch
+            taken = self.state_.get("step", 0) if pilot is None else pilot.last_epoch
             total_steps = taken + net.max_epochs * len(net.get_iterator(dataset_train, training=True))
-        if begins:
+        if pilot is None:
             self.pilot_ = Pilot(net.optimizer_, total_steps, **options)
             if self.state_:
                 self.pilot_.load_state_dict(self.state_)
                 self.state_ = {}
-        elif total_steps != self.pilot_.total_steps:
-            self.pilot_.extend(total_steps)
+        elif total_steps != pilot.total_steps:
+            pilot.extend(total_steps)
 
     def on_batch_end(self, net: NeuralNet, batch: Any = None, training: bool | None = None, **kwargs: Any) -> None:
         """The optimizer has taken its step."""

@@ -29,7 +29,8 @@ class PilotTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
         """Make the pilot, for ``num_training_steps`` steps of the optimizer."""
         if self.lr_scheduler is None:
-            self.lr_scheduler = Pilot(optimizer or self.optimizer, num_training_steps, **self._pilot_options)
+            driven: Any = optimizer or self.optimizer
+            self.lr_scheduler = Pilot(driven, num_training_steps, **self._pilot_options)
             self._created_lr_scheduler = True  # or a second `train` would go on with it
         return self.lr_scheduler
 
