@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lrpilot
 
-EPOCHS, ACCUMULATE = 10, 2
+EPOCHS, ACCUMULATE = 9, 2
 
 accelerator = Accelerator(gradient_accumulation_steps=ACCUMULATE, cpu=True)
 inputs, labels = map(torch.as_tensor, load_digits(return_X_y=True))

@@ -10,12 +10,13 @@ import pytest
 from loops import network
 from lrpilot.errors import InvalidArgument
 from scripted import Reactive
-from trainers import OTHERS_WARNINGS, Plain, assert_same_run, example, loader, mse, sgd
+from trainers import OTHERS_WARNINGS, SIZE, Plain, assert_same_run, example, loader, mse, sgd
 
 pytest.importorskip("lightning", reason="needs lrpilot[lightning]")
 
 import lightning
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
 
 from lrpilot.integrations.lightning import PilotCallback
 
@@ -35,7 +36,7 @@ class Module(lightning.LightningModule):
         return sgd(self.network)
 
 
-def fit(tmp_path, epochs, *, module=None, resume=None, more=(), **settings):
+def fit(tmp_path, epochs, *, module=None, data=None, resume=None, more=(), **settings):
     callback = PilotCallback(policy=Reactive())
     trainer = lightning.Trainer(
         max_epochs=epochs,
@@ -48,7 +49,7 @@ def fit(tmp_path, epochs, *, module=None, resume=None, more=(), **settings):
         enable_model_summary=False,
         **settings,
     )
-    trainer.fit(module or Module(), loader(), ckpt_path=resume)
+    trainer.fit(module or Module(), data or loader(), ckpt_path=resume)
     return trainer, callback.pilot
 
 
@@ -88,6 +89,13 @@ def test_a_longer_run(tmp_path):
     plain = Plain(3).run(3)
     plain.pilot.extend(plain.steps(4))
     assert_same_run(pilot, plain.run(1))
+
+
+def test_a_length_that_could_be_one_in_batches(tmp_path):
+    """Two epochs of 48 batches, two for a step, are 48 steps: also an epoch in batches, which nobody meant."""
+    data = DataLoader(loader().dataset, batch_size=SIZE // 4)
+    _, pilot = fit(tmp_path, 2, data=data, accumulate_grad_batches=2)
+    assert pilot.total_steps == 48
 
 
 def test_the_rate_is_logged(tmp_path):

@@ -45,7 +45,7 @@ def train(tmp_path, epochs, *, resume=None, **settings):
     arguments = TrainingArguments(
         output_dir=str(tmp_path),
         num_train_epochs=epochs,
-        per_device_train_batch_size=SIZE,
+        per_device_train_batch_size=settings.pop("per_device_train_batch_size", SIZE),
         max_grad_norm=settings.pop("max_grad_norm", 0.0),
         logging_steps=1,
         save_strategy="epoch",
@@ -95,6 +95,12 @@ def test_a_longer_run(tmp_path):
     plain = Plain(3).run(3)
     plain.pilot.extend(plain.steps(4))
     assert_same_run(train(tmp_path, 4, resume=str(tmp_path / "checkpoint-36")).lr_scheduler, plain.run(1))
+
+
+def test_a_length_that_could_be_one_in_batches(tmp_path):
+    """Two epochs of 48 batches, two for a step, are 48 steps: also an epoch in batches, which nobody meant."""
+    trainer = train(tmp_path, 2, per_device_train_batch_size=SIZE // 4, gradient_accumulation_steps=2)
+    assert trainer.lr_scheduler.total_steps == 48
 
 
 def test_each_training_gets_its_own_pilot(tmp_path):
