@@ -16,8 +16,8 @@ from lrpilot.learning.bank.schedules import Schedule, search
 from lrpilot.learning.bank.score import LOST, FinalMeasures, Yardstick
 from lrpilot.learning.bank.tasks import BLOCK, HELD_OUT, JUDGED_LENGTHS, KINDS, OPTIMIZERS, BankTask, draw_task
 from lrpilot.learning.bank.training import BankTraining
-from lrpilot.pilot.features import decision_steps
 from lrpilot.pilot.policy import LARGEST_STEP, Policy
+from lrpilot.pilot.timetable import decision_steps
 
 
 def small_task(**changes) -> BankTask:

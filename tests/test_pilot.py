@@ -14,10 +14,12 @@ from torch import nn
 from loops import take_a_step
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import FEATURES, FORCED_CUT, anytime_decision_step, decision_steps
+from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.guard import WIDEST
 from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.policy import Policy
+from lrpilot.pilot.soundness import FORCED_CUT
+from lrpilot.pilot.timetable import anytime_decision_step, decision_steps
 from scripted import Reactive, Scripted
 
 
@@ -139,9 +141,9 @@ def test_the_copy_is_freed_after_the_first_twentieth():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
     fly(pilot, model, 1)
-    assert pilot.state_dict()["guard"]["snapshot"] is not None
+    assert pilot.state_dict()["guard"]["good"] is not None
     fly(pilot, model, 60, begin=1)
-    assert pilot.state_dict()["guard"]["snapshot"] is None
+    assert pilot.state_dict()["guard"]["good"] is None
 
 
 def spoil(model):
@@ -206,7 +208,7 @@ def test_rollback_goes_to_the_last_good_network():
         step += 1
     decision = pilot.history.decisions[-1]
     assert decision.reason == "the weights were not finite"
-    assert decision.back_to == pilot.history.decisions[-2].step
+    assert decision.back_to == pilot.history.decisions[-3].step  # that of [-2] has not proven good
     assert equal(kept[decision.back_to], model)
     assert pilot.get_last_lr()[0] == pytest.approx(rate * math.exp(FORCED_CUT))
     fly(pilot, model, 1000 - step, begin=step)
@@ -219,7 +221,7 @@ def test_rollback_at_the_very_end():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.05), 300, policy=Scripted(0.0), rollback=True)
     fly(pilot, model, 299)
-    good = pilot.state_dict()["guard"]["step"]
+    good = pilot.state_dict()["guard"]["good"]["step"]
     spoil(model)
     fly(pilot, model, 1, begin=299)
     assert all(p.isfinite().all() for p in model.parameters())

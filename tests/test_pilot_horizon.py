@@ -11,9 +11,9 @@ import lrpilot
 from loops import network, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import LINEAR_DECAY, decision_steps
+from lrpilot.pilot.features import LINEAR_DECAY
 from lrpilot.pilot.notices import PilotWarning
-from lrpilot.pilot.timetable import COOLING, Timetable
+from lrpilot.pilot.timetable import COOLING, Timetable, decision_steps
 from scripted import Reactive, Scripted
 
 

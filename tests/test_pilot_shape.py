@@ -13,7 +13,7 @@ from torch import nn
 from loops import network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import decision_steps
+from lrpilot.pilot.timetable import decision_steps
 from scripted import Reactive, Scripted
 
 STEPS = 60

@@ -12,8 +12,8 @@ from loops import batch, loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.calls import IN_VAIN
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import decision_steps
 from lrpilot.pilot.notices import PilotWarning
+from lrpilot.pilot.timetable import decision_steps
 from scripted import Reactive, Scripted
 
 STEPS = 120

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot.features import GUARD_WINDOW, anytime_decision_step, decision_steps
-from lrpilot.pilot.timetable import ANYTIME_WINDOW, Timetable
+from lrpilot.pilot.soundness import GUARD_WINDOW
+from lrpilot.pilot.timetable import ANYTIME_WINDOW, Timetable, anytime_decision_step, decision_steps
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 100, 12_000])

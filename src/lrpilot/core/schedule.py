@@ -51,7 +51,7 @@ class RecordedSchedule:
         factor: of the group, in all its rates.
     """
 
-    def __init__(self, rates: Sequence[float], unit: float, *, factor: float = 1.0) -> None:
+    def __init__(self, rates: Sequence[float], unit: float, *, factor: float) -> None:
         self.rates = list(rates)
         self.unit = unit
         self.factor = factor

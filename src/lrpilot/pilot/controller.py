@@ -22,9 +22,9 @@ from lrpilot.errors import InvalidArgument
 from .buffers import Buffers
 from .deciding import Deciding, Listener, Parts
 from .defaults import own_defaults
-from .features import Memory
 from .loss_buffer import Loss
 from .measurement import Measurement
+from .memory import Memory
 from .optimizers import together, unwrapped
 from .policy import Drives, Policy
 from .shape import Shape

@@ -23,16 +23,19 @@ from lrpilot.errors import NonFiniteLoss
 from .buffers import Buffers
 from .calls import Calls
 from .defaults import own_defaults
-from .features import FORCED_CUT, MEASURED_STEPS, Interval, Memory, observe, step_ceiling
-from .guard import WIDEST, Guard
+from .features import observe
+from .guard import PATIENCE, WIDEST, Guard
+from .interval import MEASURED_STEPS, Interval
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
 from .measurement import Measurement
+from .memory import Memory
 from .notices import Notices
 from .optimizers import together
 from .policy import Drives
 from .ranks import Ranks
 from .rates import Rates
+from .soundness import FORCED_CUT, step_ceiling
 from .steps import StepHooks
 from .timetable import Timetable
 
@@ -186,6 +189,14 @@ class Deciding:
     def _judge(self, interval: Interval) -> str | None:
         """Why the network is to be taken back now; None if it is not."""
         opens, closes = self._timetable.opens(self._decisions), self._timetable.closes(self._decisions)
+        finite = bool(interval.weight_norm.isfinite())
+        if finite and self._guard.gives_up(interval, self._memory, opens=opens, closes=closes):
+            self._notices.tell(
+                "given up",
+                f"the network was taken back to a copy in vain, {PATIENCE} times or because the loss itself has "
+                f"changed: the run goes on from step {self._step} as it is",
+            )
+            self._memory = self._memory.from_here(interval)
         verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
         if verdict is None and not interval.weight_norm.isfinite():
             self.close()

@@ -1,4 +1,4 @@
-"""What the pilot saw and did, to be read, plotted and flown again without it."""
+"""What the pilot saw and did, to be read, plotted and repeated without it."""
 
 from __future__ import annotations
 

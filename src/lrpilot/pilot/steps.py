@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
-from .features import MEASURED_STEPS
+from .interval import MEASURED_STEPS
 from .measurement import Measurement
 from .optimizers import together
 

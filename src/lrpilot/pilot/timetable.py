@@ -11,13 +11,34 @@ from itertools import count
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
-from .features import GUARD_WINDOW, anytime_decision_step, decision_steps
+from .soundness import GUARD_WINDOW
 
 ANYTIME_WINDOW = 12
 """The guard's window where the run's length is unknown, in decisions: as many as `GUARD_WINDOW` holds otherwise."""
 
 COOLING = 20
 """A run that is ended early cools down over so many intervals of one length (fewer steps have fewer)."""
+
+
+def decision_steps(total_steps: int, count: int = 50, power: float = 2.2) -> tuple[int, ...]:
+    """The boundaries of the intervals, T (d / count)^power rounded up for d = 1..count, without repetitions.
+
+    A decision is taken after each of these many steps, but the last, which ends the run. The first one in a
+    hundred steps of the run already sees six of fifty.
+
+    >>> decision_steps(100, count=5)
+    (3, 14, 33, 62, 100)
+    """
+    if total_steps < 1:
+        raise InvalidArgument("total_steps", "at least 1", total_steps)
+    # The small subtraction keeps T (count/count)^power from being rounded up past T.
+    steps = {max(1, math.ceil(total_steps * (d / count) ** power - 1e-9)) for d in range(1, count + 1)}
+    return tuple(sorted(steps))
+
+
+def anytime_decision_step(decision: int, scale: float = 0.5, power: float = 2.2) -> int:
+    """The step after which decision 1, 2, ... is taken when the length of the run is unknown."""
+    return math.ceil(scale * decision**power)
 
 
 class Timetable:

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lrpilot.pilot.features import FEATURES, Memory, decision_steps, observe
+from lrpilot.pilot.features import FEATURES, observe
+from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.policy import LARGEST_STEP
+from lrpilot.pilot.timetable import decision_steps
 
 from .schedules import Schedule
 from .store import Entry

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lrpilot.errors import NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import LINEAR_DECAY, Interval
+from lrpilot.pilot.features import LINEAR_DECAY
+from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.policy import Policy, bounded_step
 
 from .tasks import BankTask, TaskDice
