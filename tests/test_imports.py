@@ -81,6 +81,13 @@ def test_imports_run_down_the_layers():
     assert [f"{module} -> {other}" for module, other in across if HEIGHT[top(other)] >= HEIGHT[top(module)]] == []
 
 
+def test_nothing_imports_an_integration():
+    """Each needs a library of its own."""
+    leaves = {module for module in MODULES if top(module) == "integrations"}
+    assert len(leaves) > 1
+    assert [(module, other) for module, other in IMPORTS if other in leaves] == []
+
+
 def test_no_module_and_no_folder_imports_itself_in_a_circle():
     assert_no_circle(IMPORTS)
     assert_no_circle([(folder(module), folder(other)) for module, other in IMPORTS])

@@ -57,6 +57,45 @@ def test_micro_batches_are_parts_of_a_step(parts):
     torch.testing.assert_close(parts_told["rate"], updates_told["rate"], rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_loss_that_is_given_before_the_step(parts):
+    """As of trainers that call `scheduler.step()` without a loss."""
+
+    def run(before):
+        torch.manual_seed(0)
+        model = network()
+        optimizer = sgd(model)
+        pilot = Pilot(optimizer, STEPS, policy=Reactive(), network=model)
+        for step in range(parts * STEPS):
+            loss = loss_of(model, step)
+            (loss / parts).backward()
+            if before:
+                pilot.step(loss)
+            if (step + 1) % parts == 0:
+                optimizer.step()
+                optimizer.zero_grad()
+                if before:
+                    pilot.step()
+            if not before:
+                pilot.step(loss)
+        return pilot.history
+
+    before, after = run(True), run(False)
+    assert before["loss"].tolist() == after["loss"].tolist()
+    assert before["rate"].tolist() == after["rate"].tolist()
+    assert len(before["rate"].unique()) > 10
+
+
+def test_a_step_without_any_loss_is_refused():
+    """Case L19."""
+    pilot = Pilot(sgd(network()), STEPS, policy=Scripted(0.0))
+    take_a_step(pilot.optimizer)
+    pilot.step(1.0)
+    take_a_step(pilot.optimizer)
+    with pytest.raises(InvalidArgument, match=r"^loss must be a scalar"):
+        pilot.step()
+
+
 def test_a_resume_between_two_micro_batches():
     def build():
         model = network()

@@ -114,7 +114,8 @@ class Pilot(Deciding, Shape):
 
         Args:
             loss: of this step's batch: a scalar of any sign, on any device, with its graph or without. Multiplying all
-                losses by a constant changes nothing.
+                losses by a constant changes nothing. Left out where a call before the step has given it, or several
+                have given those of its micro-batches: so do trainers that know no loss when they step their scheduler.
 
         Raises:
             InvalidArgument: the loss is not a scalar; or another pilot has been made for the optimizer since.
@@ -150,7 +151,7 @@ class Pilot(Deciding, Shape):
             self._expected = -1  # the next call has parts to join
             return
         missed = self._hooks.taken - self._step - 1
-        self._losses.append(loss)
+        self._losses.append(self._losses.take_parts() if loss is None else loss)
         self._losses.join(repeated=missed)
         self._calls.with_step(missed=missed)
         self._step = self._hooks.taken

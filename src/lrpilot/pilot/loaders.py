@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import sysconfig
 from itertools import chain
 
 from torch.utils.data import DataLoader
 
 from .living import living
+from .notices import PACKAGE
 
 
 def batches_for(steps: int, total_steps: int) -> int | None:
     """How many batches a data loader has given for so many steps, if ``total_steps`` may be a count of its batches.
 
     None unless the loader is a variable of one of the calling functions, has given at least two batches for each step
-    in its present pass, and gives so many batches that ``total_steps`` are whole passes.
+    in its present pass, and gives so many batches that ``total_steps`` are whole passes. None in the loop of a trainer.
     """
     if not _loader_in_sight():
         return None
@@ -27,8 +29,11 @@ def batches_for(steps: int, total_steps: int) -> int | None:
 
 
 def _loader_in_sight() -> bool:
-    frame = inspect.currentframe()
+    frame, installed = inspect.currentframe(), sysconfig.get_path("purelib")
     while frame is not None:
+        own = frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE
+        if not own and frame.f_code.co_filename.startswith(installed):
+            return False  # the loop of a trainer, which counts its steps rightly
         if any(isinstance(value, DataLoader) for value in chain(frame.f_locals.values(), frame.f_globals.values())):
             return True
         frame = frame.f_back

@@ -75,6 +75,14 @@ class LossBuffer:
         self._parts = part if self._parts is None else self._parts.to(part.device) + part
         self._part_count += 1
 
+    def take_parts(self) -> Tensor | None:
+        """The mean of the parts, which are forgotten; None if there are none."""
+        if self._parts is None:
+            return None
+        mean = self._parts / self._part_count
+        self.drop_parts()
+        return mean
+
     def join(self, *, repeated: int = 0) -> None:
         """The step is taken: its loss is the mean of the last one appended and the parts before.
 

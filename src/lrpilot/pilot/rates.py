@@ -59,7 +59,8 @@ class Rates:
         if self._before[0] == step:
             return list(self._before[1])
         rates = self._standing + self._knobs.read("learning_rate")[len(self._standing) :]
-        return [rate * self.at(step) / self.rate for rate in rates]
+        share = self.at(step) / self.rate  # which is mostly 1
+        return [rate * share for rate in rates]
 
     def at(self, step: int) -> float:
         """The rate of a step since the last writing."""

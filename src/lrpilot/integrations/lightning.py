@@ -1,0 +1,64 @@
+"""The pilot in Lightning: ``Trainer(callbacks=[PilotCallback()])``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lrpilot.core.state import StateDict
+from lrpilot.errors import InvalidArgument
+from lrpilot.pilot.controller import Pilot
+
+
+class PilotCallback(Callback):
+    """Drives the rate of the module's optimizer, logs it as ``lr``, and resumes with Lightning's checkpoints.
+
+    ``configure_optimizers`` returns the optimizer alone, at any rate. A run that is resumed with more epochs is
+    planned anew.
+
+    Args:
+        options: keywords of `lrpilot.Pilot`.
+
+    Attributes:
+        pilot: from the beginning of the training on.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.pilot: Pilot | None = None
+        self._options = options
+        self._resumed: StateDict = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning has made the optimizers, and loaded their state, by now.
+
+        Raises:
+            InvalidArgument: the module has a loop of its own.
+        """
+        if not pl_module.automatic_optimization:
+            raise InvalidArgument(
+                "automatic_optimization", "True (where it is not, make a Pilot and call its step)", False
+            )
+        steps = trainer.estimated_stepping_batches
+        self.pilot = Pilot(trainer.optimizers, None if steps == math.inf else int(steps), **self._options)
+        if self._resumed:
+            self.pilot.load_state_dict(self._resumed)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """The optimizer has taken its step, unless gradients are accumulated."""
+        if self.pilot is None or not isinstance(outputs, Mapping):  # `training_step` may skip a batch
+            return
+        self.pilot.step(outputs["loss"] * trainer.accumulate_grad_batches)  # which Lightning has divided it by
+        pl_module.log("lr", self.pilot.get_used_lr()[0], prog_bar=True)
+
+    def state_dict(self) -> StateDict:
+        """That of the pilot."""
+        return {} if self.pilot is None else self.pilot.state_dict()
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        """Keep it for the pilot, which cannot be made yet."""
+        self._resumed = state_dict

@@ -1,0 +1,41 @@
+"""The pilot in Hugging Face's Trainer: ``PilotTrainer`` in place of ``Trainer``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+from lrpilot.pilot.controller import Pilot
+
+
+class PilotTrainer(Trainer):
+    """A Trainer whose scheduler is a `lrpilot.Pilot`, at ``trainer.lr_scheduler``.
+
+    The rate is logged as ``learning_rate`` and checkpoints hold the pilot, as they do with any scheduler; a run that is
+    resumed with more epochs is planned anew. ``lr_scheduler_type`` and warm-up among the arguments are not used.
+    For another trainer of the family, such as TRL's: ``class Mine(PilotTrainer, SFTTrainer): pass``.
+
+    Args:
+        pilot_options: keywords of `lrpilot.Pilot`.
+    """
+
+    def __init__(self, *args: Any, pilot_options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        self._pilot_options = dict(pilot_options or {})
+        super().__init__(*args, **kwargs)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        """Make the pilot, for ``num_training_steps`` steps of the optimizer."""
+        if self.lr_scheduler is None:
+            driven: Any = optimizer or self.optimizer
+            self.lr_scheduler = Pilot(driven, num_training_steps, **self._pilot_options)
+            self._created_lr_scheduler = True  # or a second `train` would go on with it
+        return self.lr_scheduler
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Forward and backward; the pilot gets the loss now, and is stepped without one after the optimizer."""
+        loss = super().training_step(*args, **kwargs)
+        self.lr_scheduler.step(loss * self.current_gradient_accumulation_steps)  # which the loss is divided by
+        return loss

@@ -1,0 +1,117 @@
+"""Lightning: the rates of the plain loop, its own checkpoints and its own logger."""
+
+from __future__ import annotations
+
+import csv
+import logging
+
+import pytest
+
+from loops import network
+from lrpilot.errors import InvalidArgument
+from scripted import Reactive
+from trainers import OTHERS_WARNINGS, SIZE, Plain, assert_same_run, example, loader, mse, sgd
+
+pytest.importorskip("lightning", reason="needs lrpilot[lightning]")
+
+import lightning
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from lrpilot.integrations.lightning import PilotCallback
+
+pytestmark = OTHERS_WARNINGS
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+class Module(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.network = network()
+
+    def training_step(self, pair, index):
+        return mse(self.network(pair[0]), pair[1])
+
+    def configure_optimizers(self):
+        return sgd(self.network)
+
+
+def fit(tmp_path, epochs, *, module=None, data=None, resume=None, more=(), **settings):
+    callback = PilotCallback(policy=Reactive())
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=[callback, *more],
+        default_root_dir=tmp_path,
+        logger=CSVLogger(tmp_path),
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **settings,
+    )
+    trainer.fit(module or Module(), data or loader(), ckpt_path=resume)
+    return trainer, callback.pilot
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({}, {}),
+        ({"accumulate_grad_batches": 2}, {"accumulate": 2}),
+        ({"accumulate_grad_batches": 3}, {"accumulate": 3}),
+        ({"precision": "bf16-mixed"}, {"bf16": True}),
+        ({"gradient_clip_val": 0.1}, {"clip": 0.1}),
+    ],
+)
+def test_the_rates_of_the_plain_loop(tmp_path, settings, same):
+    _, pilot = fit(tmp_path, 5, **settings)
+    assert_same_run(pilot, Plain(5, **same).run(5))
+
+
+def test_a_resume(tmp_path):
+    """At an epoch's end: within one, Lightning gives the batches from the first one on again."""
+
+    class Save(lightning.Callback):
+        def on_train_epoch_end(self, trainer, module):
+            trainer.save_checkpoint(tmp_path / f"{trainer.current_epoch}.ckpt")
+
+    fit(tmp_path, 5, more=[Save()])
+    plain = Plain(5).run(5)
+    for epoch in (1, 2):
+        assert_same_run(fit(tmp_path, 5, resume=tmp_path / f"{epoch}.ckpt")[1], plain)
+
+
+def test_a_longer_run(tmp_path):
+    """Case L25."""
+    trainer, _ = fit(tmp_path, 3)
+    trainer.save_checkpoint(tmp_path / "three.ckpt")
+    _, pilot = fit(tmp_path, 4, resume=tmp_path / "three.ckpt")
+    plain = Plain(3).run(3)
+    plain.pilot.extend(plain.steps(4))
+    assert_same_run(pilot, plain.run(1))
+
+
+def test_a_length_that_could_be_one_in_batches(tmp_path):
+    """Two epochs of 48 batches, two for a step, are 48 steps: also an epoch in batches, which nobody meant."""
+    data = DataLoader(loader().dataset, batch_size=SIZE // 4)
+    _, pilot = fit(tmp_path, 2, data=data, accumulate_grad_batches=2)
+    assert pilot.total_steps == 48
+
+
+def test_the_rate_is_logged(tmp_path):
+    trainer, pilot = fit(tmp_path, 5)
+    with open(f"{trainer.logger.log_dir}/metrics.csv") as file:
+        logged = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert logged == pytest.approx(pilot.history["rate"].tolist(), rel=1e-6)
+
+
+def test_a_loop_of_its_own_is_refused(tmp_path):
+    class Manual(Module):
+        automatic_optimization = False
+
+    with pytest.raises(InvalidArgument, match="automatic_optimization"):
+        fit(tmp_path, 1, module=Manual())
+
+
+def test_the_example():
+    example("lightning")
