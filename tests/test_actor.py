@@ -78,7 +78,7 @@ def test_a_step_and_the_outputs_of_a_sequence_are_what_forward_says() -> None:
         now = memory
         for step in range(6):
             raw, until = actor(observations[: step + 1, sequence], memory)
-            mine, now = actor.step(observations[step, sequence], now)
+            mine, now = actor.step(observations[step, sequence, None], now)
             torch.testing.assert_close(outputs[step, sequence], raw)
             torch.testing.assert_close(mine, raw.detach())
             torch.testing.assert_close(now, (until[0].detach(), until[1].detach()))

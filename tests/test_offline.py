@@ -68,7 +68,7 @@ def test_in_chunks_the_update_is_equation_10_as_well() -> None:
     controller = drive(study)
     states, slopes = controller.history["loss"], controller.history["dq_da"]
     assert len(slopes) == 11
-    _, memory = before.step(states[:1], before.initial_memory())
+    _, memory = before.step(states[:1, None], before.initial_memory())
     terms: list[torch.Tensor] = []
     for t in range(1, 12):  # x_j of step t is the state of step t + 1
         raw, memory = before(states[t : t + 1, None], memory)

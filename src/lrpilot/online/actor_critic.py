@@ -62,11 +62,18 @@ class ActorCritic:
         self._replay = self.setting.replay()
         self._recollection = Recollection(self.actor.initial_memory(), self.setting.unroll_steps)
         self._chunk = Chunk(branches=self.setting.actor_batch != "next")
+        self._last: tuple[Tensor, LSTMState, tuple[Tensor, LSTMState]] | None = None  # read: from where, the answer
 
     def _read(self, s: Float[Tensor, " s"]) -> tuple[Float[Tensor, ""], LSTMState]:
-        """The actor's raw action at ``s`` and the memory then; sliding, from the very kernel that reads its window."""
+        """The actor's raw action at ``s`` and the memory then; sliding, from the very kernel that reads its window.
+
+        The last answer is kept: as a rule the next decision reads the very s_j that the actor was judged at.
+        """
         memory = self._recollection.memory
-        return self.actor.step(s, memory) if self.setting.unroll == "chunk" else self.actor(s.unsqueeze(0), memory)
+        if self._last is None or self._last[0] is not s or self._last[1] is not memory:
+            step = self.actor.step if self.setting.unroll == "chunk" else self.actor.forward
+            self._last = s, memory, step(s.unsqueeze(0), memory)
+        return self._last[2]
 
     @torch.no_grad()
     def decide(self, s_t: Float[Tensor, " s"]) -> Float[Tensor, ""]:
@@ -153,6 +160,7 @@ class ActorCritic:
             self._actor_optimizer.zero_grad()
             loss.backward()
             self._actor_optimizer.step()
+            self._last = None
         return dq_da
 
     def interrupt(self) -> None:

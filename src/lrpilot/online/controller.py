@@ -48,6 +48,14 @@ class UnlearnedStep(NamedTuple):
     promised: Tensor | None
 
 
+class Look(NamedTuple):
+    """A batch, its loss as things stand, and the observation of that."""
+
+    batch: Any
+    loss: Tensor
+    observation: Tensor
+
+
 class OnlineActorCritic:
     """Drives an optimizer's learning rate by Algorithm 1.
 
@@ -148,11 +156,11 @@ class OnlineActorCritic:
             self.learner.interrupt()
         self.optimizer.zero_grad()
         loss.backward()  # line 8
+        s_t = self._observation(f_t)
         past, self._unlearned = self._unlearned, None
         if past is not None:
-            self._learn(past, loss_fn, batch, f_t)
+            self._learn(past, loss_fn, Look(batch, f_t, s_t))
 
-        s_t = self._observation(f_t)
         a_t = self._decide(s_t)  # line 6
         self._observation.commit(f_t)
         promised = self._update(a_t)  # line 9
@@ -202,13 +210,13 @@ class OnlineActorCritic:
         self._displacement.end()
         return self._displacement.decrement() if self._reward.measures_slope else None
 
-    def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, x_next: Any, f_next: Tensor) -> None:
-        """Lines 11 to 20 for the step before; ``x_next`` is the batch that has just come, and ``f_next`` its loss."""
+    def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, following: Look) -> None:
+        """Lines 11 to 20 for the step before; ``following`` is the batch that has just come."""
         elsewhere = None
         if self._displacement is not None and self._reward.measures_slope:
             elsewhere = self._displacement.decrement()
         elif self._displacement is not None:
-            past = self._seen_elsewhere(past, self._displacement, loss_fn, x_next, f_next)
+            past = self._seen_elsewhere(past, self._displacement, loss_fn, following)
         r_t, slope = self._reward(Evidence(past.f_t, past.f_tp1, past.promised, elsewhere))  # line 11
         s_tp1, a_tp1 = past.s_t, past.a_t  # with a discount of 0 nobody looks at them
         if past.f_tp1 is not None:
@@ -223,21 +231,22 @@ class OnlineActorCritic:
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)
         if self.setting.learn_actor:
-            s_j = s_tp1 if self._one_batch else self._observation(self._other(loss_fn, x_next, f_next)[1])
+            s_j = s_tp1 if self._one_batch else self._other(loss_fn, following).observation
             self.history.append(dq_da=self.learner.improve_actor(s_j))  # lines 19 and 20
 
-    def _other(self, loss_fn: LossFunction, x_next: Any, f_next: Tensor) -> tuple[Any, Tensor]:
-        """Lines 17 and 18: x_j, the batch that has just come or one of its own, and its loss as things stand."""
+    def _other(self, loss_fn: LossFunction, following: Look) -> Look:
+        """Lines 17 and 18: x_j, the batch that has just come or one of its own."""
         if self._draw is None:
-            return x_next, f_next
+            return following
         x_j = self._draw()
-        return x_j, self._checked(self._evaluator.extra_pass(loss_fn, x_j))
+        f_j = self._checked(self._evaluator.extra_pass(loss_fn, x_j))
+        return Look(x_j, f_j, self._observation(f_j))
 
     def _seen_elsewhere(
-        self, past: UnlearnedStep, displacement: Displacement, loss_fn: LossFunction, x_next: Any, f_next: Tensor
+        self, past: UnlearnedStep, displacement: Displacement, loss_fn: LossFunction, following: Look
     ) -> UnlearnedStep:
         """The step as x_j saw it: its losses before the step and after it in place of x_i's."""
-        x_j, after = self._other(loss_fn, x_next, f_next)
+        x_j, after, _ = self._other(loss_fn, following)
         with displacement.undone():
             before = self._checked(self._evaluator.extra_pass(loss_fn, x_j))
         return past._replace(s_t=self._observation(before), f_t=before, f_tp1=after)

@@ -54,19 +54,18 @@ class Critic(nn.Module):
         self, observation: Float[Tensor, "*batch s"], action: Float[Tensor, "*batch a"]
     ) -> Float[Tensor, "*batch"]:
         """``Q(s, a)`` for each transition of the batch."""
-        return self._read(torch.cat((observation, action), dim=-1))[1]
+        hidden = self._hidden(torch.cat((observation, action), dim=-1))
+        return linear(hidden, self.value.weight, self.value.bias).squeeze(-1)
 
-    def _read(self, inputs: Float[Tensor, "*batch x"]) -> tuple[Float[Tensor, "*batch unit"], Float[Tensor, "*batch"]]:
-        """The hidden units and ``Q``."""
-        hidden = ACTIVATIONS[self._activation](linear(inputs, self.hidden.weight, self.hidden.bias))
-        return hidden, linear(hidden, self.value.weight, self.value.bias).squeeze(-1)
+    def _hidden(self, inputs: Float[Tensor, "*batch x"]) -> Float[Tensor, "*batch unit"]:
+        return ACTIVATIONS[self._activation](linear(inputs, self.hidden.weight, self.hidden.bias))
 
     @torch.no_grad()
     def slope(
         self, observation: Float[Tensor, "*batch s"], action: Float[Tensor, "*batch a"]
     ) -> Float[Tensor, "*batch a"]:
         """``dQ/da``, with respect to the action as the critic sees it."""
-        hidden, _ = self._read(torch.cat((observation, action), dim=-1))
+        hidden = self._hidden(torch.cat((observation, action), dim=-1))
         slopes = self.value.weight[0] * SLOPES[self._activation](hidden)
         return (slopes @ self.hidden.weight)[..., observation.shape[-1] :]
 
@@ -92,7 +91,7 @@ class Critic(nn.Module):
             along_slope: G, its gradient with respect to each :meth:`slope`, if the loss depends on them.
         """
         inputs = torch.cat((observation, action), dim=-1)
-        hidden, _ = self._read(inputs)
+        hidden = self._hidden(inputs)
         v, phi1 = self.value.weight, SLOPES[self._activation](hidden)
         g = along_q.unsqueeze(-1)
         e, grad_v, grad_w = g * v * phi1, g.T @ hidden, None
