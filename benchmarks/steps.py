@@ -27,7 +27,7 @@ TRANSCRIPTION = Path(__file__).resolve().parents[1] / "tests" / "oracle.py"
 SETTINGS = {
     "stable": replace(STABLE, opening=None),
     "paper": PAPER,
-    "paper, in chunks": replace(PAPER, unroll="chunk", initialisation="small"),
+    "paper, in chunks": replace(PAPER, unroll="chunk"),
 }
 """The stable setting as it is after its opening, which lasts for 200 steps at most."""
 EXTRA_PASSES = {
