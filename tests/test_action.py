@@ -23,8 +23,16 @@ def test_absolute_rate() -> None:
 def test_absolute_rate_has_a_bound_only_when_asked() -> None:
     assert AbsoluteRate().rate(torch.tensor(1e6)).item() == 1e6
     assert AbsoluteRate(bound=2.0).rate(torch.tensor(1e6)).item() == 2.0
-    with pytest.raises(InvalidArgument, match="bound must be None or a rate above 0, got -1"):
-        AbsoluteRate(bound=-1)
+    assert AbsoluteRate(bound=0.5).rate(torch.tensor(1.0)).item() == 0.5
+    for bound in (-1.0, 0.0):
+        with pytest.raises(InvalidArgument, match=f"bound must be None or a rate above 0, got {bound}"):
+            AbsoluteRate(bound=bound)
+
+
+def test_an_action_is_as_many_numbers_as_it_says_and_in_the_optimizers_unit_until_it_is_centred() -> None:
+    for action in (AbsoluteRate(), LogRate()):
+        assert action.describe(torch.tensor(0.1)).shape == (action.size,)
+    assert LogRate().rate(torch.tensor(0.0)).item() == 1.0
 
 
 def test_log_rate_is_centred_and_logarithmic() -> None:

@@ -1,5 +1,6 @@
 """The command: what it prints, and one clear line for everything that can be given wrongly."""
 
+import io
 import os
 import shlex
 import signal
@@ -19,6 +20,7 @@ def somewhere(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LRPILOT_DATA", raising=False)
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:1/"])
 
@@ -39,8 +41,9 @@ def test_train_without_a_task_trains_on_digits_and_says_how_it_went(lrpilot, tmp
     assert (code, err) == (0, "")
     (directory,) = (tmp_path / "runs").iterdir()
     lines = out.splitlines()
-    assert lines[0].startswith("step 20/40  loss ")
-    assert "test error" in lines[1]
+    assert lines[0].startswith("step 20/40  0:00:")
+    assert " left  error " in lines[0]
+    assert "test error" in lines[2]
     assert lines[2].startswith("digits: test error ")
     assert f"{directory.relative_to(tmp_path)}/curves.png" in lines[3]
     assert directory.name.startswith("digits-pilot-")
@@ -85,6 +88,28 @@ BAD = {
     "train --resume": ["out must be the directory of the run that --resume goes on with"],
     "train m1": ["MNIST is not in", "cache/lrpilot/data", "train-images-idx3-ubyte", "--data", "LRPILOT_DATA"],
     "train m1 --data here": ["MNIST is not in here", "--data", "LRPILOT_DATA"],
+    "train --steps 100000000000000000000": ["steps must be a whole number of at most 2147483647"],
+    "train --seed 99999999999999999999": ["seed must be a whole number of at most 2147483647"],
+    "train --batch-size 99999999999999999999": ["batch_size must be a whole number of at most"],
+    "train --lr 1e999": ["lr must be a finite number above 0, got inf"],
+    "train --controller ''": ["controller must be one of", "got ''"],
+    "train --optimizer ''": ["optimizer must be one of", "got ''"],
+    "train --setting ''": ["setting must be"],
+    "train --out ''": ["a path is empty"],
+    "train --data ''": ["a path is empty"],
+    "train --out /dev/null": ["/dev/null"],
+    "train --out /dev/null/run": ["/dev/null/run: Not a directory"],
+    f"train --out {'x' * 300}": ["File name too long"],
+    "train --resume --out nothing": ["there is nothing to resume", "got 'nothing'"],
+    "train --resume --out ~/nothing": ["there is nothing to resume", "home/nothing'"],
+    "train '' ": ["task must be one of"],
+    "demo --out ''": ["a path is empty"],
+    "demo --steps 0": ["steps must be a whole number of at least 1, got 0"],
+    "compare --results /dev/null --steps 5": ["/dev/null"],
+    "compare --seeds 99999999999999999999": ["seeds must be a whole number of at most"],
+    "compare --policy ~/policy": ["policy must be", "home/policy"],
+    "reproduce table1 --results /dev/null --only m7": ["/dev/null"],
+    "report --results /dev/zero": ["/dev/zero"],
     "train --nonsense": ["--nonsense"],
     "fly": ["fly"],
 }  # fmt: skip
@@ -176,7 +201,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, lrpilot):
 
 def test_the_library_does_not_import_what_only_the_command_needs():
     needed = {"typer", "rich", "matplotlib", "sklearn", "torchvision", "tensorboard", "PIL"}
-    program = f"import lrpilot, lrpilot.cli, sys; print({needed} & set(sys.modules))"
+    program = f"import lrpilot, lrpilot.cli, sys; lrpilot.Pilot; print({needed} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert result.stdout == "set()\n"
 
@@ -195,6 +220,138 @@ def test_demo_prints_a_table_and_says_where_the_picture_is(lrpilot):
         assert label in out
     assert out.splitlines()[-1].endswith("pictures/demo.png")
     assert Path("pictures/demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_version(lrpilot):
+    code, out, err = lrpilot("--version")
+    assert (code, out.split()[0], err) == (0, "lrpilot", "")
+
+
+PROGRAM = [sys.executable, "-m", "lrpilot"]
+
+
+def test_it_is_a_module_too():
+    ran = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.split()[0], ran.stderr) == (0, "lrpilot", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("module", ["typer", "torch", "torch.nn", "lrpilot.pilot"])
+def test_ctrl_c_while_the_command_is_still_loading(module, number):
+    """The signal comes with the import of a module, by which the moment is the same on any machine."""
+    program = f"""
+import os, sys
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), {int(number)})
+sys.meta_path.insert(0, Finder)
+from lrpilot.cli import main
+main(["demo"])
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "Stopped.\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_anywhere_stops_in_one_line(lrpilot, monkeypatch, number):
+    from lrpilot.experiments.studies import demo
+
+    monkeypatch.setattr(demo, "load_task", lambda name: os.kill(os.getpid(), number))
+    code, _, err = lrpilot("demo")
+    assert (code, err.strip()) == (130, "Stopped.")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(28, "No space left on device", "here/it"), 2, "here/it: No space left on device"),
+        (PermissionError(13, "Permission denied"), 2, "output: Permission denied"),
+        (MemoryError(), 2, "there is not enough memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:1] can't allocate memory: you tried 9\nframe"), 2, "memory"),
+        (RecursionError("too deep"), 70, "a fault in lrpilot, RecursionError: too deep"),
+        (KeyError("x\ny"), 70, "a fault in lrpilot, KeyError"),
+    ],
+)
+def test_whatever_is_raised_ends_in_one_line(lrpilot, monkeypatch, error, code, said):
+    from lrpilot.experiments.studies import demo
+
+    def fail(name):
+        raise error
+
+    monkeypatch.setattr(demo, "load_task", fail)
+    left, _, err = lrpilot("demo")
+    assert left == code
+    assert err.startswith("lrpilot: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is full")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["train", "--steps", "10"]])
+def test_a_full_device_as_output_is_one_line(arguments, tmp_path):
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run([*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (2, "lrpilot: output: No space left on device\n")
+
+
+@pytest.mark.parametrize("closing", [">&-", "2>&-", "<&- >&- 2>&-", "| true"])
+def test_closed_streams_do_no_harm(closing, tmp_path):
+    command = f"{shlex.join([*PROGRAM, 'train', '--steps', '10', '--out', 'run'])} {closing}"
+    ran = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path)
+    assert "Traceback" not in ran.stderr
+    assert (tmp_path / "run" / "checkpoint").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices with names")
+def test_a_device_a_pipe_and_a_folder_are_never_replaced_by_a_picture(lrpilot, tmp_path):
+    (tmp_path / "pipe").parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "folder", "link"):
+        code, _, err = lrpilot(f"demo --steps 20 --out {name}")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "is not a regular file and is left as it is" in err
+    assert Path("/dev/null").is_char_device()
+
+
+def test_the_home_is_put_for_its_sign(lrpilot, tmp_path):
+    code, out, _ = lrpilot("train --steps 10 --out '~/my runs/one'")
+    assert code == 0
+    assert (tmp_path / "home/my runs/one/checkpoint").exists()
+    assert f"(tensorboard --logdir '{tmp_path}/home/my runs/one')" in out
+
+
+def test_without_a_home_nothing_breaks(tmp_path):
+    program = "import os; os.path.expanduser = lambda path: path; from lrpilot.cli import main; main()"
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    for arguments, code in ((["train", "--steps", "10"], 0), (["train", "m0"], 2), (["train", "--out", "~/x"], 2)):
+        command = [sys.executable, "-c", program, *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert ran.returncode == code
+        assert "there is no home directory: set HOME" in ran.stderr or code == 0
+        assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_line_of_progress_has_whole_numbers_and_the_time_left_first(width):
+    from rich.console import Console
+
+    from lrpilot.experiments.runs.configuration import Configuration
+    from lrpilot.experiments.runs.progress import Display
+    from lrpilot.experiments.runs.training import Record
+
+    stream = io.StringIO()
+    with Display(Console(file=stream, force_terminal=True, width=width, color_system=None)) as display:
+        display.begin(Configuration(task="mnist-attention", steps=20_000), 0)
+        display.show(Record(step=12_345, loss=0.98765, learning_rate=1.234e-3, seconds=9.0, test_error=92.41))
+        display._progress.refresh()
+        shown = stream.getvalue().replace("\r", "\n").splitlines()[-1]
+    assert "0:00:00 left 12345/20000 error 92.4 %" in shown
+    assert "…" not in shown
+    assert ("loss 0.988  rate 1.23e-03" in shown) == (width >= 80)
 
 
 @pytest.mark.data

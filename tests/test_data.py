@@ -4,21 +4,25 @@ import functools
 import gzip
 import hashlib
 import http.server
+import io
+import os
 import socket
 import struct
 import threading
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, Unusable
 from lrpilot.experiments.tasks import data as data_sets
 from lrpilot.experiments.tasks import image_folder
+from lrpilot.experiments.tasks.catalogue import load_task
 from lrpilot.experiments.tasks.image_folder import read_image_folder
-from lrpilot.experiments.tasks.tensors import DataError
+from lrpilot.experiments.tasks.picture import decode
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +84,7 @@ def test_mnist_is_downloaded_when_missing_and_not_again(mnist_mirror, tmp_path):
 
 def test_a_damaged_download_is_refused(mnist_mirror, tmp_path):
     (mnist_mirror / "train-labels-idx1-ubyte.gz").write_bytes(b"not what the checksum says")
-    with pytest.raises(DataError, match="could not be downloaded"):
+    with pytest.raises(Unusable, match="could not be downloaded"):
         data_sets.mnist(tmp_path / "data")
 
 
@@ -89,7 +93,7 @@ def test_missing_data_says_where_it_looked_and_how_to_get_it(monkeypatch, tmp_pa
 
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{nobody.getsockname()[1]}/"])
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(Unusable) as raised:
         data_sets.mnist(tmp_path / "data")
     message = str(raised.value)
     assert "\n" not in message
@@ -104,7 +108,7 @@ def test_a_damaged_mnist_file_is_named(tmp_path, name, damage):
     raw.mkdir(parents=True)
     for file, content in mnist_files(count=60).items():
         (raw / file).write_bytes(damage(content) if file == name else content)
-    with pytest.raises(DataError, match=f"{name} is damaged") as raised:
+    with pytest.raises(Unusable, match=f"{name} is damaged") as raised:
         data_sets.mnist(tmp_path)
     assert "\n" not in str(raised.value)
 
@@ -190,10 +194,8 @@ def test_pictures_without_a_split_get_one(tmp_path):
 
 def test_pictures_are_decoded_once_and_again_when_they_change(pictures, monkeypatch):
     decoded = []
-    decode = image_folder._decode_picture
-    monkeypatch.setattr(
-        image_folder, "_decode_picture", lambda *picture: decoded.append(picture[1]) or decode(*picture)
-    )
+    decode = image_folder.decode
+    monkeypatch.setattr(image_folder, "decode", lambda *picture: decoded.append(picture) or decode(*picture))
     first = read_image_folder(pictures, "pets")
     assert len(decoded) == 18
     again = read_image_folder(pictures, "pets")
@@ -214,28 +216,199 @@ def test_a_damaged_cache_is_made_again(pictures, tmp_path):
 
 def test_a_picture_that_is_none_is_named(pictures):
     (pictures / "train" / "dogs" / "2.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"train/dogs/2\.png in .* is not a picture that can be decoded"):
+    with pytest.raises(Unusable, match=r"train/dogs/2\.png in .* is not a picture that can be decoded"):
         read_image_folder(pictures, "pets")
 
 
 def test_places_without_pictures_say_so(tmp_path):
-    with pytest.raises(DataError, match="neither a folder nor a zip"):
+    with pytest.raises(Unusable, match="neither a folder nor a zip"):
         read_image_folder(tmp_path / "nothing", "pets")
     (tmp_path / "broken.zip").write_bytes(b"PK no zip")
-    with pytest.raises(DataError, match=r"broken\.zip is not a zip"):
+    with pytest.raises(Unusable, match=r"broken\.zip is not a zip"):
         read_image_folder(tmp_path / "broken.zip", "pets")
     picture(tmp_path / "flat" / "1.png", shade=1)
-    with pytest.raises(DataError, match="train/CLASS"):
+    with pytest.raises(Unusable, match="train/CLASS"):
         read_image_folder(tmp_path / "flat", "pets")
     picture(tmp_path / "few" / "cats" / "1.png", shade=1)
-    with pytest.raises(DataError, match="too few"):
+    picture(tmp_path / "few" / "dogs" / "1.png", shade=1)
+    with pytest.raises(Unusable, match="too few"):
         read_image_folder(tmp_path / "few", "pets")
+
+
+def sorted_into(folder, *paths):
+    """A picture at each path; its red value is its place in the list."""
+    for place, path in enumerate(paths):
+        picture(folder / path, shade=place)
+    return folder
+
+
+def reds(examples):
+    return sorted(examples.inputs[:, 0, 0, 0].tolist())
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("Train/{}", "TEST/{}", "val/{}"),
+        ("training/{}", "testing/{}", "Validation/{}"),
+        ("{}/train", "{}/test", "{}/valid"),
+        ("a/b/train/{}/more", "a/b/test/{}", "a/b/dev/{}"),
+    ],
+)
+def test_training_validation_and_test_are_never_pooled(tmp_path, folders):
+    train, test, validation = (
+        [f"{folder.format(name)}/{index}.png" for name in ("cats", "dogs") for index in range(2)] for folder in folders
+    )
+    data = read_image_folder(sorted_into(tmp_path / "own", *train, *test, *validation), "own")
+    assert (data.classes, reds(data.train), reds(data.test)) == (2, [0, 1, 2, 3], [4, 5, 6, 7])
+    assert reds(data.validation) == [8, 9, 10, 11]
+    assert data.test.targets.tolist() == [0, 0, 1, 1]
+
+
+def test_a_validation_set_is_for_testing_where_there_is_no_other(tmp_path):
+    data = read_image_folder(sorted_into(tmp_path / "own", *["train/a/1.png", "train/b/1.png", "val/a/1.png"]), "own")
+    assert (reds(data.train), reds(data.test), data.validation) == ([0, 1], [2], None)
+
+
+def test_a_training_set_alone_is_split_by_classes(tmp_path):
+    names = [f"train/{name}/{index}.png" for name in "ab" for index in range(5)]
+    data = read_image_folder(sorted_into(tmp_path / "own", *names), "own")
+    assert (data.classes, reds(data.test)) == (2, [4, 9])
+
+
+def test_classes_may_be_called_like_parts(tmp_path):
+    names = [f"{name}/{index}.png" for name in ("valid", "invalid") for index in range(5)]
+    data = read_image_folder(sorted_into(tmp_path / "own", *names), "own")
+    assert (data.classes, len(data.train), data.validation) == (2, 8, None)
+
+
+def test_hidden_folders_are_no_classes_and_leave_the_split(tmp_path):
+    names = ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"]
+    hidden = [".ipynb_checkpoints/x.png", "train/.thumbnails/x.png", "__MACOSX/train/c/x.png", "train/a/.x.png"]
+    data = read_image_folder(sorted_into(tmp_path / "own", *names, *hidden), "own")
+    assert (data.classes, reds(data.train), reds(data.test)) == (2, [0, 1], [2, 3])
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["train/a/1.png", "test/a/1.png", "train/b/1.png", "banner.png"], "banner.png in .* lies outside"),
+        (["train/a/1.png", "test/a/1.png", "train/b/1.png", "more/b/1.png"], "more/b/1.png in .* lies outside"),
+        (["test/a/1.png", "val/a/1.png", "test/b/1.png"], "no folder train"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "class c in .* has no pictures for training"),
+        (["train/1.png", "test/2.png"], "no pictures in folders named after their classes"),
+        ([f"a/{index}.png" for index in range(9)], "one class alone, a,"),
+    ],
+)
+def test_layouts_that_say_too_little_are_refused_in_one_line(tmp_path, names, said):
+    with pytest.raises(Unusable, match=said) as raised:
+        read_image_folder(sorted_into(tmp_path / "own", *names), "own")
+    assert "\n" not in str(raised.value)
+
+
+def test_linked_classes_and_pictures_are_followed_and_circles_end(pictures, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    moved = (pictures / "train" / "dogs").rename(tmp_path / "elsewhere" / "dogs")
+    (pictures / "train" / "dogs").symlink_to(moved)
+    (pictures / "train" / "cats" / "round").symlink_to(pictures)
+    (pictures / "train" / "cats" / "0.png").rename(tmp_path / "elsewhere" / "0.png")
+    (pictures / "train" / "cats" / "0.png").symlink_to(tmp_path / "elsewhere" / "0.png")
+    data = read_image_folder(pictures, "pets")
+    assert (data.classes, len(data.train), len(data.test)) == (3, 12, 6)
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "expected"),
+    [
+        (np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16), "I;16", [0, 100, 200, 255]),
+        (np.array([[0.0, 0.25], [0.5, 1.0]], np.float32), "F", [0, 64, 128, 255]),
+        (np.array([[0.0, 25.0], [50.0, 100.0]], np.float32), "F", [0, 25, 50, 100]),
+        (np.array([[0, 257 * 7], [257 * 9, 65535]], np.int32), "I", [0, 7, 9, 255]),
+    ],
+)
+def test_deep_pictures_are_scaled_to_eight_bits(values, mode, expected):
+    image = Image.fromarray(values)
+    assert image.mode == mode
+    stream = io.BytesIO()
+    image.save(stream, "TIFF" if mode == "F" else "PNG" if mode == "I;16" else "TIFF")
+    decoded = decode(stream.getvalue(), 2)
+    assert decoded.flatten(1).tolist() == [expected] * 3
+
+
+def broken_link(folder):
+    (folder / "train" / "dogs" / "2.png").unlink()
+    (folder / "train" / "dogs" / "2.png").symlink_to("nowhere")
+    return folder
+
+
+def pipe(folder):
+    (folder / "train" / "dogs" / "2.png").unlink()
+    os.mkfifo(folder / "train" / "dogs" / "2.png")
+    return folder
+
+
+def bomb(folder):
+    header = struct.pack(">IIBBBBB", 20000, 10000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (folder / "train" / "dogs" / "2.png").write_bytes(png + struct.pack(">I", 0) + b"IDAT" + b"0" * 99)
+    return folder
+
+
+def not_finite(folder):
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(folder / "train" / "dogs" / "2.png", "TIFF")
+    return folder
+
+
+def encrypted(folder):
+    """The flag of an encrypted entry, in every header of a zip."""
+    file = zipped(folder)
+    content = bytearray(file.read_bytes())
+    for mark, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(mark)
+        while place >= 0:
+            content[place + flag] |= 1
+            place = content.find(mark, place + 1)
+    file.write_bytes(content)
+    return file
+
+
+def of_an_unknown_method(folder):
+    file = zipped(folder)
+    content = bytearray(file.read_bytes())
+    for mark, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        place = content.find(mark)
+        while place >= 0:
+            content[place + method] = 99
+            place = content.find(mark, place + 1)
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links with names")
+@pytest.mark.parametrize("spoilt", [broken_link, pipe, bomb, not_finite, encrypted, of_an_unknown_method])
+def test_what_cannot_be_read_is_named_in_one_line(pictures, spoilt):
+    with pytest.raises(Unusable, match=r"(train|test)/\w+/\d\.png") as raised:
+        read_image_folder(spoilt(pictures), "pets")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_set_smaller_than_a_batch_trains_with_what_there_is(pictures):
+    assert load_task(f"image-folder:{pictures}").batch_size == 12
+
+
+def test_without_a_home_the_line_says_what_to_set(monkeypatch):
+    for variable in ("HOME", "XDG_CACHE_HOME", "LRPILOT_DATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(Unusable, match="there is no home directory: set HOME"):
+        data_sets.data_folder()
 
 
 def test_a_damaged_original_cifar10_is_named(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
     (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"data_batch_1 is damaged"):
+    with pytest.raises(Unusable, match=r"data_batch_1 is damaged"):
         data_sets.cifar10(tmp_path)
 
 

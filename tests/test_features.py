@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot.features import FEATURES, Interval, Memory, decision_steps, observe, step_ceiling, takes_back
+from lrpilot.pilot.features import FEATURES, observe
+from lrpilot.pilot.interval import Interval
+from lrpilot.pilot.memory import Memory
+from lrpilot.pilot.soundness import step_ceiling, takes_back
+from lrpilot.pilot.timetable import decision_steps
 
 
 def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) -> Interval:

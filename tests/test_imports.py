@@ -8,10 +8,22 @@ import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import lrpilot
 
 ROOT = Path(lrpilot.__file__).parent
-LAYERS = ("errors", "core", "online pilot", "learning", "baselines", "integrations", "experiments", "cli", "__init__")
+LAYERS = (
+    "errors",
+    "core",
+    "online pilot",
+    "learning",
+    "baselines",
+    "integrations",
+    "experiments",
+    "cli public",
+    "__init__ __main__",
+)
 """From the ground up. Two folders of one layer are independent of each other."""
 HEIGHT = {folder: height for height, layer in enumerate(LAYERS) for folder in layer.split()}
 
@@ -76,6 +88,19 @@ def test_no_module_and_no_folder_imports_itself_in_a_circle():
 
 def test_importing_the_package_adds_safetensors_alone_to_torch():
     listing = "print(*{name.split('.')[0] for name in sys.modules} - before)"
-    script = f"import sys, torch; before = {{name.split('.')[0] for name in sys.modules}}; import lrpilot; {listing}"
+    before = "import sys, torch; before = {name.split('.')[0] for name in sys.modules}"
+    script = f"{before}; import lrpilot; lrpilot.Pilot; {listing}"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert set(loaded) - set(sys.stdlib_module_names) - {"lrpilot"} == {"safetensors"}
+
+
+def test_torch_is_loaded_with_the_first_public_name():
+    script = "import sys, lrpilot; print('torch' in sys.modules); lrpilot.Pilot; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\nTrue\n"
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(lrpilot, name) is not None for name in lrpilot.__all__)
+    assert set(dir(lrpilot)) == set(lrpilot.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = lrpilot.no_such_name

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.pilot.measurement import Measured, Measurement, StepHooks
+from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.pilot.measurement import Measured, Measurement
+from lrpilot.pilot.rates import Rates
+from lrpilot.pilot.steps import StepHooks
 
 
 def flat(tensors):
@@ -21,7 +24,7 @@ def concluded(measurement, optimizer):
 
 def measure(optimizer, parameters, steps, *, train):
     """What the hooks measure over some steps, and the same by hand from full copies."""
-    hooks = StepHooks(optimizer)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
     hooks.measurement = Measurement()
     gradients, updates = [], []
     for step in range(steps):
@@ -111,7 +114,7 @@ def test_sparse_missing_and_frozen_gradients():
 def test_complex_parameters():
     weights = nn.Parameter(torch.tensor([3.0 + 4.0j, 1.0j]))
     optimizer = torch.optim.SGD([weights], lr=0.1)
-    hooks = StepHooks(optimizer)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
     hooks.measurement = Measurement()
     weights.abs().square().sum().backward()  # gradient 2 w
     optimizer.step()
@@ -164,7 +167,7 @@ def test_a_skipped_step_is_not_measured():
     weights = nn.Parameter(torch.ones(3))
     optimizer = torch.optim.SGD([weights], lr=0.1)
     scaler = torch.amp.GradScaler("cpu")
-    hooks = StepHooks(optimizer)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
     hooks.measurement = Measurement()
     for factor in (1.0, torch.inf, 1.0):
         optimizer.zero_grad()
@@ -186,7 +189,7 @@ def test_nothing_measured_is_nan_but_the_weights():
 def test_hooks_keep_nothing_alive_and_go():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    hooks = StepHooks(optimizer)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
     hooks.measurement = Measurement()
     model(batch(0)).sum().backward()
     optimizer.step()
@@ -206,7 +209,7 @@ def test_no_more_than_three_copies_are_held_and_taken_once():
     model = network()
     parameters = list(model.parameters())
     optimizer = torch.optim.SGD(parameters, lr=0.1)
-    hooks = StepHooks(optimizer)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
     hooks.measurement = measurement = Measurement()
     memory = set()
     for step in range(4):
@@ -221,7 +224,7 @@ def test_no_more_than_three_copies_are_held_and_taken_once():
 def test_a_state_is_a_copy():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    hooks = StepHooks(optimizer)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
     hooks.measurement = Measurement()
 
     def train(step):
@@ -240,7 +243,7 @@ def test_a_state_is_a_copy():
 def test_a_group_that_joins_amid_a_measurement_begins_it_anew():
     first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([first], lr=0.1)
-    hooks = StepHooks(optimizer)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
     hooks.measurement = Measurement()
     for step in range(3):
         if step == 1:
@@ -259,7 +262,7 @@ def test_a_measurement_goes_on_where_the_last_one_ended():
     for cut in (None, 3):
         model = network()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        hooks = StepHooks(optimizer)
+        hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
         hooks.measurement = Measurement()
         pairs = []
         for step in range(5):

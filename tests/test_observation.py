@@ -62,3 +62,8 @@ def test_losses_are_read_down_to_a_hundred_millionth_of_the_first() -> None:
     for loss in (2e-8, 1e-12, 0.0, -5.0):
         assert observe(torch.tensor(loss))[0].item() == pytest.approx(math.log(1e-8))
     assert observe(torch.tensor(4e-8))[0].item() == pytest.approx(math.log(2e-8))
+
+
+def test_an_observation_is_as_many_numbers_as_it_says() -> None:
+    for observe in (BatchLoss(), RelativeLogLoss()):
+        assert observe(torch.tensor(1.0)).shape == (observe.size,)

@@ -190,8 +190,8 @@ def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: floa
     opening = begun()
     climb(opening, losses=[1.0] * 3, hoped=0.5, gained=-0.5)
     assert opening.done
-    opening.look(2.0)
-    usual = 0.99 * 1.0 + 0.01 * 2.0
+    opening.look(101.0)
+    usual = 0.99 * 1.0 + 0.01 * 101.0
     assert opening.look(multiple * usual) == again
     assert opening.done != again
     if again:

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.pilot.features import Interval, Memory, observe
-from lrpilot.pilot.guard import Guard, buffers_beside, ended_well
+from lrpilot.pilot.buffers import Buffers
+from lrpilot.pilot.features import observe
+from lrpilot.pilot.guard import PATIENCE, Guard, ended_well
+from lrpilot.pilot.interval import Interval
+from lrpilot.pilot.memory import Memory
 
 
 def network():
@@ -40,14 +43,14 @@ def test_buffers_are_found_wherever_the_network_is_wrapped(wrap):
     model = network()
     wrapped = wrap(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    found = {id(b) for b in buffers_beside(optimizer)}
+    found = {id(b) for b in Buffers(optimizer).tensors().values()}
     assert found == {id(b) for b in wrapped.buffers()}
 
 
 def test_other_networks_are_left_alone():
     model, other = network(), network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    assert not {id(b) for b in buffers_beside(optimizer)} & {id(b) for b in other.buffers()}
+    assert not {id(b) for b in Buffers(optimizer).tensors().values()} & {id(b) for b in other.buffers()}
 
 
 def test_the_order_of_buffers_does_not_depend_on_the_process():
@@ -57,7 +60,7 @@ def test_the_order_of_buffers_does_not_depend_on_the_process():
         keep = [wrap(second), wrap(first)]  # built in another order than the optimizer's
         optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
         known = {id(b): f"{i} {name}" for i, m in enumerate((first, second)) for name, b in m.named_buffers()}
-        names.append([known[id(b)] for b in buffers_beside(optimizer) if id(b) in known])
+        names.append([known[id(b)] for b in Buffers(optimizer).tensors().values() if id(b) in known])
         assert keep
     assert names[0] == names[1]
     assert names[0][0].startswith("0")
@@ -65,7 +68,7 @@ def test_the_order_of_buffers_does_not_depend_on_the_process():
 
 def test_a_module_under_construction_does_no_harm():
     model, unfinished = network(), nn.Linear.__new__(nn.Linear)
-    assert len(buffers_beside(torch.optim.SGD(model.parameters(), lr=0.1))) == 3
+    assert len(Buffers(torch.optim.SGD(model.parameters(), lr=0.1))) == 3
     assert type(unfinished) is nn.Linear
 
 
@@ -106,11 +109,41 @@ def test_which_copy_is_held(rollback):
     memory = remembered(interval(*FINE))
     for ends, known in ((HIGH, memory), (NAN, memory), (FINE, remembered(interval(1.0, 1.0, 0.99, 0.99)))):
         guard.look_after(1, interval(*ends), known)
-        assert guard.state_dict()["snapshot"] is not None  # still that of the start
+        assert guard.state_dict()["good"] is not None  # still that of the start
         assert guard.step == 0
     guard.look_after(1, interval(*FINE), memory)
-    assert (guard.state_dict()["snapshot"] is not None) == rollback
+    assert (guard.state_dict()["good"] is not None) == rollback
+    assert guard.step == 0  # a network whose last step may have spoiled it is not gone back to
+    guard.look_after(2, interval(*FINE), memory)
     assert guard.step == (1 if rollback else 0)
+    guard.look_after(3, interval(*NAN), memory)
+    guard.look_after(4, interval(*FINE), memory)
+    assert guard.step == (1 if rollback else 0)  # the copy of step 2 was followed by losses that were not finite
+
+
+def test_a_copy_that_does_not_help_is_given_up():
+    """After the window, three returns are made; a fourth is not. Within it each return comes with a lower rate."""
+    guard = ready(rollback=True)
+    memory = remembered(interval(*FINE))
+    for _ in range(PATIENCE):
+        assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False)
+        assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
+        guard.take_back()
+        guard.look_after(1, interval(1.0, 1.0, 0.99, 0.99), remembered(interval(1.0, 1.0, 0.99, 0.99)))
+    assert not guard.gives_up(interval(*HIGH), memory, opens=True, closes=False)
+    assert guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
+    assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False) is None
+    assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
+
+
+def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
+    """Right after a return the copy gives a loss of 3.5 where it gave 1 when it was taken."""
+    memory = remembered(interval(1.0, 1.0, 1.0, 1.0))
+    for level, given_up in ((2.5, False), (3.5, True)):
+        guard = ready(rollback=True)
+        guard.take_back()
+        now = interval(level, 9.0, 9.0, 9.0)
+        assert guard.gives_up(now, memory, opens=False, closes=False) == given_up
 
 
 def interval(*losses, weight_norm=1.0, log_rate=0.0):

@@ -14,7 +14,8 @@ from lrpilot.learning.population.quadratic import best_schedule, expected_losses
 from lrpilot.learning.population.rollouts import BLURRED, blur, roll_out
 from lrpilot.learning.population.schedules import Script, log_warm_up, peak_grid, remaining
 from lrpilot.learning.population.trainings import Pool, Trainings
-from lrpilot.pilot.features import FEATURES, decision_steps
+from lrpilot.pilot.features import FEATURES
+from lrpilot.pilot.timetable import decision_steps
 
 NETWORKS = [
     mlp((), "tanh", 10),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, Unusable
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.rollouts import Explorer
@@ -66,8 +66,12 @@ def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
     assert again[0]["score"] == events[-1]["score"]
     lines = (tmp_path / "run" / "curves.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == events + again
-    with pytest.raises(InvalidArgument, match="config"):
+    with pytest.raises(Unusable, match="checkpoint belongs to another configuration"):
         pretrain(replace(TINY, seed=1), tmp_path / "run", resume=True)
+    before = {file: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    with pytest.raises(InvalidArgument, match="a new or an empty directory"):
+        pretrain(TINY, tmp_path / "run")
+    assert {file: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
 
 
 @pytest.mark.usefixtures("small_evaluation")
@@ -78,6 +82,59 @@ def test_pretraining_is_a_function_of_its_configuration(tmp_path):
     for name, value in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], value)
     assert not torch.equal(other.actor.head.weight, first.actor.head.weight)
+
+
+@pytest.mark.usefixtures("small_evaluation")
+@pytest.mark.parametrize("after", [1, 2, 3, 5])
+def test_a_resumed_pretraining_equals_an_undisturbed_one_bit_for_bit(tmp_path, after):
+    config = replace(TINY, ppo_iterations=6, ppo_groups=1)
+    whole = pretrain(config, tmp_path / "whole")
+    asked = iter(range(100))
+    assert pretrain(config, tmp_path / "run", stopped=lambda: next(asked) == after) is None
+    resumed = pretrain(config, tmp_path / "run", resume=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value)
+
+
+@pytest.mark.usefixtures("small_evaluation")
+def test_a_pretraining_that_dies_before_its_first_evaluation_can_be_resumed(tmp_path):
+    def die(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(TINY, tmp_path / "run", report=die)
+    asked = iter(range(100))
+    pretrain(TINY, tmp_path / "run", resume=True, stopped=lambda: next(asked) == 1)
+    lines = (tmp_path / "run" / "curves.jsonl").read_text().splitlines()
+    assert [json.loads(line)["index"] for line in lines] == [1]
+
+
+def test_nothing_to_resume_is_an_error(tmp_path):
+    with pytest.raises(InvalidArgument, match="there is nothing to resume"):
+        pretrain(TINY, tmp_path / "nothing", resume=True)
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.usefixtures("small_evaluation")
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("checkpoint", lambda raw: raw[:-100]),
+        ("checkpoint", lambda raw: raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:]),
+        ("checkpoint", lambda raw: b""),
+        ("curves.jsonl", lambda raw: raw[:20]),
+        ("curves.jsonl", lambda raw: raw.replace(b"distil", b"distal", 1)),
+    ],
+)
+def test_a_damaged_pretraining_is_refused_by_file_and_left_as_it_is(tmp_path, name, damage):
+    asked = iter(range(100))
+    pretrain(TINY, tmp_path / "run", stopped=lambda: next(asked) == 1)
+    file = tmp_path / "run" / name
+    file.write_bytes(damage(file.read_bytes()))
+    before = file.read_bytes()
+    with pytest.raises(Unusable, match=rf"^{file} [^\n]*$"):
+        pretrain(TINY, tmp_path / "run", resume=True)
+    assert file.read_bytes() == before
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
 """The command that learns a policy: what it hands on, what it shows, how it ends."""
 
 import inspect
+import os
+import shlex
+import signal
 from functools import partial
 
 import pytest
@@ -39,6 +42,7 @@ def calls(monkeypatch):
     def remember(*arguments, **options):
         signature.bind(*arguments, **options)  # as the real one would
         calls.append((arguments, options))
+        return "a policy"
 
     monkeypatch.setattr(module, "pretrain", remember)
     return calls
@@ -97,3 +101,35 @@ def test_the_bank_grows_to_what_is_asked_for(monkeypatch, tmp_path, capsys):
 def test_the_bank_refuses_nothing_to_do(tmp_path, capsys):
     assert command("pretrain", "bank", "--tasks", "0", "--out", str(tmp_path / "bank.jsonl")) == 2
     assert "tasks must be a whole number of at least 1, got 0" in capsys.readouterr().err
+
+
+def test_nothing_to_resume_and_a_folder_in_use_are_told_in_one_line(tmp_path, capsys):
+    assert command("pretrain", "--out", str(tmp_path / "none"), "--no-mnist", "--resume") == 2
+    assert "there is nothing to resume" in capsys.readouterr().err
+    (tmp_path / "hours").mkdir()
+    (tmp_path / "hours" / "curves.jsonl").write_text("{}\n")
+    assert command("pretrain", "--out", str(tmp_path / "hours"), "--no-mnist") == 2
+    assert "a new or an empty directory" in capsys.readouterr().err
+    assert (tmp_path / "hours" / "curves.jsonl").read_text() == "{}\n"
+
+
+def test_a_signal_saves_and_prints_the_command_that_goes_on(monkeypatch, tmp_path, capsys):
+    small = partial(EvaluationPopulation, groups=1, tasks=2, shortest=20, longest=25)
+    monkeypatch.setattr(EvaluationPopulation, "usual", small)
+    monkeypatch.setattr(module, "PretrainConfig", lambda: PretrainConfig(**TINY))
+    log = module.Pretraining._log
+
+    def hang_up(self, event):
+        log(self, event)
+        if event["stage"] == "distil" and event["index"] == 1:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    out = tmp_path / "my policy"
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Pretraining, "_log", hang_up)
+        assert command("pretrain", "--groups", "2", "--iterations", "0", "--no-mnist", "--out", str(out)) == 130
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "Go on with: " in line]
+    _, *words = shlex.split(line.partition("Go on with: ")[2])
+    assert words == ["pretrain", "--groups", "2", "--iterations", "0", "--no-mnist", "--out", str(out), "--resume"]
+    assert command(*words) == 0
+    assert Policy.load(out / "policy.safetensors").provenance["distilled"] == 2

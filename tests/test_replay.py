@@ -51,6 +51,7 @@ def test_replay_resumes() -> None:
 
 
 def test_batch_larger_than_the_capacity_is_refused() -> None:
+    assert Replay(capacity=1, batch=1).batch == 1
     with pytest.raises(InvalidArgument, match="batch must be between 1 and the capacity of 4, got 5"):
         Replay(capacity=4, batch=5)
 
@@ -58,6 +59,7 @@ def test_batch_larger_than_the_capacity_is_refused() -> None:
 def test_replay_holds_two_thousand_and_draws_sixty_four() -> None:
     """As many as a loss changes little over; a batch large enough that one transition's noise is drowned."""
     replay, generator = Replay(), torch.Generator().manual_seed(0)
+    assert replay.capacity == 2000
     for k in range(2500):
         batch = replay.learn_from(transition(float(k)), generator)
     assert batch.rate.shape == (64,)

@@ -37,8 +37,7 @@ def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("results") / "smoke")
     for name in with_needs(EXPERIMENTS):
         while missing := store.missing(EXPERIMENTS[name].plan(SMOKE, store)):
-            for trial in missing:
-                store.save(pretend(trial))
+            store.save(*map(pretend, missing))
     return store
 
 

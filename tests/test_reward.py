@@ -13,6 +13,7 @@ def test_loss_decrement_is_equation_5() -> None:
     reward, slope = LossDecrement()(Evidence(torch.tensor(2.0), torch.tensor(1.5)))
     assert reward.item() == 0.5
     assert slope is None
+    assert LossDecrement.looks_every == 1  # it needs f_{t+1} of every step
 
 
 def evidence(before: float, promised: float, elsewhere: float) -> Evidence:

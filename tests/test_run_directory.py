@@ -1,9 +1,11 @@
 """Runs on disk: what is written, and that being killed or damaged costs nothing but time."""
 
+import errno
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,11 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.core.files import load_state, save_state
+from lrpilot.errors import InvalidArgument, Unusable
 from lrpilot.experiments.report.pictures import draw_run
+from lrpilot.experiments.runs import single_run
 from lrpilot.experiments.runs.configuration import Configuration
-from lrpilot.experiments.runs.run_directory import CHECKPOINT, CONFIG, CURVES, METRICS, PREVIOUS
+from lrpilot.experiments.runs.run_directory import CHECKPOINT, CONFIG, CURVES, KIND, METRICS, PREVIOUS
 from lrpilot.experiments.runs.single_run import train
+from lrpilot.experiments.tasks.catalogue import load_task
 
 STEPS = 60
 ASKED = Configuration(task="digits", controller="online", steps=STEPS, evaluate_every=20, lr=0.01)
@@ -101,7 +106,7 @@ def test_a_run_that_crashes_between_records_resumes_bit_for_bit(tmp_path, undist
         run(out, display=Silent(at=step, call=crash))
     display = Silent()
     assert run(out, display=display, resume=True).finished
-    assert display.first == (step - 1) // 5 * 5  # the checkpoint before the crash
+    assert display.first == step // 5 * 5  # the last checkpoint
     assert metrics(out) == undisturbed
 
 
@@ -125,7 +130,7 @@ def test_a_crash_in_the_middle_of_writing_loses_nothing(tmp_path, undisturbed, m
         patch.setattr(Path, operation, dies)
         with pytest.raises(Crash):
             run(out)
-    assert run(out, resume=True).finished
+    assert run(out, resume=(out / CONFIG).exists()).finished
     assert metrics(out) == undisturbed
 
 
@@ -202,11 +207,8 @@ def test_a_directory_in_use_or_unreadable_is_refused(tmp_path):
     run(out, Configuration(task="digits", controller="none", steps=5))
     with pytest.raises(InvalidArgument, match="out must be a new or an empty directory"):
         run(out)
-    (out / CONFIG).write_text("{")
-    with pytest.raises(InvalidArgument, match=rf"out must be a run directory whose {CONFIG} can be read"):
-        run(out, resume=True)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InvalidArgument, match="out must be a directory that can be written"):
+    with pytest.raises(NotADirectoryError):
         run(tmp_path / "file" / "run")
     with pytest.raises(InvalidArgument, match="out must be the directory of the run that --resume goes on with"):
         run(None, resume=True)
@@ -220,13 +222,213 @@ def test_a_diverged_run_is_recorded_and_its_checkpoint_is_sound(tmp_path):
     assert outcome.records[-1]["diverged"] is True
     assert outcome.records[-1]["loss"] is None
     if (out / CHECKPOINT).exists():
-        state = torch.load(out / CHECKPOINT, weights_only=True)["training"]
+        fingerprint = json.loads((out / CONFIG).read_text())["fingerprint"]
+        state = load_state(out / CHECKPOINT, KIND, configuration=fingerprint)["training"]
         assert state["step"] <= outcome.failure.step
+
+
+def test_a_directory_in_use_is_refused(tmp_path):
+    out = tmp_path / "run"
+    refused = []
+
+    def second():
+        before = (out / METRICS).read_bytes()
+        for resume in (True, False):
+            with pytest.raises((Unusable, InvalidArgument)) as raised:
+                run(out, resume=resume)
+            refused.append(str(raised.value))
+        assert (out / METRICS).read_bytes() == before
+
+    assert run(out, display=Silent(at=20, call=second)).finished
+    assert refused[0] == f"{out} is in use by another process: wait for it, or name another folder"
+    assert "out must be a new or an empty directory" in refused[1]
+
+
+def test_runs_started_in_one_second_have_each_its_own_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(single_run.time, "strftime", lambda _: "20260101-000000")
+    asked, others = Configuration(task="digits", controller="none", steps=3), []
+    first = run(None, asked, display=Silent(at=1, call=lambda: others.append(run(None, asked))))
+    assert [str(each.path) for each in (first, *others)] == [
+        "runs/digits-none-20260101-000000",
+        "runs/digits-none-20260101-000000-2",
+    ]
+
+
+def test_a_run_that_does_not_begin_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (None, tmp_path / "a" / "b"):
+        with pytest.raises(InvalidArgument, match="batch_size"):
+            run(out, Configuration(task="digits", batch_size=5000))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(InvalidArgument, match="a new or an empty directory"):
+        run(tmp_path / "mine")
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_nothing_to_resume_is_an_error(tmp_path):
+    with pytest.raises(InvalidArgument, match="out must be the directory of a run: there is nothing to resume"):
+        run(tmp_path / "nothing", resume=True)
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run that crashed on its way, to be copied and damaged."""
+    out = tmp_path_factory.mktemp("begun") / "run"
+    with pytest.raises(Crash):
+        run(out, display=Silent(at=33, call=crash))
+    return out
+
+
+@pytest.fixture
+def copy(begun, tmp_path):
+    return Path(shutil.copytree(begun, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw[: len(raw) // 3],
+        lambda raw: b"",
+        lambda raw: None,
+        lambda raw: raw.replace(b"0.01", b"0.02", 1),
+        lambda raw: b"\x00" * len(raw),
+        lambda raw: b"[" * 100_000,
+        lambda raw: b"\n".join(raw.splitlines()[::-1]),
+    ],
+    ids=["short", "empty", "gone", "edited", "NULs", "deep", "turned round"],
+)
+def test_metrics_that_are_not_the_runs_are_refused_and_left_as_they_are(copy, damage):
+    damaged = damage((copy / METRICS).read_bytes())
+    (copy / METRICS).unlink()
+    if damaged is not None:
+        (copy / METRICS).write_bytes(damaged)
+    with pytest.raises(Unusable, match=f"{METRICS} is not as this run wrote it: put that back"):
+        run(copy, resume=True)
+    assert ((copy / METRICS).read_bytes() if (copy / METRICS).exists() else None) == damaged
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"lr": 0.01', '"lr": 0.5'),
+        ('"lr": 0.01', '"lr": null'),
+        ('"lr": 0.01', '"lr": "0.01"'),
+        ('"lr": 0.01,', ""),
+        ('"steps": 60', '"steps": 70'),
+        ('"steps": 60', '"steps": 60, "stops": 3'),
+        ('"seed": 0', '"seed": false'),
+        ('"configuration": {', '"configuration": [{'),
+        ("{", ""),
+        ('"configuration"', '"konfiguration"'),
+        ('"version": 1', '"version": 2'),
+        ('"lr": 0.01', '"lr": ' + "[" * 100_000),
+    ],
+)
+def test_a_configuration_that_was_edited_is_refused_by_file(copy, old, new):
+    text = (copy / CONFIG).read_text()
+    assert old in text
+    (copy / CONFIG).write_text(text.replace(old, new, 1))
+    before = (copy / METRICS).read_bytes()
+    with pytest.raises(Unusable, match=rf"^{copy / CONFIG} [^\n]*$"):
+        run(copy, resume=True)
+    assert (copy / METRICS).read_bytes() == before
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(copy, tmp_path):
+    other = tmp_path / "other"
+    run(other, Configuration(task="digits", controller="none", steps=20))
+    shutil.copy(other / CHECKPOINT, copy / CHECKPOINT)
+    with pytest.raises(Unusable, match=f"{CHECKPOINT} belongs to another configuration"):
+        run(copy, resume=True)
+
+
+@pytest.mark.parametrize("content", [{"weights": torch.ones(3)}, [1, 2], None, "text", torch.ones(2)])
+def test_a_foreign_archive_is_no_checkpoint(copy, content):
+    torch.save(content, copy / CHECKPOINT)
+    display = Silent()
+    assert run(copy, display=display, resume=True).finished
+    assert display.lines == [f"{copy / CHECKPOINT} is damaged: going on from {PREVIOUS}"]
+
+
+@pytest.mark.parametrize("change", [{"step": "x"}, {"optimizer": {}}, {"controller": {"knobs": 3}}, {"network": {}}])
+def test_a_state_that_does_not_fit_is_refused(copy, change):
+    fingerprint = json.loads((copy / CONFIG).read_text())["fingerprint"]
+    content = load_state(copy / CHECKPOINT, KIND, configuration=fingerprint)
+    content["training"].update(change)
+    save_state(copy / CHECKPOINT, KIND, content, configuration=fingerprint)
+    with pytest.raises(Unusable, match=f"{CHECKPOINT} does not fit this run"):
+        run(copy, resume=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices with names")
+@pytest.mark.parametrize("name", [CONFIG, METRICS, CHECKPOINT])
+@pytest.mark.parametrize("thing", ["pipe", "endless", "folder"])
+def test_what_is_no_regular_file_is_named_and_not_waited_for(copy, name, thing):
+    file = copy / name
+    file.unlink()
+    if thing == "pipe":
+        os.mkfifo(file)
+    elif thing == "endless":
+        file.symlink_to("/dev/zero")
+    else:
+        file.mkdir()
+    with pytest.raises(Unusable, match=rf"{file} is not a regular file"):
+        run(copy, resume=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_signal_to_end_saves(tmp_path, number):
+    out = tmp_path / "run"
+    outcome = run(out, display=Silent(at=33, call=lambda: os.kill(os.getpid(), number)), checkpoint_every=50)
+    assert not outcome.finished
+    display = Silent()
+    run(out, display=display, resume=True)
+    assert display.first in (33, 34)
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        hang_up = Silent(at=33, call=lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert run(tmp_path / "run", display=hang_up).finished
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("step", [20, 41])
+def test_a_disk_that_fills_leaves_a_run_to_resume(tmp_path, undisturbed, monkeypatch, step):
+    out = tmp_path / "run"
+
+    def full():
+        monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        run(out, display=Silent(at=step, call=full))
+    monkeypatch.undo()
+    assert str(out) in str(raised.value)
+    assert run(out, resume=True).finished
+    assert metrics(out) == undisturbed
+
+
+def test_a_record_at_a_decision_has_the_rate_of_its_step(tmp_path):
+    asked = Configuration(task="digits", controller="pilot", steps=60, evaluate_every=20)
+    out, task = tmp_path / "run", load_task("digits")
+    run(out, asked)
+    training = asked.complete(task).training(task)
+    used, step = [], training.optimizer.step
+    training.optimizer.step = lambda: used.append(training.optimizer.param_groups[0]["lr"]) or step()
+    list(training.run())
+    assert len(set(used)) > 10
+    assert [record["learning_rate"] for record in metrics(out)] == pytest.approx(used, rel=1e-12)
 
 
 def _train_in_another_process(out):
     torch.set_num_threads(1)
-    resume = Path(out).exists()
+    resume = (Path(out) / CONFIG).exists()
     train(KILLED, display=Silent(), draw=draw_run, out=Path(out), resume=resume, checkpoint_every=1)
 
 
@@ -246,7 +448,7 @@ def test_a_run_killed_at_ten_random_moments_equals_an_undisturbed_one(tmp_path):
         process = processes.Process(target=_train_in_another_process, args=(str(out),))
         process.start()
         deadline = time.monotonic() + 60
-        seen = len(metrics(out)) if (out / METRICS).exists() else 0
+        seen = (out / METRICS).read_bytes().count(b"\n") if (out / METRICS).exists() else 0
         while process.is_alive() and time.monotonic() < deadline:  # until it has got on a little
             if (out / METRICS).exists() and (out / METRICS).read_bytes().count(b"\n") > seen + 3:
                 break
@@ -254,7 +456,8 @@ def test_a_run_killed_at_ten_random_moments_equals_an_undisturbed_one(tmp_path):
         time.sleep(moments.uniform(0, 0.08))
         process.kill()
         process.join()
-        steps_at_kill.append(metrics(out)[-1]["step"])
+        whole = (out / METRICS).read_bytes().splitlines(keepends=True)
+        steps_at_kill.append(json.loads([line for line in whole if line.endswith(b"\n")][-1])["step"])
     train(KILLED, display=Silent(), draw=draw_run, out=out, resume=True, checkpoint_every=1)
     train(KILLED, display=Silent(), draw=draw_run, out=tmp_path / "whole", checkpoint_every=100)
     assert metrics(out) == metrics(tmp_path / "whole"), f"moments drawn with seed {seed}"

@@ -146,3 +146,8 @@ def test_deviations_by_number() -> None:
 def test_a_settings_name() -> None:
     assert (lrpilot.PAPER.name, lrpilot.STABLE.name) == ("paper", "stable")
     assert lrpilot.deviating("D5", "D9").name == "paper, discount=0.0, dropout='shared'"
+
+
+def test_the_smallest_networks_are_allowed() -> None:
+    """And a window of one step: no back-propagation through time at all."""
+    lrpilot.Setting(unroll=1, units=1, layers=1, critic_units=1)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from lrpilot.errors import Unusable
 from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.frame import frame
 from made_up import result, trial
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +82,85 @@ def test_a_damaged_line_is_named_counts_as_none_and_is_replaced(tmp_path, text, 
     assert f"{path}, line 2" in said
     store.save(replace(result(), trial=trial(seed=2)))
     assert [json.loads(line)["trial"]["seed"] for line in path.read_text().splitlines()] == [1, 2, 3]
+
+
+def changed(path, **values):
+    """The first result's line with some values changed: a path such as curve__rate names one within."""
+    line = json.loads(path.read_text().splitlines()[0])
+    for name, value in values.items():
+        *outer, last = name.split("__")
+        place = line
+        for part in outer:
+            place = place[part]
+        place[last] = value
+    return json.dumps(line)
+
+
+WRONG = [
+    {"status": "well"},
+    {"status": None},
+    {"steps": "40"},
+    {"seconds": None},
+    {"seconds": -1},
+    {"curve": [1, 2]},
+    {"curve__rate": [0.1]},
+    {"curve__rate": "0.1"},
+    {"curve__rate": ["0.1", "0.1"]},
+    {"curve__rate": [[0.1], [0.1]]},
+    {"curve__rate": None},
+    {"evaluations": {}},
+    {"evaluations__test_error": []},
+    {"evaluations": {name: [] for name in result().evaluations}},
+    {"about": "here"},
+    {"about__commit": 3},
+    {"trial": []},
+    {"trial__seed": "3"},
+    {"trial__seed": 1.5},
+    {"trial__steps": 0},
+    {"trial__task": 7},
+    {"trial__setting": ["lr"]},
+    {"trial__setting__lr": [0.1]},
+    {"trial__fraction": 2},
+    {"version": 2},
+    {"more": 1},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_line_of_wrong_contents_is_named_and_skipped(tmp_path, wrong, caplog):
+    store = Store(tmp_path)
+    path = store.save(*(replace(result(), trial=trial(seed=seed)) for seed in (1, 2)))
+    path.write_text(f"{changed(path, **wrong)}\n{path.read_text().splitlines()[1]}\n")
+    assert [each.trial.seed for each in Store(tmp_path).saved("table3")] == [2]
+    (said,) = caplog.messages
+    assert f"{path}, line 1 is no result" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices with names")
+@pytest.mark.parametrize("thing", ["pipe", "endless", "folder", "circle"])
+def test_a_file_that_cannot_be_read_is_named_passed_over_and_left(tmp_path, thing, caplog):
+    store, file = Store(tmp_path), tmp_path / "compare" / "40-steps.jsonl"
+    store.save(replace(result(), trial=trial(experiment="compare/60-steps")))
+    if thing == "pipe":
+        os.mkfifo(file)
+    elif thing == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to("/dev/zero" if thing == "endless" else file)
+    assert [each.trial.experiment for each in store.saved("compare")] == ["compare/60-steps"]
+    if thing != "circle":
+        assert f"{file} cannot be read" in caplog.messages[0]
+    with pytest.raises((OSError, Unusable), match=r"40-steps\.jsonl"):
+        store.save(replace(result(), trial=trial(experiment="compare/40-steps")))
+    assert not file.is_file()
+
+
+def test_a_result_of_an_unknown_method_is_named_and_kept_in_its_file(tmp_path, caplog):
+    store = Store(tmp_path)
+    path = store.save(result(), replace(result(), trial=trial(method="newer")))
+    assert list(frame(store.saved("table3")).method) == ["sgd"]
+    assert "table3/m1/newer" in caplog.text
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_missing_keeps_the_order_and_leaves_out_every_recorded_end(tmp_path):

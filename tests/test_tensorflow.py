@@ -123,6 +123,8 @@ def test_state_survives_saving(make):
         lambda p: TFAdam(p, eps=0.0),
         lambda p: TFAdagrad(p, 0.1, initial_accumulator_value=0.0),
         lambda p: TFRMSprop(p, 0.1, decay=1.0),
+        lambda p: TFRMSprop(p, 0.1, eps=0.0),
+        lambda p: TFAdam(p, betas=(-0.1, 0.9)),
         lambda p: TFRMSprop(p, torch.ones(2)),
     ],
 )
@@ -210,3 +212,9 @@ def test_defaults_are_tensorflows():
     assert (rmsprop["decay"], rmsprop["eps"]) == (0.9, 1e-10)
     adagrad = TFAdagrad([parameter], 0.1).param_groups[0]
     assert (adagrad["initial_accumulator_value"], adagrad["eps"]) == (0.1, 0.0)
+
+
+def test_the_ends_of_the_ranges_are_allowed():
+    parameter = nn.Parameter(torch.ones(1))
+    TFAdam([parameter], 0.0, betas=(0.0, 0.0))
+    TFRMSprop([parameter], 0.0, decay=0.0)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from lrpilot.pilot.features import GUARD_WINDOW, anytime_decision_step, decision_steps
-from lrpilot.pilot.timetable import ANYTIME_WINDOW, Timetable
+from lrpilot.errors import InvalidArgument
+from lrpilot.pilot.soundness import GUARD_WINDOW
+from lrpilot.pilot.timetable import ANYTIME_WINDOW, Timetable, anytime_decision_step, decision_steps
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 100, 12_000])
@@ -29,3 +30,15 @@ def test_a_run_of_unknown_length():
 def test_the_anytime_window_is_as_many_decisions_as_a_long_run_has():
     timetable = Timetable(1_000_000)
     assert timetable.closes(ANYTIME_WINDOW - 1)
+
+
+def test_the_anytime_window_holds_twelve_decisions_and_does_not_open_again():
+    table = Timetable(None)
+    assert [table.opens(decision) for decision in (0, 11, 12, 13, 500)] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, *(pytest.param(w, marks=pytest.mark.mistyped) for w in (2.5, "100"))])
+def test_a_length_that_is_no_whole_number_of_at_least_one_is_refused(wrong):
+    with pytest.raises(InvalidArgument, match="total_steps must be a whole number, at least 1, or None"):
+        Timetable(wrong)
+    assert Timetable(1).total_steps == 1

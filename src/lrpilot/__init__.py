@@ -10,55 +10,26 @@ Two controllers that know nothing of each other stand on one ground floor; each 
     experiments/   tasks, runs, studies and reports, and the command's subcommands
 
 Imports run upwards in this list, never down: ``core`` imports none of the others.
+
+The public names are loaded when the first of them is asked for: the command answers Ctrl-C before torch is there.
 """
 
-from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
-from .learning.refinement import Refinement, RefinementConfig
-from .online.action import AbsoluteRate, LogRate
-from .online.controller import OnlineActorCritic
-from .online.exploration import LogNormal
-from .online.observation import BatchLoss, RelativeLogLoss
-from .online.offline import OfflineActorCritic
-from .online.opening import Opening
-from .online.replay import LastTransition, Replay
-from .online.reward import LossDecrement, TransferredDecrement
-from .online.settings import PAPER, STABLE, Setting, deviating
-from .pilot.controller import Pilot
-from .pilot.logbook import Decision, Logbook
-from .pilot.policy import Policy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "PAPER",
-    "STABLE",
-    "AbsoluteRate",
-    "BatchLoss",
-    "Decision",
-    "Diverged",
-    "InvalidArgument",
-    "LastTransition",
-    "LogNormal",
-    "LogRate",
-    "Logbook",
-    "LossDecrement",
-    "NonFiniteLoss",
-    "NonFiniteRate",
-    "OfflineActorCritic",
-    "OnlineActorCritic",
-    "Opening",
-    "Pilot",
-    "Policy",
-    "Refinement",
-    "RefinementConfig",
-    "RelativeLogLoss",
-    "Replay",
-    "Setting",
-    "TransferredDecrement",
-    "__version__",
-    "deviating",
-]
+if TYPE_CHECKING:
+    from .public import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    public = import_module(f"{__name__}.public")  # `from . import` would ask here for it
+
+    return [*public.__all__, "__version__"] if name == "__all__" else getattr(public, name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return __getattr__("__all__")

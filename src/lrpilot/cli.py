@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import NoReturn, cast
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
 
-from .errors import Diverged, InvalidArgument
+from .core.signals import answering
+from .errors import Diverged, InvalidArgument, Unusable
 
-BAD_INPUT = 2
+BAD_INPUT, FAULT, STOPPED = 2, 70, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -17,32 +23,72 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: those of the command line; None: those of the process.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    _make_writable()
     try:
-        import typer
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except SystemExit as left:
+        code = left.code
+    except BaseException as error:
+        code, line = _explained(error)
+        _fail(line)
+    sys.exit(code)
 
+
+def _run(arguments: list[str]) -> int:
+    with answering(_leave):
         from lrpilot.experiments.commands.app import app
-        from lrpilot.experiments.tasks.tensors import DataError
-    except ModuleNotFoundError as missing:
-        _needs(missing)
-    # ClickException: of the package click, or of typer's own copy of it, by typer's version.
-    click_error = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
+    with answering(_interrupt):
+        return app(arguments or ["--help"], prog_name="lrpilot", standalone_mode=False) or 0
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    """At once, for there is nothing to save yet and an import may swallow a KeyboardInterrupt."""
+    os.write(2, b"Stopped.\n")
+    os._exit(STOPPED)
+
+
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _explained(error: BaseException) -> tuple[int, str]:
+    """The exit code and the line for whatever was raised."""
+    said = getattr(error, "format_message", None)  # of click's errors, or of typer's own copy of them
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED, "Stopped."
+    if said is not None:
+        return BAD_INPUT, said()
+    if isinstance(error, InvalidArgument | Diverged | Unusable):
+        return BAD_INPUT, str(error)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "lrpilot").startswith("lrpilot"):
+        return BAD_INPUT, f"the command needs {error.name}: pip install 'lrpilot[experiments]'"
+    if isinstance(error, OSError):
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return BAD_INPUT, ": ".join([" and ".join(names) or "output", error.strerror or str(error)])
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return BAD_INPUT, "there is not enough memory: ask for less"
+    if os.environ.get("LRPILOT_TRACEBACK"):
+        traceback.print_exception(error)
+    where = "LRPILOT_TRACEBACK=1 shows where"
+    return FAULT, f"a fault in lrpilot, {type(error).__name__}: {error} ({where}; please report it)"
+
+
+def _fail(line: str) -> None:
+    text = " ".join(line.split())
+    with suppress(OSError, ValueError):  # a terminal that has gone
+        print(text if text == "Stopped." else f"lrpilot: {text}", file=sys.stderr, flush=True)
     try:
-        sys.exit(app(list(arguments) or ["--help"], prog_name="lrpilot", standalone_mode=False) or 0)
-    except (InvalidArgument, Diverged, DataError) as error:
-        _fail(str(error))
-    except click_error as error:
-        _fail(error.format_message())
-    except ModuleNotFoundError as missing:
-        _needs(missing)
+        sys.stdout.flush()
+    except (OSError, ValueError):  # a full device would be complained of once more when the process ends
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lasts
 
 
-def _needs(missing: ModuleNotFoundError) -> NoReturn:
-    if (missing.name or "lrpilot").startswith("lrpilot"):
-        raise missing
-    _fail(f"the command needs {missing.name}: pip install 'lrpilot[experiments]'")
-
-
-def _fail(line: str) -> NoReturn:
-    print(f"lrpilot: {line}", file=sys.stderr)
-    sys.exit(BAD_INPUT)
+def _make_writable() -> None:
+    """A closed standard stream becomes the null device; what a terminal's alphabet lacks is written as an escape."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -43,3 +43,11 @@ class NonFiniteRate(Diverged):
     def __init__(self, step: int, learning_rate: float, rate: float) -> None:
         after = f"at step {step}, after one of {learning_rate:.4g}"
         super().__init__(f"the learning rate must be a finite number, got {rate} {after}", step, learning_rate)
+
+
+class Unusable(RuntimeError):  # noqa: N818
+    """A file, a folder or a data set that cannot be used. One line: which, why, and what to do about it."""
+
+
+class Damaged(Unusable):
+    """A file that is not as it was written."""

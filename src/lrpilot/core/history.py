@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from lrpilot.errors import InvalidArgument
-
-from .knobs import LearningRate
+from .schedule import recorded_schedule, save_schedule
 from .state import StateDict
 
 if TYPE_CHECKING:
@@ -67,9 +66,9 @@ class History:
 
     def plot(self) -> Figure:
         """Loss and learning rate against the step, both on log axes; a matplotlib figure. Needs matplotlib."""
-        from matplotlib.figure import Figure
+        from .picture import Picture
 
-        figure = Figure(figsize=(8, 6), layout="constrained")
+        figure = Picture(figsize=(8, 6), layout="constrained")
         upper, lower = figure.subplots(2, sharex=True)
         for axes, name, label in (
             (upper, "loss", "loss of the mini-batch"),
@@ -81,14 +80,23 @@ class History:
         lower.set_xlabel("step")
         return figure
 
-    def export_schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
-        """The learned schedule as a plain scheduler: step for step the executed rates, then the last one.
+    def replayable(self) -> list[float]:
+        """The rate of each step, for a run that repeats them."""
+        return self.numbers("rate")
+
+    def export_schedule(self, optimizer: torch.optim.Optimizer, *, total_steps: int | None = None) -> LambdaLR:
+        """The rates of :meth:`replayable` as a plain scheduler: step for step, then the last one.
 
         Args:
             optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the
-                recorded first rate at once; ratios between groups are kept.
+                first one at once; ratios between groups are kept.
+            total_steps: stretches or shrinks the schedule to so many steps; None leaves it as it is.
         """
-        return recorded_schedule(optimizer, self.numbers("rate"))
+        return recorded_schedule(optimizer, self.replayable(), total_steps=total_steps)
+
+    def save_schedule(self, path: str | Path) -> None:
+        """Write the rates of :meth:`replayable` to a JSON file, for `lrpilot.load_schedule`."""
+        save_schedule(path, self.replayable())
 
     def state_dict(self) -> StateDict:
         """A copy of each column."""
@@ -98,35 +106,3 @@ class History:
         """Take up what :meth:`state_dict` gave."""
         self._columns = {name: column.clone() for name, column in state.items()}
         self._lengths = {name: len(column) for name, column in state.items()}
-
-
-def recorded_schedule(optimizer: torch.optim.Optimizer, rates: list[float]) -> LambdaLR:
-    """A scheduler that sets the first group's rate to each of ``rates`` in turn, then to the last one.
-
-    Raises:
-        InvalidArgument: there are none.
-    """
-    if not rates:
-        raise InvalidArgument("history", "at least one step long", "none")
-    knob, groups = LearningRate(), optimizer.param_groups
-    unit = knob.given(groups[0])  # which is what LambdaLR multiplies, whatever rate stands there now
-    return LambdaLR(optimizer, [RecordedSchedule(rates, unit, factor=knob.factor(group)) for group in groups])
-
-
-class RecordedSchedule:
-    """The factor of a ``LambdaLR`` that repeats recorded rates. An object, so that it is saved with the scheduler.
-
-    Args:
-        rates: by step.
-        unit: the rate that a factor of 1 stands for.
-        factor: of the group, in all its rates.
-    """
-
-    def __init__(self, rates: list[float], unit: float, *, factor: float = 1.0) -> None:
-        self.rates = rates
-        self.unit = unit
-        self.factor = factor
-
-    def __call__(self, step: int) -> float:
-        """The factor at ``step`` (counted from 0)."""
-        return self.rates[min(step, len(self.rates) - 1)] / self.unit * self.factor

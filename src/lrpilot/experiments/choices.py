@@ -32,8 +32,14 @@ def choose(argument: str, name: str, choices: Mapping[str, Value], *, also: tupl
     raise InvalidArgument(argument, allowed, name)
 
 
+MOST = 2**31 - 1
+"""Of whatever is counted, and of seeds: torch and numpy take no more everywhere."""
+
+
 def at_least(least: int, **numbers: int | None) -> None:
-    """Refuse, by its name, the first of the numbers given that is below ``least``."""
+    """Refuse, by its name, the first of the numbers given that is below ``least`` or above :data:`MOST`."""
     for name, number in numbers.items():
         if number is not None and number < least:
             raise InvalidArgument(name, f"a whole number of at least {least}", number)
+        if number is not None and number > MOST:
+            raise InvalidArgument(name, f"a whole number of at most {MOST}", number)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from lrpilot.core.files import replace_file
 
 
-def draw_curves(log: Path, picture: Path) -> None:
-    """Draw the evaluations in a file of JSON lines: mean score over hours beside what schedules reach."""
+def draw_curves(events: Sequence[Mapping[str, Any]], picture: Path) -> None:
+    """Draw the evaluations among the lines of a pretraining: mean score over hours beside what schedules reach."""
     from matplotlib.figure import Figure
 
-    events = [json.loads(line) for line in log.read_text().splitlines()]
     evaluations = [event for event in events if event["stage"] == "evaluation"]
     if not evaluations:
         return
@@ -28,6 +31,6 @@ def draw_curves(log: Path, picture: Path) -> None:
         axes.annotate(name.replace("_", " "), (hours[-1], evaluations[-1][name]), fontsize=8, ha="right", va="bottom")
     axes.set(xlabel="hours", ylabel="mean final score (log; lower is better)", title="Pretraining")
     axes.legend()
-    partial = picture.with_name("partial." + picture.name)
-    figure.savefig(partial, dpi=120)
-    partial.replace(picture)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120)
+    replace_file(picture, content.getvalue())

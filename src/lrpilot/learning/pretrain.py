@@ -8,7 +8,6 @@ Resumable after every checkpoint; the curves are written as they grow; it ends i
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.core.files import Log, fingerprint, load_state, save_state
+from lrpilot.core.folders import working_folder
+from lrpilot.core.state import StateDict
+from lrpilot.errors import Unusable
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
+from lrpilot.learning.population.rollouts import Rollout
 from lrpilot.learning.population.schedules import PEAKS
 from lrpilot.learning.population.trainings import Pool
 from lrpilot.pilot.policy import Policy
@@ -33,30 +36,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+CHECKPOINT, KIND = "checkpoint", "lrpilot pretraining"
+
+
 def pretrain(
     config: PretrainConfig,
     out: str | Path,
     *,
     resume: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda event: None,
+    stopped: Callable[[], bool] = lambda: False,
     commit: str = "",
-) -> Policy:
+) -> Policy | None:
     """Learn a policy and write it to ``out/policy.safetensors``; curves to ``out/curves.jsonl`` and ``.png``.
 
     Args:
         config: what to do.
-        out: a folder, made if need be.
-        resume: go on from ``out/checkpoint.pt`` if there is one (the recent rollouts are not kept).
+        out: a new or empty folder, made if need be; or that of the pretraining to go on with.
+        resume: go on from the checkpoint in ``out``: what comes is as if it had never stopped.
         report: called with each line of the curves.
+        stopped: asked after each group or iteration whether to save and leave; None is returned then.
         commit: of the source, for the policy's provenance.
+
+    Raises:
+        InvalidArgument: nothing to resume, or something else in the way.
+        Unusable: the folder is in use, or its checkpoint is damaged or of another configuration.
     """
-    run = Pretraining(config, Path(out), report=report, commit=commit)
-    checkpoint = run.out / "checkpoint.pt"
-    if resume and checkpoint.is_file():
-        run.load(checkpoint)
-    else:
-        (run.out / "curves.jsonl").write_text("")
-    return run.finish()
+    with working_folder(Path(out), CHECKPOINT, resume=resume):
+        run = Pretraining(config, Path(out), report=report, commit=commit)
+        if resume:
+            run.load()
+        else:
+            run.save()
+        return run.finish(stopped)
 
 
 class Pretraining:
@@ -73,7 +85,7 @@ class Pretraining:
     ) -> None:
         torch.set_flush_denormal(True)
         self.config, self.out, self._report, self._commit = config, out, report, commit
-        out.mkdir(parents=True, exist_ok=True)
+        self._curves = Log(out / "curves.jsonl")
         self._generator = torch.Generator().manual_seed(config.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -86,10 +98,13 @@ class Pretraining:
         self._lessons: list[Lesson] = []
         self._evaluation = evaluation
 
-    def finish(self) -> Policy:
-        """Do what is left to do."""
+    def finish(self, stopped: Callable[[], bool] = lambda: False) -> Policy | None:
+        """Do what is left to do, or what is possible until ``stopped``."""
         config, last = self.config, self._seconds
         while self._distilled < config.distil_groups or self._improved < config.ppo_iterations:
+            if stopped():
+                self.save()
+                return None
             begin = time.monotonic()
             event = self._distil() if self._distilled < config.distil_groups else self._improve()
             self._seconds += time.monotonic() - begin
@@ -107,7 +122,7 @@ class Pretraining:
         judged = self._evaluation.judge(self.policy, deviates=self.config.deviates)
         self._log({"stage": "evaluation", **judged, **asdict(self._evaluation.reference)})
         self.save()
-        draw_curves(self.out / "curves.jsonl", self.out / "curves.png")
+        draw_curves(self._curves.read(), self.out / "curves.png")
 
     def _distil(self) -> dict[str, Any]:
         config, generator = self.config, self._generator
@@ -142,6 +157,8 @@ class Pretraining:
             for i in range(config.distil_updates)
         ]
         self._distilled += 1
+        if self._distilled == config.distil_groups:
+            self._lessons = []  # nothing more is learned from them
         best = scores[:, :PEAKS].amin(1, keepdim=True)
         return {
             "stage": "distil",
@@ -197,8 +214,7 @@ class Pretraining:
 
     def _log(self, event: dict[str, Any]) -> None:
         event = {**event, "hours": round(self._seconds / 3600, 4)}
-        with (self.out / "curves.jsonl").open("a") as file:
-            file.write(json.dumps(event) + "\n")
+        self._curves.append(event)
         self._report(event)
 
     def save(self) -> None:
@@ -213,30 +229,42 @@ class Pretraining:
         }
         self.policy.save(self.out / "policy.safetensors")
         state = {
-            "configuration": asdict(self.config),
             "policy": self.policy.state_dict(),
             "actor": self._actor.state_dict(),
             "critic": self._critic.state_dict(),
             "generator": self._generator.get_state(),
             "counts": [self._distilled, self._improved],
             "seconds": self._seconds,
-            "lines": len((self.out / "curves.jsonl").read_text().splitlines()),
+            "curves": self._curves.mark(),
+            "lessons": [_as_state(lesson) for lesson in self._lessons],
         }
-        partial = self.out / "checkpoint.partial"
-        torch.save(state, partial)
-        partial.replace(self.out / "checkpoint.pt")
+        save_state(self.out / CHECKPOINT, KIND, state, configuration=fingerprint(asdict(self.config)))
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint; what the curves say of later than it is taken away."""
-        state = torch.load(path, weights_only=True)
-        if state["configuration"] != asdict(self.config):
-            raise InvalidArgument("config", f"the one that {path.name} was made with", self.config)
-        self.policy.load_state_dict(state["policy"])
-        self._actor.load_state_dict(state["actor"])
-        self._critic.load_state_dict(state["critic"])
-        self._generator.set_state(state["generator"])
-        self._distilled, self._improved = state["counts"]
-        self._seconds = state["seconds"]
-        curves = self.out / "curves.jsonl"
-        lines = curves.read_text().splitlines(keepends=True)
-        curves.write_text("".join(lines[: state["lines"]]))
+    def load(self) -> None:
+        """Go on from the checkpoint; what the curves say of later than it is taken away.
+
+        Raises:
+            Unusable: it is damaged, or made with another configuration.
+        """
+        file = self.out / CHECKPOINT
+        state = load_state(file, KIND, configuration=fingerprint(asdict(self.config)))
+        try:
+            self.policy.load_state_dict(state["policy"])
+            self._actor.load_state_dict(state["actor"])
+            self._critic.load_state_dict(state["critic"])
+            self._generator.set_state(state["generator"])
+            self._distilled, self._improved = state["counts"]
+            self._seconds = float(state["seconds"])
+            self._lessons = [_of_state(lesson) for lesson in state["lessons"]]
+            mark = state["curves"]
+        except Exception as error:  # whatever a state of other contents leads to
+            raise Unusable(f"{file} does not fit: begin again in another --out") from error
+        self._curves.cut(*mark)
+
+
+def _as_state(lesson: Lesson) -> StateDict:
+    return {**vars(lesson), "rollout": vars(lesson.rollout), "regrets": vars(lesson.regrets)}
+
+
+def _of_state(state: StateDict) -> Lesson:
+    return Lesson(Rollout(**state["rollout"]), Regrets(**state["regrets"]), state["log_warm_up"])

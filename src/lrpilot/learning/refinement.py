@@ -22,7 +22,9 @@ from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.population.rollouts import Rollout
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import LINEAR_DECAY, Interval, Memory, observe
+from lrpilot.pilot.features import LINEAR_DECAY, observe
+from lrpilot.pilot.interval import Interval
+from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.policy import Policy, bounded_step
 
 from .ppo import ValuedRollout, advantages, centre_over_replicas, rewards, update

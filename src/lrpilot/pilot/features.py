@@ -3,9 +3,6 @@
 Pure functions on tensors with any leading run dimension ``*run``, the same for one run and for a batched
 population. Multiplying the loss by a constant, or all parameters with their updates, changes nothing: every
 feature is a difference of log losses, a ratio, a cosine, or a count of decisions.
-
-The data's way at a decision: `Interval` -> `takes_back` (is the network worse than untrained?) -> `observe`
--> features for the policy, and the `Memory` for the next decision.
 """
 
 from __future__ import annotations
@@ -17,217 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from lrpilot.errors import InvalidArgument
+from .interval import Interval
+from .memory import PROGRESS, Memory, anchored, log_losses
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Float
     from torch import Tensor
-
-MEASURED_STEPS = 6
-"""Gradients and updates are measured in the last so many steps of an interval (fewer if it is shorter)."""
-
-GUARD_WINDOW = 0.05
-"""The fraction of the run within which a network that is worse than untrained is taken back to its start."""
-
-FORCED_CUT = -math.log(3.0)
-"""The log-rate step that follows a taking back is at most this."""
-
-SPIKE = math.log(100.0)
-"""A single loss this far above the first log loss has destroyed the network, even if the following ones are lower."""
-
-PROGRESS = math.log(0.97)
-"""An untrained network has learned something once an interval's mean log loss lies this far from the first."""
-
-FARTHEST = 1.0
-"""While an untrained network has learned nothing, the rate may rise until its weights would move by this many times
-their own size within an interval, if the steps went in random directions."""
-
-USUAL, STEEPEST = 2.0, 7.0
-"""log(|g| |w| / loss) is about the first on most networks, and nowhere near the second at their beginning."""
-
-LOWEST, HIGHEST = -16.0, 7.0
-"""Log losses are held within these distances of the first one."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """What happened between two decisions. Every tensor is [*run] unless said; NaN where not measured.
-
-    Attributes:
-        losses: [*run, step], the losses of the steps since the last decision, at least one.
-        gradient_cosine: mean of cos(g_t, g_{t+1}) over successive measured steps, in [-1, 1].
-        update_cosine: mean of cos(-dw_t, g_{t+1}) over successive measured steps, in [-1, 1]; dw_t is what
-            the optimizer's step t added to the parameters, g_{t+1} the gradient of the step after it.
-        decrease: mean of -(g_t . dw_t) over the measured steps, in units of the loss.
-        next_decrease: mean of -(g_{t+1} . dw_t) over successive measured steps, in units of the loss.
-        gradient_norm: mean of |g_t| over the measured steps, over all parameters together.
-        update_norm: mean of |dw_t| over the measured steps.
-        weight_norm: |w| at the decision.
-        tensor_update: |dw| / |w| of the last measured step for each weight tensor alone (biases and gains left out
-            where there are others), the median over tensors; largest_tensor_update: the largest.
-        log_rate: log(rate / start rate) in force during the interval.
-        last_step: the log-rate step the last decision made, as applied; 0 before the first.
-        boundaries: (last decision, this one, the next one) as fractions of the run; None in the anytime mode.
-            Numbers, or tensors [*run] with NaN for runs of unknown length.
-        taken_back: whether the network is taken back to its start at this decision (see `takes_back`).
-    """
-
-    losses: Float[Tensor, "*run step"]
-    gradient_cosine: Float[Tensor, "*run"]
-    update_cosine: Float[Tensor, "*run"]
-    decrease: Float[Tensor, "*run"]
-    next_decrease: Float[Tensor, "*run"]
-    gradient_norm: Float[Tensor, "*run"]
-    update_norm: Float[Tensor, "*run"]
-    weight_norm: Float[Tensor, "*run"]
-    tensor_update: Float[Tensor, "*run"]
-    largest_tensor_update: Float[Tensor, "*run"]
-    log_rate: Float[Tensor, "*run"]
-    last_step: Float[Tensor, "*run"]
-    boundaries: tuple[float | Tensor, float | Tensor, float | Tensor] | None
-    taken_back: Bool[Tensor, "*run"] | None = None
-
-    @classmethod
-    def unmeasured(cls, losses: Float[Tensor, "*run step"], **known: object) -> Interval:
-        """An interval of which the losses are known and what else is named; the rest is NaN, steps are 0."""
-        nan = torch.full_like(losses[..., 0], torch.nan)
-        measured = ("gradient_cosine", "update_cosine", "decrease", "next_decrease")
-        norms = ("gradient_norm", "update_norm", "weight_norm", "tensor_update", "largest_tensor_update")
-        values: dict[str, object] = dict.fromkeys(measured + norms, nan)
-        values |= {"log_rate": torch.zeros_like(nan), "last_step": torch.zeros_like(nan), "boundaries": None}
-        return cls(losses=losses, **(values | known))  # type: ignore[arg-type]
-
-
-class Memory(NamedTuple):
-    """What is remembered between decisions, each [*run]; log losses are log((loss - floor) / (first - floor)).
-
-    `_asdict()` gives it to a state_dict, `Memory(**state)` takes it back.
-    """
-
-    first: Tensor  # the first loss; NaN before the first observation
-    floor: Tensor  # what losses are measured from: 0, unless they come below it
-    last: Tensor  # the last interval's mean log loss
-    short: Tensor  # running averages of the intervals' mean log losses
-    long: Tensor
-    best: Tensor  # the lowest interval's mean log loss
-    gradient_norm: Tensor  # of the last interval, relative to the first loss
-    highest: Tensor  # the highest log(rate / start rate) so far
-    mark: Tensor  # the best that the loss had fallen to when it last fell by 3 % or more
-    rested: Tensor  # the number of steps since then
-    moved: Tensor  # how far the weights have moved since then, in units of their own size: the sum of tensor_update
-
-    @classmethod
-    def fresh(cls, shape: tuple[int, ...] = (), *, like: Tensor | None = None) -> Memory:
-        """The memory before a run's first observation."""
-        like = torch.empty(()) if like is None else like
-        nan = torch.full(shape, torch.nan, dtype=torch.float32, device=like.device)
-        zero = torch.zeros_like(nan)
-        return cls(nan, zero, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf), zero, zero, zero)
-
-
-def decision_steps(total_steps: int, count: int = 50, power: float = 2.2) -> tuple[int, ...]:
-    """The boundaries of the intervals, T (d / count)^power rounded up for d = 1..count, without repetitions.
-
-    A decision is taken after each of these many steps, but the last, which ends the run. The first one in a
-    hundred steps of the run already sees six of fifty.
-
-    >>> decision_steps(100, count=5)
-    (3, 14, 33, 62, 100)
-    """
-    if total_steps < 1:
-        raise InvalidArgument("total_steps", "at least 1", total_steps)
-    # The small subtraction keeps T (count/count)^power from being rounded up past T.
-    steps = {max(1, math.ceil(total_steps * (d / count) ** power - 1e-9)) for d in range(1, count + 1)}
-    return tuple(sorted(steps))
-
-
-def anytime_decision_step(decision: int, scale: float = 0.5, power: float = 2.2) -> int:
-    """The step after which decision 1, 2, ... is taken when the length of the run is unknown."""
-    return math.ceil(scale * decision**power)
-
-
-def _log_losses(losses: Tensor, memory: Memory) -> Tensor:
-    """log((loss - floor) / (first - floor)), within [LOWEST, HIGHEST]; losses that are not finite count as highest."""
-    scaled = (losses.float() - memory.floor.unsqueeze(-1)) / (memory.first - memory.floor).unsqueeze(-1)
-    scaled = torch.where(torch.isfinite(scaled), scaled, torch.inf)
-    return scaled.clamp(math.exp(LOWEST), math.exp(HIGHEST)).log()
-
-
-def anchored(interval: Interval, memory: Memory) -> Memory:
-    """The memory with the loss's first value and floor as this interval makes them known.
-
-    Losses are measured from a floor, which is 0 until a loss comes down to it, or the first loss is next to nothing
-    beside what its gradient says: then the floor moves below the lowest loss by |g| |w| / e^2, the distance at which
-    most networks' losses lie from the lowest that they can reach. What is remembered is measured anew from there.
-    """
-    losses = interval.losses.detach().float()
-    finite = losses.isfinite()
-    begun = ~torch.isnan(memory.first)
-    now = torch.where(finite[..., 0], losses[..., 0], torch.ones_like(losses[..., 0]))
-    first = torch.where(begun, memory.first, now)
-    lowest = torch.where(finite, losses, torch.inf).amin(-1)
-    # Weights that a step has overwritten say nothing of what the gradient was.
-    sound = interval.tensor_update < 0.3
-    pull = torch.where(sound, interval.gradient_norm * interval.weight_norm, torch.nan).float()
-    below = (lowest <= memory.floor) | (first <= memory.floor)
-    below |= ~begun & (pull > math.exp(STEEPEST) * (first - memory.floor))
-    if not below.any():
-        return memory._replace(first=first)
-    lowest = torch.minimum(torch.where(lowest.isfinite(), lowest, first), first)
-    distance = pull * math.exp(-USUAL)
-    spread = torch.where(finite, losses, first.unsqueeze(-1)).std(-1, correction=0) + 1e-3 * first.abs()
-    distance = torch.where(torch.isfinite(distance) & (distance > 0), distance, spread).clamp(min=1e-30)
-    floor = torch.where(below, lowest - distance, memory.floor)
-    scale, new_scale = first - memory.floor, first - floor
-
-    def moved(log_loss: Tensor) -> Tensor:
-        loss = memory.floor + scale * log_loss.exp()
-        again = ((loss - floor) / new_scale).clamp(math.exp(LOWEST), math.exp(HIGHEST)).log()
-        return torch.where(begun & below, again, log_loss)
-
-    logs = {name: moved(getattr(memory, name)) for name in ("last", "short", "long", "best", "mark")}
-    gradient_norm = torch.where(begun & below, memory.gradient_norm * scale / new_scale, memory.gradient_norm)
-    return memory._replace(first=first, floor=floor, gradient_norm=gradient_norm, **logs)
-
-
-def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Tensor, "*run"]:
-    """Which runs should be taken back to their initial weights: those whose network is worse than untrained.
-
-    To be asked at the decisions of the first `GUARD_WINDOW` of a run, in which that costs nothing but these
-    steps. A run is taken back if the second half of the interval lies half above the first loss, or is not
-    finite, or if any loss lies a hundredfold above it; and, when the window closes (``closing``, the last
-    decision within it), also if no interval has brought the loss 3 % below the first one after a rate at least
-    three times the present one has been tried: such a network may have been silenced for good. The step that
-    follows must be at most `FORCED_CUT` in the first cases.
-    """
-    memory = anchored(interval, memory)
-    logs = _log_losses(interval.losses, memory)
-    exploded = (logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(1.5)) | (logs.amax(-1) > SPIKE)
-    if not closing:
-        return exploded
-    stalled = torch.minimum(memory.best, logs.mean(-1)) > PROGRESS
-    return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
-
-
-def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
-    """The highest sound log-rate step: infinite once the network has learned something, and 0 without gradients.
-
-    A network whose loss rests at its first level gives no sign that a rate is too high, and one whose weights are
-    overwritten by noise may never learn. n steps in random directions, each of the size u relative to the weights
-    (the median tensor's), move them by u sqrt(n); the next interval's n is known from the boundaries.
-
-    Args:
-        interval: which has just ended.
-        memory: after it.
-    """
-    steps = interval.losses.shape[-1]
-    if interval.boundaries is not None:
-        before, now, after = (torch.as_tensor(mark, dtype=torch.float32) for mark in interval.boundaries)
-        steps = (steps * (after - now) / (now - before)).nan_to_num(steps)
-    distance = interval.tensor_update.float() * torch.as_tensor(steps, dtype=torch.float32).sqrt()
-    room = (FARTHEST / distance).log().nan_to_num(torch.inf, torch.inf).clamp(min=0)
-    ceiling = torch.where(memory.best > PROGRESS, room, torch.inf)
-    return torch.where(interval.gradient_norm == 0, 0.0, ceiling)
 
 
 @dataclass(frozen=True)
@@ -352,7 +144,7 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
     new = torch.isnan(memory.first)
     memory = anchored(interval, memory)
     scale = memory.first - memory.floor
-    logs = _log_losses(interval.losses.detach(), memory)
+    logs = log_losses(interval.losses.detach(), memory)
     steps, mean = logs.shape[-1], logs.mean(-1)
     last, short, long = (torch.where(new, mean, past) for past in (memory.last, memory.short, memory.long))
     best = torch.where(new, mean, torch.minimum(memory.best, mean))
@@ -391,8 +183,9 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
     features = features.clamp(_LOWEST_VALUES, _HIGHEST_VALUES)
     zero = torch.zeros_like(mean)  # a network that is taken back stands again where the first loss was
     anew = taken_back & (memory.floor != 0)  # the floor was found at a rate that destroyed the network
+    unknown = new & ~interval.losses.isfinite().any(-1)
     after = Memory(
-        torch.where(anew, torch.nan, memory.first),
+        torch.where(anew | unknown, torch.nan, memory.first),
         torch.where(anew, 0.0, memory.floor),
         torch.where(taken_back, zero, mean),
         torch.where(taken_back, zero, short + 0.4 * (mean - short)),
@@ -403,6 +196,7 @@ def observe(interval: Interval, memory: Memory) -> tuple[Float[Tensor, "*run fea
         torch.where(taken_back, zero, torch.where(fell, best, memory.mark)),
         torch.where(taken_back, zero, rested),
         torch.where(taken_back, zero, moved),
+        taken_back.to(mean.dtype),
     )
     return features, after
 

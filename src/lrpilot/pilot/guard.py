@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lrpilot.core.snapshot import Snapshot
 from lrpilot.core.state import StateDict
+from lrpilot.errors import InvalidArgument
 
-from .features import MEASURED_STEPS, PROGRESS, Interval, Memory, observe, takes_back
+from .buffers import Buffers
+from .features import observe
+from .interval import MEASURED_STEPS, Interval
+from .memory import PROGRESS, Memory, anchored, log_losses
+from .soundness import takes_back
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -23,46 +26,61 @@ WIDEST = 14.0
 """The pilot moves the log rate no farther than this from its start, up or down: six decades."""
 
 
-def buffers_beside(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The buffers of the networks that hold one of the optimizer's parameters, in an order that depends on these alone.
+PATIENCE = 3
+"""So often is a network taken back to one copy. If it is lost again from there, the copy does not help."""
 
-    An optimizer knows no modules, so they are looked for among all living objects: a tenth of a second, once. That
-    finds them whether or not they run compiled, and before their first forward pass.
+
+class Copy(NamedTuple):
+    """A network as it was.
+
+    Attributes:
+        step: after how many steps.
+        memory: what the pilot remembered then; None of the start.
+        snapshot: weights and optimizer state.
+        buffers: copies by number (see `Buffers`).
     """
-    place = {parameter: i for i, parameter in enumerate(_parameters(optimizer))}
-    kinds, networks = _subclasses(nn.Module), []
-    things = gc.get_objects()
-    for module in compress(things, map(kinds.__contains__, map(type, things))):
-        # One that is still being built has no parameters yet.
-        held = [place[p] for p in module.parameters() if p in place] if "_modules" in vars(module) else []
-        if held:
-            networks.append((min(held), -len(held), -sum(1 for _ in module.modules()), module))
-    networks.sort(key=lambda network: network[:3])  # outermost first: the order within them is the order
-    return list({id(buffer): buffer for *_, network in networks for buffer in network.buffers()}.values())
+
+    step: int
+    memory: dict[str, Tensor] | None
+    snapshot: Snapshot
+    buffers: dict[int, Tensor]
 
 
 class Guard:
     """Takes a network back that its learning rate has destroyed: weights, optimizer state and running statistics.
 
-    Holds one copy of them at most: of the network before its first step until the window has closed on a good network;
-    with ``rollback`` of the last good one from then on.
+    It holds a copy of the network before its first step until the window has closed on a good network. With
+    ``rollback`` it then goes on: at a decision at which all is well a second copy is taken, which takes the first one's
+    place when the interval that follows has ended well too; before, the network may have been spoiled by its last step.
+
+    A copy to which the network was taken back `PATIENCE` times in vain is given up: the run goes on from where it is.
 
     Args:
-        optimizer: of the network. Buffers are those of :func:`buffers_beside` that the first steps change.
+        optimizer: of the network.
         rollback: go on after the window closes.
+        buffers: of the network; those that the first steps change belong to the copies. None: looked for.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, *, rollback: bool) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, *, rollback: bool, buffers: Buffers | None = None) -> None:
         self.rollback = rollback
-        self.step: int = 0
-        """After how many steps the copy was taken."""
-        self.memory: dict[str, Tensor] | None = None
-        """What the pilot remembered then; None if the copy is of the start."""
         self._optimizer = optimizer
-        self._buffers = buffers_beside(optimizer)
-        self._untouched = [buffer.detach().clone() for buffer in self._buffers]
+        self._buffers = Buffers(optimizer) if buffers is None else buffers
+        self._untouched = self._buffers.copies()
         self._changing: list[int] | None = None
-        self._snapshot: Snapshot | None = None
+        self._good: Copy | None = None
+        self._unproven: Copy | None = None
+        self._returns = 0  # to the good copy
+        self._returned = False  # at the last decision
+
+    @property
+    def step(self) -> int:
+        """After how many steps the copy was taken that the network goes back to."""
+        return 0 if self._good is None else self._good.step
+
+    @property
+    def memory(self) -> dict[str, Tensor] | None:
+        """What the pilot remembered then; None if the copy is of the start."""
+        return None if self._good is None else self._good.memory
 
     @property
     def started(self) -> bool:
@@ -71,14 +89,10 @@ class Guard:
 
     def remember_start(self, optimizer: torch.optim.Optimizer) -> None:
         """To be called right before the first step, when a forward pass has already moved the running statistics."""
-        # By value: BatchNorm's kernels change its statistics without counting up the tensors' versions.
-        pairs = zip(self._buffers, self._untouched, strict=True)
-        self._changing = [i for i, (now, before) in enumerate(pairs) if not torch.equal(now, before)]
-        self._snapshot = Snapshot(optimizer, self._changing_buffers())
-        state = self._snapshot.state_dict()
-        values = [self._untouched[i] for i in self._changing] + state["values"][len(self._changing) :]
-        self._snapshot.load_state_dict({**state, "values": values})
-        self._untouched = []
+        self._changing = self._buffers.changed(self._untouched)
+        untouched = {number: self._untouched[number] for number in self._changing}
+        self._good = Copy(0, None, Snapshot(optimizer), untouched)
+        self._untouched = {}
 
     def verdict(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
         """Why the network is to be taken back now; None if it is not, or if there is no copy.
@@ -89,8 +103,11 @@ class Guard:
             opens: whether the decision lies in the window, in which networks worse than untrained are taken back.
             closes: whether it is the last one within.
         """
-        if self._snapshot is None:
+        if self._good is None:
             return None
+        return self._reason(interval, memory, opens=opens, closes=closes)
+
+    def _reason(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
         if not interval.weight_norm.isfinite():
             return "the weights were not finite"
         if not (opens or self.rollback):
@@ -103,6 +120,19 @@ class Guard:
             return "more than half of what the log loss had gained was lost"
         return None
 
+    def gives_up(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> bool:
+        """Whether the network would be taken back once more, but in vain; the copies are freed then.
+
+        It has been too often, or the copy itself gives losses far above those that it gave when it was taken: then the
+        loss function or the data have changed. The arguments are those of :meth:`verdict`.
+        """
+        if opens or self._good is None or self._reason(interval, memory, opens=opens, closes=closes) is None:
+            return False
+        if self._returns < PATIENCE and not (self._returned and _another_loss(interval, memory)):
+            return False
+        self._free()
+        return True
+
     def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
         """Outside the window, once an interval ends well: free the copy of the start; with rollback, replace it.
 
@@ -113,45 +143,78 @@ class Guard:
             interval: what happened since the last decision; the network has not been taken back now.
             memory: what the pilot remembers from now on.
         """
-        if self._snapshot is None:
+        if self._good is None and not self.rollback:
             return  # all has been well once, and nothing is kept
+        self._returned = False
+        unproven, self._unproven = self._unproven, None
         if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
             return
         if memory.best > PROGRESS:
             return
-        self._snapshot = None  # never two copies at a time
-        if self.rollback:
-            self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
-            self.step, self.memory = step, memory._asdict()
+        if not self.rollback:
+            self._free()
+            return
+        if unproven is not None:
+            self._good, self._returns = unproven, 0
+        copies = self._buffers.copies(self._changing)
+        self._unproven = Copy(step, memory._asdict(), Snapshot(self._optimizer), copies)
 
     def take_back(self) -> None:
         """Put the network back to the copy."""
-        if self._snapshot is not None:
-            self._snapshot.restore()
+        if self._good is not None:
+            self._good.snapshot.restore()
+            self._buffers.restore(self._good.buffers)
+            self._unproven = None
+            self._returns += 1
+            self._returned = True
 
     def close(self) -> None:
         """Free everything."""
-        self._snapshot, self._buffers, self._untouched = None, [], []
+        self._free()
+        self._untouched = {}
 
-    def _changing_buffers(self) -> list[Tensor]:
-        return [self._buffers[i] for i in self._changing or ()]
+    def _free(self) -> None:
+        self._good = self._unproven = None
+        self._returns, self._returned = 0, False
 
     def state_dict(self) -> StateDict:
-        """The copy, if there is one, and which buffers belong to it."""
+        """The copies, if there are any, and which buffers belong to them."""
         return {
-            "step": self.step,
-            "memory": self.memory,
             "changing": self._changing,
-            "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
+            "returns": self._returns,
+            "returned": self._returned,
+            "good": _state_of(self._good),
+            "unproven": _state_of(self._unproven),
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take up what :meth:`state_dict` gave, for the same network."""
-        self.step, self.memory, self._changing = state["step"], state["memory"], state["changing"]
-        self._snapshot = None
-        if state["snapshot"] is not None:
-            self._snapshot = Snapshot(self._optimizer, self._changing_buffers())
-            self._snapshot.load_state_dict(state["snapshot"])
+        """Take up what :meth:`state_dict` gave, for the same network.
+
+        Raises:
+            InvalidArgument: it is of another network; nothing is changed then.
+        """
+        self._good = self._copy_of(state["good"])
+        try:
+            self._unproven = self._copy_of(state["unproven"])
+        except InvalidArgument:  # taken after parameters had joined that this optimizer lacks: another one will come
+            self._unproven = None
+        self._returns, self._returned, self._changing = state["returns"], state["returned"], state["changing"]
+        self._untouched = {} if self.started else self._buffers.copies()
+
+    def _copy_of(self, state: StateDict | None) -> Copy | None:
+        if state is None:
+            return None
+        now = self._buffers.tensors()
+        wrong = [n for n, copy in state["buffers"].items() if n not in now or now[n].shape != copy.shape]
+        if wrong:
+            raise InvalidArgument("the saved copy's buffers", f"{len(now)} of the shapes that they have here", wrong)
+        snapshot = Snapshot(self._optimizer)
+        snapshot.load_state_dict(state["snapshot"])
+        return Copy(state["step"], state["memory"], snapshot, dict(state["buffers"]))
+
+
+def _state_of(copy: Copy | None) -> StateDict | None:
+    return None if copy is None else {**copy._asdict(), "snapshot": copy.snapshot.state_dict()}
 
 
 def ended_well(losses: Float[Tensor, " step"]) -> bool:
@@ -159,15 +222,13 @@ def ended_well(losses: Float[Tensor, " step"]) -> bool:
     return bool(losses.isfinite().all() & (losses[-MEASURED_STEPS:].mean() <= 2 * losses.abs().mean()))
 
 
+def _another_loss(interval: Interval, memory: Memory) -> bool:
+    """Whether the first loss of an interval is more than three times those remembered."""
+    logs = log_losses(interval.losses[:1], anchored(interval, memory))
+    return bool(logs[0] - memory.last > math.log(3.0))
+
+
 def _lost(interval: Interval, memory: Memory) -> bool:
     """Whether more than half is lost of what the log loss had gained, and that was more than a factor of two."""
     _, after = observe(interval, memory)
     return bool((memory.best < -math.log(2.0)) & (after.last > memory.best / 2))
-
-
-def _subclasses(kind: type) -> set[type]:
-    return {kind}.union(*map(_subclasses, kind.__subclasses__()))
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

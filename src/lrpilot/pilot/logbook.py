@@ -1,14 +1,13 @@
-"""What the pilot saw and did, to be read, plotted and flown again without it."""
+"""What the pilot saw and did, to be read, plotted and repeated without it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch.optim.lr_scheduler import LambdaLR
-
-from lrpilot.core.history import History, recorded_schedule
+from lrpilot.core.history import History
+from lrpilot.core.state import StateDict
 
 from .features import FEATURES
 
@@ -23,7 +22,7 @@ class Decision:
     Attributes:
         step: after how many steps.
         loss: mean over the steps since the last decision.
-        rate_before: the learning rate of these steps (of the first parameter group).
+        rate_before: the learning rate of the last of these steps (of the first parameter group).
         rate: the one from now on.
         reason: ``"policy"``, or what made the guard intervene.
         features: the observation, named by `lrpilot.pilot.features.FEATURES`; empty at the end of the run.
@@ -46,7 +45,7 @@ class Decision:
         back = "" if self.back_to is None else f", network taken back to step {self.back_to}"
         return (
             f"step {self.step}: loss {self.loss:.4g}, rate {self.rate_before:.3g} -> {self.rate:.3g} "
-            f"(x{self.rate / self.rate_before:.3g}), {self.reason}{back}"
+            f"(x{self.rate / (self.rate_before or math.nan):.3g}), {self.reason}{back}"
         )
 
 
@@ -70,21 +69,12 @@ class Logbook(History):
                     axes.axvline(decision.step, color="tab:red", linestyle="--", linewidth=0.8)
         return figure
 
-    def export_schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
-        """The flown schedule as a plain scheduler: step for step the rates of :meth:`replayable`, then the last one.
-
-        Args:
-            optimizer: a fresh optimizer to drive. Its first group's rate becomes the unit and is replaced by the first
-                rate at once; ratios between groups are kept.
-        """
-        return recorded_schedule(optimizer, self.replayable())
-
     def replayable(self) -> list[float]:
         """The rate of each step, and in the place of those that were undone the one that followed them.
 
         Without a guard, the rates that destroyed the network would do so again.
         """
-        rates = self["rate"].tolist()
+        rates = super().replayable()
         for decision in reversed(self.decisions):
             if decision.back_to is not None:
                 undone = slice(decision.back_to, decision.step)
@@ -92,14 +82,14 @@ class Logbook(History):
                 rates[undone] = [after] * (decision.step - decision.back_to)
         return rates
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """A copy of the columns, and the decisions as plain mappings."""
         return {
             "columns": super().state_dict(),
             "decisions": [asdict(decision) for decision in self.decisions],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         super().load_state_dict(state["columns"])
         self.decisions = [Decision(**decision) for decision in state["decisions"]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 import torch
 from torch import Tensor
 
+from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+Loss = Tensor | SupportsFloat
 
 
 class LossBuffer:
@@ -21,23 +24,26 @@ class LossBuffer:
     """
 
     def __init__(self) -> None:
-        self._numbers = array("f")
-        self._values = torch.empty(0)  # the same memory, unless the losses are on another device
+        self._make_room(0, torch.device("cpu"))
         self._length = 0
+        self._parts: Tensor | None = None  # the sum of losses of a step that is not taken yet, and their number
+        self._part_count = 0
 
     def begin(self, steps: int) -> None:
-        """Empty it, and make room for the losses of so many steps."""
+        """Empty it, and make room for the losses of so many steps. Parts of a step that is not taken yet stay."""
         self._length = 0
-        if len(self._values) >= steps:
-            return
-        if self._values.is_cpu:
-            self._numbers = array("f", bytes(4 * steps))
-            self._values = torch.frombuffer(self._numbers, dtype=torch.float32)
-        else:
-            self._values = torch.empty(steps, device=self._values.device)
+        self.reserve(steps)
 
-    def append(self, loss: Tensor | float) -> None:
-        """Keep one loss: a tensor of one element on any device, or a number.
+    def reserve(self, steps: int) -> None:
+        """Make room for so many losses in all, and one more that may become a part."""
+        if len(self._values) > steps:
+            return
+        kept = self.values
+        self._make_room(steps, self._values.device)
+        self._values[: self._length] = kept
+
+    def append(self, loss: Loss | None) -> None:
+        """Keep the loss of a step: a tensor of one element on any device, or a number.
 
         It is copied at once, so that a step captured in a CUDA graph may overwrite its own loss.
 
@@ -51,32 +57,83 @@ class LossBuffer:
                 self._numbers[self._length] = loss.item()
             else:
                 self._append_on_device(loss.detach().reshape(()))
-        elif not isinstance(loss, float | int):
-            raise InvalidArgument("loss", "a scalar tensor or a number", type(loss).__name__)
         elif self._values.is_cpu:
-            self._numbers[self._length] = loss
+            self._numbers[self._length] = _number(loss)
         else:
-            self._values[self._length] = loss
+            self._values[self._length] = _number(loss)
         self._length += 1
+
+    def append_part(self, loss: Loss | None) -> None:
+        """Keep the loss of a part of a step, such as a micro-batch, until :meth:`join`.
+
+        Raises:
+            InvalidArgument: as of :meth:`append`.
+        """
+        self.append(loss)
+        self._length -= 1
+        part = self._values[self._length].clone()
+        self._parts = part if self._parts is None else self._parts.to(part.device) + part
+        self._part_count += 1
+
+    def join(self, *, repeated: int = 0) -> None:
+        """The step is taken: its loss is the mean of the last one appended and the parts before.
+
+        Args:
+            repeated: for how many more steps, whose losses nobody gave, it stands.
+        """
+        if self._parts is not None:
+            last = self._values[self._length - 1]
+            last.copy_((self._parts.to(last.device) + last) / (self._part_count + 1))
+            self.drop_parts()
+        self.reserve(self._length + repeated)
+        self._values[self._length : self._length + repeated] = self._values[self._length - 1]
+        self._length += repeated
+
+    def drop_parts(self) -> None:
+        """Forget the parts."""
+        self._parts, self._part_count = None, 0
 
     def _append_on_device(self, loss: Tensor) -> None:
         if self._length == 0 and loss.device != self._values.device:
-            self._values = torch.empty(len(self._values), device=loss.device)
+            self._make_room(len(self._values), loss.device)
         self._values[self._length] = loss
+
+    def _make_room(self, length: int, device: torch.device) -> None:
+        self._numbers = array("f", bytes(4 * (length + 1)))  # the same memory, if the losses are on the CPU
+        self._values = torch.frombuffer(self._numbers, dtype=torch.float32)
+        if device.type != "cpu":
+            self._values = torch.empty(length + 1, dtype=torch.float32, device=device)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether there are parts of a step that is not taken yet."""
+        return self._part_count > 0
 
     @property
     def values(self) -> Float[Tensor, " step"]:
         """The losses so far, float32: a view."""
         return self._values[: self._length]
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """A copy of the losses so far."""
-        return {"values": self.values.clone()}
+    def state_dict(self) -> StateDict:
+        """A copy of the losses so far, and of the parts of a step that is not taken yet."""
+        parts = None if self._parts is None else self._parts.clone()
+        return {"values": self.values.clone(), "parts": parts, "part_count": self._part_count}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take up what :meth:`state_dict` gave; :meth:`begin` made the room."""
-        values = state["values"]
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave, into the room that there is or more."""
+        values: Tensor = state["values"]
+        self._length = 0
         if values.device != self._values.device:
-            self._values = torch.empty(len(self._values), device=values.device)
+            self._make_room(len(self._values), values.device)
+        self.reserve(len(values))
         self._length = len(values)
         self._values[: self._length] = values
+        self._parts, self._part_count = state["parts"], state["part_count"]
+
+
+def _number(loss: object) -> float:
+    if isinstance(loss, float | int):
+        return loss
+    if not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:
+        raise InvalidArgument("loss", "a scalar tensor or a number", type(loss).__name__)
+    return float(loss.item() if hasattr(loss, "item") else loss)  # type: ignore[attr-defined] - NumPy's, of any shape

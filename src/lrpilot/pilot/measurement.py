@@ -8,17 +8,16 @@ or computed by a closure within the step. A step that a ``GradScaler`` skips doe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
+
+from lrpilot.core.state import StateDict
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-Listener = Callable[[torch.optim.Optimizer], None]
 
 BUNDLED = 1 << 14
 """Tensors of fewer numbers are measured several at a time: one operation costs more than reading them."""
@@ -58,7 +57,7 @@ class Measurement:
         self._gradients: list[Tensor | None] = []
         self._descents: list[Tensor] = []  # -dw_t, for each piece
         self._spare: list[Tensor] = []  # memory of descents that are no longer needed
-        self._squares = torch.zeros(2)  # |dw_t|^2 and |g_t|^2 of the last step
+        self._squares = torch.zeros(2, dtype=torch.float32, device="cpu")  # |dw_t|^2 and |g_t|^2 of the last step
 
     def next(self) -> Measurement:
         """A measurement that goes on with the very next step: its first pair reaches back to this one's last step."""
@@ -107,7 +106,7 @@ class Measurement:
         """Start again: the parameters have changed."""
         self.steps, self.pairs, self._parameters, self._pieces = [], [], [], []
         self._before, self._gradients, self._descents, self._spare = [], [], [], []
-        self._squares = torch.zeros(2)
+        self._squares = torch.zeros(2, dtype=torch.float32, device="cpu")
 
     @torch.no_grad()
     def totals(self, optimizer: torch.optim.Optimizer) -> Float[Tensor, " number"]:
@@ -170,7 +169,7 @@ class Measurement:
         ]
         return _stacked(products).view(len(pairs), -1).sum(1)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """A copy of all of it: after at least one measured step, two copies of the parameters."""
         return {
             "steps": [step.clone() for step in self.steps],
@@ -180,65 +179,27 @@ class Measurement:
             "squares": self._squares.clone(),
         }
 
-    def load_state_dict(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-        """Take up a copy of what :meth:`state_dict` gave, for an optimizer of the same parameters."""
+    def load_state_dict(self, state: StateDict, optimizer: torch.optim.Optimizer) -> None:
+        """Take up a copy of what :meth:`state_dict` gave; nothing, if the optimizer trains other parameters."""
         self._forget()
         self._parameters = _trainable(optimizer)
         self._pieces = _pieces(self._parameters)
-        self.steps, self.pairs = ([number.clone() for number in state[name]] for name in ("steps", "pairs"))
-        self._gradients = [None if gradient is None else gradient.clone() for gradient in state["gradients"]]
-        self._descents = [descent.clone() for descent in state["descents"]]
-        self._squares = state["squares"].clone()
-
-
-class StepHooks:
-    """The hooks at an optimizer's step: an attribute look-up, unless somebody listens.
-
-    They refer to no controller, so that deleting one frees it. In a step compiled by ``torch.compile`` a listener
-    breaks the graph; the hooks stay registered between measurements, for each registration would compile it again.
-
-    Attributes:
-        first: called with the optimizer once, before its next step.
-        measurement: watches the steps while it stands here.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.first: Listener | None = None
-        self.measurement: Measurement | None = None
-        self._call: Callable[..., Any] = torch.compiler.disable(_call)
-        self._handles = (
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-        )
-
-    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if self.first is not None:
-            first, self.first = self.first, None
-            self._call(first, optimizer)
-        if self.measurement is not None:
-            self._call(self.measurement.before_step, optimizer)
-
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if self.measurement is not None:
-            self._call(self.measurement.after_step, optimizer)
-
-    def close(self) -> None:
-        """Take the hooks off the optimizer."""
-        self.first = self.measurement = None
-        for handle in self._handles:
-            handle.remove()
-
-
-def mean_over_ranks(numbers: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """The mean of what each rank of a process group gives (None: the default group); the same where there are none."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return numbers
-    dist.all_reduce(numbers, group=group)
-    return numbers / dist.get_world_size(group)
-
-
-def _call(listener: Listener, optimizer: torch.optim.Optimizer) -> None:
-    listener(optimizer)
+        sizes = [sum(_local(p).numel() * (2 if p.is_complex() else 1) for p in piece) for piece in self._pieces]
+        if state["steps"] and [len(descent) for descent in state["descents"]] != sizes:
+            return
+        devices = [_local(piece[0]).device for piece in self._pieces]
+        first = devices[0] if devices else torch.device("cpu")
+        self.steps = [number.to(first, copy=True) for number in state["steps"]]
+        self.pairs = [number.to(first, copy=True) for number in state["pairs"]]
+        self._gradients = [
+            None if gradient is None else gradient.to(device, copy=True)
+            for gradient, device in zip(state["gradients"], devices, strict=bool(state["gradients"]))
+        ]
+        self._descents = [
+            descent.to(device, copy=True)
+            for descent, device in zip(state["descents"], devices, strict=bool(state["descents"]))
+        ]
+        self._squares = state["squares"].to(first, copy=True)
 
 
 def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -295,7 +256,7 @@ def _square(values: Float[Tensor, " number"]) -> Float[Tensor, ""]:
 def _stacked(products: list[Tensor]) -> Float[Tensor, " product"]:
     """Float32, on the first one's device."""
     if not products:
-        return torch.zeros(0)
+        return torch.zeros(0, dtype=torch.float32, device="cpu")
     device = products[0].device
     if any(product.dtype != torch.float32 or product.device != device for product in products):
         products = [product.to(device, torch.float32) for product in products]

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from lrpilot.errors import InvalidArgument
 
-from .features import FEATURES, Interval, Memory, observe
+from .features import FEATURES, observe
+from .interval import Interval
+from .memory import Memory
 
 FORMAT = 2
 KIND = "lrpilot pilot"

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import count
 
+from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
-from .features import GUARD_WINDOW, anytime_decision_step, decision_steps
+from .soundness import GUARD_WINDOW
 
 ANYTIME_WINDOW = 12
 """The guard's window where the run's length is unknown, in decisions: as many as `GUARD_WINDOW` holds otherwise."""
+
+COOLING = 20
+"""A run that is ended early cools down over so many intervals of one length (fewer steps have fewer)."""
+
+
+def decision_steps(total_steps: int, count: int = 50, power: float = 2.2) -> tuple[int, ...]:
+    """The boundaries of the intervals, T (d / count)^power rounded up for d = 1..count, without repetitions.
+
+    A decision is taken after each of these many steps, but the last, which ends the run. The first one in a
+    hundred steps of the run already sees six of fifty.
+
+    >>> decision_steps(100, count=5)
+    (3, 14, 33, 62, 100)
+    """
+    if total_steps < 1:
+        raise InvalidArgument("total_steps", "at least 1", total_steps)
+    # The small subtraction keeps T (count/count)^power from being rounded up past T.
+    steps = {max(1, math.ceil(total_steps * (d / count) ** power - 1e-9)) for d in range(1, count + 1)}
+    return tuple(sorted(steps))
+
+
+def anytime_decision_step(decision: int, scale: float = 0.5, power: float = 2.2) -> int:
+    """The step after which decision 1, 2, ... is taken when the length of the run is unknown."""
+    return math.ceil(scale * decision**power)
 
 
 class Timetable:
@@ -23,12 +52,25 @@ class Timetable:
     """
 
     def __init__(self, total_steps: int | None) -> None:
-        self.total_steps = None if total_steps is None else _checked(total_steps)
-        self._ends = None if self.total_steps is None else decision_steps(self.total_steps)
+        self.total_steps = None if total_steps is None else whole("total_steps", total_steps)
+        self._ends: Sequence[int] | None = None if self.total_steps is None else decision_steps(self.total_steps)
+
+    def cooling(self, step: int, steps: int) -> Timetable:
+        """This one up to ``step``, and an end ``steps`` later."""
+        past = [self.end(decision) for decision in range(self.decisions_by(step))]
+        new = Timetable(step + whole("steps", steps))
+        new._ends = sorted({*past, step, *(step + math.ceil(steps * i / COOLING) for i in range(1, COOLING + 1))})
+        return new
 
     def end(self, decision: int) -> int:
         """The step after which it is taken; for the last interval of a run, the run's end."""
         return anytime_decision_step(decision + 1) if self._ends is None else self._ends[decision]
+
+    def decisions_by(self, step: int) -> int:
+        """How many decisions are due up to a step, the step's own included."""
+        if self._ends is None:
+            return next(decision for decision in count() if self.end(decision) > step)
+        return bisect_right(self._ends, step)
 
     def opens(self, decision: int) -> bool:
         """Whether it is taken within the guard's window, in which a network may be taken back to its start."""
@@ -48,12 +90,30 @@ class Timetable:
         last, now, after = (0, *self._ends, self.total_steps)[decision : decision + 3]
         return last / self.total_steps, now / self.total_steps, after / self.total_steps
 
+    def linear(self, decision: int) -> float:
+        """The mean of a linear decay from 1 to 0 over the interval that a decision ends; 1 if no end is known."""
+        marks = self.boundaries(decision)
+        return 1.0 if marks is None else 1 - (marks[0] + marks[1]) / 2
 
-def _checked(total_steps: int) -> int:
+    def state_dict(self) -> StateDict:
+        """Its length and, of one that knows it, its boundaries."""
+        return {"total_steps": self.total_steps, "ends": None if self._ends is None else list(self._ends)}
+
+    @classmethod
+    def of(cls, state: StateDict) -> Timetable:
+        """The one that gave a state."""
+        new = cls(state["total_steps"])
+        new._ends = state["ends"]
+        return new
+
+
+def whole(name: str, number: int) -> int:
+    """The number, checked to be a whole one of at least 1."""
     try:
-        number = operator.index(total_steps)
+        checked = operator.index(number)
     except TypeError:
-        number = 0
-    if number < 1:
-        raise InvalidArgument("total_steps", "a whole number, at least 1, or None", total_steps)
-    return number
+        checked = 0
+    if checked < 1:
+        allowed = "a whole number, at least 1" + (", or None" if name == "total_steps" else "")
+        raise InvalidArgument(name, allowed, number)
+    return checked

@@ -11,7 +11,7 @@ from rich.console import Console
 from lrpilot.experiments.report.terminal import say, show
 from lrpilot.experiments.runs.execute import Engine, complete
 
-from .options import Data, RetryFailed, TaskName, close, stoppable, with_options_of
+from .options import Data, RetryFailed, TaskName, close, command, path_option, stoppable, with_options_of
 
 
 @with_options_of(Engine)
@@ -31,12 +31,10 @@ def compare(
         ),
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option(help="The pilot's policy file, such as pretrain makes; default the shipped one.")
+        Path | None, path_option("The pilot's policy file, such as pretrain makes; default the shipped one.")
     ] = None,
     retry_failed: RetryFailed = False,
-    results: Annotated[Path, typer.Option(help="Where results are; these go into its folder compare.")] = Path(
-        "results"
-    ),
+    results: Annotated[Path, path_option("Where results are; these go into its folder compare.")] = Path("results"),
     data: Data = None,
     **engine: Any,
 ) -> None:
@@ -69,4 +67,4 @@ def compare(
     for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
         say(console, f"{heading}: {cell}")
     file = picture({key: runs}, comparison.name).write(folder)
-    close(console, tally, f"Picture in {file}; pages: lrpilot report")
+    close(console, tally, f"Picture in {file}; pages: {command('report', '--results', results)}")

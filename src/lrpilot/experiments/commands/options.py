@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -14,14 +15,31 @@ from rich.console import Console
 
 from lrpilot.experiments.report.terminal import STOPPED, say
 from lrpilot.experiments.tasks.catalogue import HELP
+from lrpilot.experiments.tasks.image_folder import expanded
 
 if TYPE_CHECKING:
     from lrpilot.experiments.runs.execute import Tally
 
+
+def path(text: str | Path) -> Path:
+    """A path of the command line, ``~`` being the user's home."""
+    if not str(text):
+        raise typer.BadParameter("a path is empty")
+    return expanded(text)
+
+
+def command(*words: object) -> str:
+    """A line to be typed, quoted where that is needed."""
+    return shlex.join(["lrpilot", *map(str, words)])
+
+
+def path_option(help_: str, *names: str) -> Any:
+    """An option for a path."""
+    return typer.Option(*names, help=help_, parser=path, metavar="PATH")
+
+
 TaskName = Annotated[str, typer.Argument(help=HELP)]
-Data = Annotated[
-    Path | None, typer.Option(help="Folder of the data sets; default the variable LRPILOT_DATA, or the cache.")
-]
+Data = Annotated[Path | None, path_option("Folder of the data sets; default the variable LRPILOT_DATA, or the cache.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")]
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from lrpilot.core.signals import stopped_by_signals
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.report.terminal import say
 
-from .options import stoppable
+from .options import command, path_option, stoppable
 
 STAGES = {"distil": "learning from schedules", "ppo": "actor-critic"}
 
@@ -23,9 +25,7 @@ pretraining = typer.Typer()
 @pretraining.callback(invoke_without_command=True)
 def pretrain(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder of the policy, its checkpoint and its curves.")] = Path(
-        "runs/pretrain"
-    ),
+    out: Annotated[Path, path_option("Folder of the policy, its checkpoint and its curves.")] = Path("runs/pretrain"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     seed: Annotated[int | None, typer.Option(help="Of everything drawn.", min=0)] = None,
     groups: Annotated[
@@ -51,10 +51,16 @@ def pretrain(
     given = {"seed": seed, "distil_groups": groups, "ppo_iterations": iterations}
     config = replace(PretrainConfig(), mnist=mnist, **{name: n for name, n in given.items() if n is not None})
     console = Console()
-    with (
-        stoppable(console, f"--resume goes on from the last checkpoint in {out}, if it came that far."),
-        _progress(console) as progress,
-    ):
+    options = {"seed": seed, "groups": groups, "iterations": iterations}
+    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
+    go_on = command("pretrain", *words, *([] if mnist else ["--no-mnist"]), "--out", out, "--resume")
+    stop = Event()
+
+    def ask() -> None:
+        say(console, "Stopping when this one is done; once more stops at once.")
+        stop.set()
+
+    with stoppable(console, f"Go on with: {go_on}"), _progress(console) as progress, stopped_by_signals(ask):
         bar = progress.add_task(STAGES["distil"], total=config.distil_groups + config.ppo_iterations, state="")
 
         def show(event: dict[str, Any]) -> None:
@@ -70,7 +76,8 @@ def pretrain(
             state = f"regret {event['regret']:.3f}" if stage == "distil" else f"score {event['score']:.3f}"
             progress.update(bar, completed=done, description=STAGES[stage], state=state)
 
-        learn(config, out, resume=resume, report=show, commit=commit())
+        if learn(config, out, resume=resume, report=show, stopped=stop.is_set, commit=commit()) is None:
+            raise KeyboardInterrupt
     say(console, f"Policy in {out / 'policy.safetensors'}, curves in {out / 'curves.png'}.")
 
 
@@ -78,7 +85,7 @@ def pretrain(
 def bank(
     tasks: Annotated[int, typer.Option(help="How many the bank is to hold.")] = 1000,
     workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
-    out: Annotated[Path, typer.Option(help="The bank, which grows: a line of JSON for each task.")] = Path(
+    out: Annotated[Path, path_option("The bank, which grows: a line of JSON for each task.")] = Path(
         "results/bank.jsonl"
     ),
 ) -> None:

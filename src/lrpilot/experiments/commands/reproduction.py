@@ -12,12 +12,12 @@ from lrpilot.experiments.choices import choose
 from lrpilot.experiments.report.terminal import say, show
 from lrpilot.experiments.runs.execute import Engine, complete
 
-from .options import Data, RetryFailed, close, stoppable, with_options_of
+from .options import Data, RetryFailed, close, command, path_option, stoppable, with_options_of
 
 ALL = "all"
 
 ProfileName = Annotated[str, typer.Option("--profile", help="smoke (minutes), quick (hours) or paper (days).")]
-ResultsFolder = Annotated[Path, typer.Option("--results", help="Where results are, by profile.")]
+ResultsFolder = Annotated[Path, path_option("Where results are, by profile.", "--results")]
 
 
 @with_options_of(Engine)
@@ -69,16 +69,17 @@ def reproduce(
                 show(console, block)
             elif isinstance(block, Picture):
                 say(console, str(block.write(store.root / "report")))
-    close(console, tally, f"Results in {store.root}; pages: lrpilot report --profile {size.name}")
+    pages = command("report", "--profile", size.name, "--results", results)
+    close(console, tally, f"Results in {store.root}; pages: {pages}")
 
 
 def report(
     profile: ProfileName = "quick",
     results: ResultsFolder = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Folder of the pages; default RESULTS/PROFILE/report.")] = None,
+    out: Annotated[Path | None, path_option("Folder of the pages; default RESULTS/PROFILE/report.")] = None,
     readme: Annotated[
         list[Path] | None,
-        typer.Option(help="Write the tables between this file's marker lines as well; may be repeated."),
+        path_option("Write the tables between this file's marker lines as well; may be repeated."),
     ] = None,
 ) -> None:
     """Write all results of a profile, and all comparisons, as one Markdown page and one self-contained HTML page."""

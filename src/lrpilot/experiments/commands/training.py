@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from lrpilot.experiments.report.terminal import STOPPED, say
+from lrpilot.experiments.choices import at_least
+from lrpilot.experiments.report.tables import Table
+from lrpilot.experiments.report.terminal import STOPPED, say, show
 from lrpilot.experiments.runs.configuration import Configuration
 
-from .options import Data, TaskName, with_options_of
+from .options import Data, TaskName, path_option, with_options_of
 
 if TYPE_CHECKING:
     from lrpilot.experiments.runs.single_run import Outcome
@@ -25,7 +27,7 @@ def train(
         int | None, typer.Option(help="Steps between checkpoints; default as --evaluate-every.")
     ] = None,
     data: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory; default a fresh one under runs/.")] = None,
+    out: Annotated[Path | None, path_option("Run directory; default a fresh one under runs/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     **given: Any,
 ) -> None:
@@ -68,19 +70,21 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
             f"and {last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}); "
             f"learning rate {rate}.",
         )
-    say(console, f"Curves in {outcome.curves}, everything else beside it (tensorboard --logdir {outcome.path}).")
+    board = shlex.join(["tensorboard", "--logdir", str(outcome.path)])
+    say(console, f"Curves in {outcome.curves}, everything else beside it ({board}).")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("runs/demo.png"),
-    steps: Annotated[int, typer.Option(help="Updates in each run.", min=1)] = 2_000,
+    out: Annotated[Path, path_option("Where the picture goes.")] = Path("runs/demo.png"),
+    steps: Annotated[int, typer.Option(help="Updates in each run.")] = 2_000,
 ) -> None:
     """Handwritten digits: rates learned from a poor start, beside fixed ones. Takes seconds."""
     import torch
 
     from lrpilot.experiments.report.pictures import draw_comparison
-    from lrpilot.experiments.studies.demo import LEARNED, POOR_START, run_demo
+    from lrpilot.experiments.studies.demo import LEARNED, POOR_START, Row, run_demo
 
+    at_least(1, steps=steps)
     torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()
     say(
@@ -89,18 +93,16 @@ def demo(
         f"{POOR_START:g}, far too low: with the pretrained pilot, and with the online actor-critic, which learns\n"
         "the rate in that very run. Then at five fixed rates.",
     )
-    with console.status("training"):
-        rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
-    table = Table(title="Handwritten digits, held-out error")
-    for heading in ("learning rate", "at the start", "at the end", "test error", "seconds"):
-        table.add_column(heading, justify="left" if heading == "learning rate" else "right")
-    best = min(row.error for row in rows)
-    for row in rows:
+
+    def cells(row: Row) -> list[str]:
         last = row.records[-1]
         error = f"{row.error:.1f} %{' (diverged)' if last.diverged else ''}"
-        cells = (row.label, f"{row.start:g}", f"{last.learning_rate:.3g}", error, f"{last.seconds:.1f}")
-        table.add_row(*cells, style="bold" if row.error == best else None)
-    console.print(table)
+        return [row.label, f"{row.start:g}", f"{last.learning_rate:.3g}", error, f"{last.seconds:.1f}"]
+
+    with console.status("training"):
+        rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
+    header = ["learning rate", "at the start", "at the end", "test error", "seconds"]
+    show(console, Table("Handwritten digits, held-out error", header, list(map(cells, rows))))
     out.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
     title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrpilot.core.files import replace_file
+
 from .tables import Table, render
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Picture:
         """Write the PNG into ``folder``; returns the file."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{self.name}.png"
-        file.write_bytes(self.png)
+        replace_file(file, self.png)
         return file
 
 
@@ -64,5 +66,5 @@ def write_page(title: str, sections: Sequence[Section], folder: Path) -> tuple[P
     folder.mkdir(parents=True, exist_ok=True)
     pages = folder / "report.md", folder / "report.html"
     for page in pages:
-        page.write_text(render(f"page{page.suffix}", title=title, sections=sections), encoding="utf-8")
+        replace_file(page, render(f"page{page.suffix}", title=title, sections=sections).encode())
     return pages

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from lrpilot.core.files import replace_file
 
 from .drawing import plain_numbers
 
@@ -70,6 +73,6 @@ def _curve(axes: Axes, records: Records, name: str, **style: Any) -> None:
 
 
 def _save(figure: Figure, file: Path) -> None:
-    unfinished = file.with_name(file.name + ".unfinished")
-    FigureCanvasAgg(figure).print_png(str(unfinished))
-    unfinished.replace(file)
+    content = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(content)
+    replace_file(file, content.getvalue())

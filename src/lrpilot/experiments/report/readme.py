@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lrpilot.core.files import read_file, replace_file
 from lrpilot.errors import InvalidArgument
 
 
 def parts(readme: Path) -> list[str]:
     """The names of the parts that commands write, in their order."""
-    return re.findall(r"<!-- ([\w-]+):begin", readme.read_text(encoding="utf-8"))
+    return re.findall(r"<!-- ([\w-]+):begin", _text(readme))
 
 
 def fill(readme: Path, name: str, content: str) -> None:
@@ -19,10 +20,17 @@ def fill(readme: Path, name: str, content: str) -> None:
     Raises:
         InvalidArgument: the file lacks one of the lines.
     """
-    text = readme.read_text(encoding="utf-8")
+    text = _text(readme)
     before, begin, rest = text.partition(f"<!-- {name}:begin")
     opening, close, rest = rest.partition("-->\n")
     _, end, after = rest.partition(f"<!-- {name}:end -->")
     if not (begin and close and end):
         raise InvalidArgument("readme", f"a file with marker lines {name}:begin and {name}:end", str(readme))
-    readme.write_text(f"{before}{begin}{opening}{close}\n{content.strip()}\n\n{end}{after}", encoding="utf-8")
+    replace_file(readme, f"{before}{begin}{opening}{close}\n{content.strip()}\n\n{end}{after}".encode())
+
+
+def _text(readme: Path) -> str:
+    try:
+        return read_file(readme).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("readme", "a file of text", str(readme)) from error

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lrpilot.experiments.tasks.catalogue import LoadedTask
 
 CONTROLLERS = ("online", "pilot", "none")
+USUAL = {"setting": "stable", "optimizer": "sgd"}
 
 
 def option(help_: str) -> Any:
@@ -53,13 +54,17 @@ class Configuration:
     def driver(self) -> str:
         """The controller; where it was not said, the pilot, or the one that alone has what was said."""
         online = self.setting is not None or self.discount is not None
-        return self.controller or ("online" if online else "pilot")
+        return ("online" if online else "pilot") if self.controller is None else self.controller
 
     @property
     def method(self) -> Method:
         """What the controller is called among the methods that are compared."""
-        names = {"pilot": "pilot", "none": "constant", "online": f"online-{self.setting or 'stable'}"}
+        names = {"pilot": "pilot", "none": "constant", "online": f"online-{self._or_usual('setting')}"}
         return METHODS[names[self.driver]]
+
+    def _or_usual(self, name: str) -> Any:
+        value = getattr(self, name)
+        return USUAL[name] if value is None else value
 
     def check(self) -> None:
         """Refuse what can be refused before any data is read.
@@ -72,20 +77,20 @@ class Configuration:
         for name in ("setting", "discount"):
             if getattr(self, name) is not None and self.driver != "online":
                 raise InvalidArgument(name, f"left out with --controller {self.driver}", getattr(self, name))
-        setting = resolve(self.setting or "stable")
+        setting = resolve(self._or_usual("setting"))
         if self.discount is not None:
             replace(setting, discount=self.discount)
         probe = [torch.nn.Parameter(torch.zeros(1))]
-        make_optimizer(self.optimizer or "sgd", probe, learning_rate=self.lr, momentum=self.momentum)
+        make_optimizer(self._or_usual("optimizer"), probe, learning_rate=self.lr, momentum=self.momentum)
         at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
         at_least(0, seed=self.seed)
 
     def complete(self, task: LoadedTask) -> Configuration:
         """With the defaults filled in, those of ``task`` among them."""
-        optimizer, steps = self.optimizer or "sgd", self.steps or task.steps
+        optimizer, steps = self._or_usual("optimizer"), self.steps or task.steps
         defaults = {
             "controller": self.driver,
-            "setting": "stable" if self.driver == "online" else None,
+            "setting": USUAL["setting"] if self.driver == "online" else None,
             "optimizer": optimizer,
             "lr": default_learning_rate(optimizer),
             "steps": steps,

@@ -87,7 +87,9 @@ class PlainTraining:
         return loss.detach()
 
     def get_last_lr(self) -> list[float]:
-        """The rate of the first parameter group: under a schedule, that of the last step."""
+        """The rate of the first parameter group in the last step."""
+        if isinstance(self._follower, Pilot):
+            return self._follower.get_used_lr()[:1]
         return [self._rate(self.optimizer) if self._scheduled is None else self._scheduled]
 
     def state_dict(self) -> dict[str, Any]:

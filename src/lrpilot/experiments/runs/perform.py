@@ -22,13 +22,12 @@ from .controllers import Terms
 from .lessons import teach
 from .methods import METHODS, PACKAGES
 from .training import Plan, Record, Training
-from .trial import Result, Status, Trial
+from .trial import MEASURES, Result, Status, Trial
 
 LOGS_PER_EVALUATION = 5
 LOGGED = ("rate", "dq_da", "td_error")  # what a result keeps of a controller's history
 HELD_OUT = 10  # of the training set one in so many scores the runs that refine a policy
 CLOCK = time.process_time  # of one thread: the wall-clock of a core that the run has to itself, however busy it is
-MEASURES = ("test_loss", "test_error", "validation_loss", "validation_error")
 
 
 @dataclass
@@ -119,7 +118,7 @@ def _training(trial: Trial, task: LoadedTask, **options: Any) -> Training:
     evaluate_every = max(1, trial.steps // trial.evaluations)
     plan = Plan(
         steps=trial.steps,
-        batch_size=trial.batch_size,
+        batch_size=min(trial.batch_size, len(task.data.train)),
         evaluate_every=evaluate_every,
         log_every=max(1, evaluate_every // LOGS_PER_EVALUATION),
         seed=trial.seed,

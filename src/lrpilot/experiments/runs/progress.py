@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from .trial import plain_name
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from .configuration import Configuration
     from .training import Record
+
+
+NAME = 12  # letters of a task's name in the line
 
 
 class Display:
@@ -24,17 +31,9 @@ class Display:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._error = "-"
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-            refresh_per_second=4,
-            expand=True,
-        )
+        columns = ("description", "fields[left]", "completed}/{task.total", "fields[state]")
+        texts = (TextColumn(f"{{task.{name}}}", table_column=Column(no_wrap=True)) for name in columns)
+        self._progress = Progress(*texts, BarColumn(bar_width=None), console=console, refresh_per_second=4, expand=True)
 
     def __enter__(self) -> Display:
         return self
@@ -48,19 +47,22 @@ class Display:
         self._steps, self._first, self._began = configuration.steps or 0, step, time.monotonic()
         if self._console.is_terminal:
             self._progress.start()
-            self._bar = self._progress.add_task(configuration.task, total=self._steps, completed=step, state="")
+            name = plain_name(configuration.task)[-NAME:]
+            self._bar = self._progress.add_task(name, total=self._steps, completed=step, left="", state="")
 
     def show(self, record: Record) -> None:
         """The run has come this far."""
         if record.test_error is not None:
-            self._error = f"{record.test_error:.2f} %"
-        state = f"loss {record.loss:.4f}  rate {record.learning_rate:.2e}  test error {self._error}"
+            self._error = f"{record.test_error:.1f} %"
+        numbers = (f"error {self._error}", f"loss {record.loss:.3g}", f"rate {record.learning_rate:.2e}")
+        pace = (time.monotonic() - self._began) / max(1, record.step - self._first)
+        left = f"{timedelta(seconds=round(pace * (self._steps - record.step)))} left"
         if self._console.is_terminal:
-            self._progress.update(self._bar, completed=record.step, state=state)
+            room = self._console.width - NAME - len(left) - 2 * len(str(self._steps)) - 5
+            fitting = [count for count in range(len(numbers) + 1) if len("  ".join(numbers[:count])) <= room]
+            self._progress.update(self._bar, completed=record.step, left=left, state="  ".join(numbers[: fitting[-1]]))
         elif record.test_error is not None:
-            pace = (time.monotonic() - self._began) / max(1, record.step - self._first)
-            left = pace * (self._steps - record.step)
-            self.say(f"step {record.step}/{self._steps}  {state}  {left:.0f} s left")
+            self.say("  ".join([f"step {record.step}/{self._steps}", left, *numbers]))
 
     def say(self, line: str) -> None:
         """Something happened that one line tells."""

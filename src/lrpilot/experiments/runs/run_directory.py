@@ -1,11 +1,12 @@
-"""A run on disk, safe against being killed at any moment.
+"""A run on disk, of one process at a time, safe against being killed at any moment.
 
     config.json          the configuration, and the versions that ran it
     metrics.jsonl        one record a line
     events.out.tfevents* the same for TensorBoard
-    checkpoint           all that the rest of the run depends on, and how long metrics.jsonl was
+    checkpoint           all that the rest of the run depends on, and what metrics.jsonl was
     checkpoint.previous  the one before, should the first be damaged
     curves.png           loss, error and rate
+    .lock                held by the process that trains
 
 What metrics.jsonl gained after the checkpoint is cut off when a run is resumed, because the resumed run writes it
 again.
@@ -13,139 +14,137 @@ again.
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import pickle
-import zipfile
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from lrpilot.errors import InvalidArgument
+from lrpilot.core.files import (
+    VERSION,
+    Log,
+    check_version,
+    fingerprint,
+    load_state,
+    naming,
+    parse_json,
+    read_file,
+    replace_file,
+    save_state,
+)
+from lrpilot.core.folders import make_fresh, working_folder
+from lrpilot.core.state import StateDict
+from lrpilot.errors import Damaged, Unusable
 
 from .configuration import Configuration
-from .files import UNFINISHED, replace_file
-from .training import Record
+from .events import Events
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
+    from .training import Record
 
 CONFIG, METRICS, CURVES = "config.json", "metrics.jsonl", "curves.png"
 CHECKPOINT, PREVIOUS = "checkpoint", "checkpoint.previous"
+KIND = "lrpilot checkpoint"
+RUNS = Path("runs")
 
 
 class RunDirectory:
-    """The files of one run. Use it as a context manager: leaving it closes them.
+    """The files of one run. Use it as a context manager: within, no other process has it.
 
     Args:
-        path: made when it is not there.
+        path: of the run to be resumed, or a new or empty folder, made when it is not there; None: a new one in
+            ``runs/``, at once.
+        name: of a folder in ``runs/``, to which a number is added if there is one.
+        resume: whether there must be a run already, or may not be.
+
+    What entering it raises is that of `working_folder`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._events: SummaryWriter | None = None
-        self._step = 0
+    def __init__(self, path: Path | None, *, name: str = "", resume: bool = False) -> None:
+        made = make_fresh(RUNS / name) if path is None else []
+        self.path = path or made[0]
+        self._folder = working_folder(self.path, CONFIG, resume=resume, made=made)
+        self._stack = ExitStack()
+        self._events: Events | None = None
+        self._metrics = Log(self.path / METRICS)
+        self._step = 0  # of the checkpoint that the run is resumed from
+        self._configuration = ""  # its fingerprint
 
     def __enter__(self) -> RunDirectory:
+        self._stack.enter_context(self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._events:
             self._events.close()
+        self._stack.close()
 
-    def saved_configuration(self) -> Configuration | None:
-        """The configuration of the run that is here; None when there is none.
+    def saved_configuration(self) -> Configuration:
+        """The configuration of the run that is here.
 
         Raises:
-            InvalidArgument: ``config.json`` is there and cannot be read.
+            Unusable: ``config.json`` cannot be read, or was changed since the run began.
         """
         file = self.path / CONFIG
-        try:
-            return Configuration(**json.loads(file.read_text())["configuration"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InvalidArgument("out", f"a run directory whose {CONFIG} can be read", str(file)) from error
+        content = parse_json(read_file(file), file)
+        check_version(file, content)
+        saved = content.get("configuration")
+        if not isinstance(saved, dict) or content.get("fingerprint") != fingerprint(saved):
+            raise Unusable(f"{file} was changed since the run began: undo that, or train into another --out")
+        self._configuration = fingerprint(saved)
+        return Configuration(**saved)
 
     def begin(self, configuration: Configuration) -> None:
-        """Write the configuration of a run that starts here.
-
-        Raises:
-            InvalidArgument: there is something else already, or nothing can be written there.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if any(file.suffix != UNFINISHED for file in self.path.iterdir()):
-                allowed = "a new or an empty directory (--resume goes on with the run in it)"
-                raise InvalidArgument("out", allowed, str(self.path))
-            versions = {name: version(name) for name in ("lrpilot", "torch")}
-            content = {"configuration": asdict(configuration), "versions": versions}
-            replace_file(self.path / CONFIG, json.dumps(content, indent=2).encode() + b"\n")
-        except OSError as error:
-            allowed = f"a directory that can be written ({error.strerror})"
-            raise InvalidArgument("out", allowed, str(self.path)) from error
+        """Write the configuration of a run that starts here."""
+        values = asdict(configuration)
+        self._configuration = fingerprint(values)
+        content = {
+            "format": "lrpilot run",
+            "version": VERSION,
+            "fingerprint": self._configuration,
+            "configuration": values,
+            "versions": {name: version(name) for name in ("lrpilot", "torch")},
+        }
+        replace_file(self.path / CONFIG, json.dumps(content, indent=2).encode() + b"\n")
 
     def write(self, record: Record) -> None:
         """Append a record to ``metrics.jsonl`` and to the events."""
-        if self._events is None:
-            from torch.utils.tensorboard.writer import SummaryWriter
-
-            # A resumed run tells TensorBoard to forget what the killed one wrote after the checkpoint.
-            self._events = SummaryWriter(str(self.path), purge_step=self._step + 1 if self._step else None)
         values = record.as_json()
-        with (self.path / METRICS).open("ab") as metrics:
-            metrics.write(json.dumps(values).encode() + b"\n")
-        for name, value in values.items():
-            if name not in ("step", "seconds", "diverged") and value is not None:
-                self._events.add_scalar(name, value, record.step)
+        self._metrics.append(values)
+        with naming(self.path):
+            self._events = self._events or Events(self.path, forget_from=self._step + 1)
+            scalars = {name: value for name, value in values.items() if name not in ("step", "seconds", "diverged")}
+            self._events.add(record.step, {name: value for name, value in scalars.items() if value is not None})
 
     def records(self) -> list[dict[str, Any]]:
-        """What ``metrics.jsonl`` holds, line by line; a last line cut short by a kill is left out."""
-        file = self.path / METRICS
-        lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-        return [json.loads(line) for line in lines]
+        """What ``metrics.jsonl`` holds, line by line."""
+        return self._metrics.read()
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: StateDict) -> None:
         """Make ``state`` the checkpoint, and the present checkpoint the previous one."""
-        with (self.path / METRICS).open("ab") as file:
-            os.fsync(file.fileno())
-            length = file.tell()
-        if self._events:
-            self._events.flush()
-        content = io.BytesIO()
-        torch.save({"metrics_bytes": length, "training": state}, content)
-        replace_file(self.path / CHECKPOINT, content.getvalue(), keep=self.path / PREVIOUS)
+        content = {"metrics": self._metrics.mark(), "training": state}
+        file = self.path / CHECKPOINT
+        save_state(file, KIND, content, configuration=self._configuration, keep=self.path / PREVIOUS)
 
-    def restore(self) -> tuple[dict[str, Any] | None, str | None]:
+    def restore(self) -> tuple[StateDict | None, str | None]:
         """The state to resume from and one line on what was wrong with the files, each None if there is none.
 
         Cuts ``metrics.jsonl`` to what it was at that state.
+
+        Raises:
+            Unusable: a file is there that is not this run's.
         """
-        there = [file for name in (CHECKPOINT, PREVIOUS) if (file := self.path / name).exists()]
-        read = {file: _read_checkpoint(file) for file in there}
-        sound = next((file for file in there if read[file]), None)
-        checkpoint = read[sound] if sound else None
-        metrics = self.path / METRICS
-        if metrics.exists():
-            os.truncate(metrics, checkpoint["metrics_bytes"] if checkpoint else 0)
-        if checkpoint and sound:
+        damaged: list[str] = []
+        for file in filter(Path.exists, (self.path / CHECKPOINT, self.path / PREVIOUS)):
+            try:
+                checkpoint = load_state(file, KIND, configuration=self._configuration)
+            except Damaged:
+                damaged.append(str(file))
+                continue
+            self._metrics.cut(*checkpoint["metrics"])
             self._step = checkpoint["training"]["step"]
-            problem = None if sound == there[0] else f"{there[0]} is damaged: going on from {sound.name}"
-            return checkpoint["training"], problem
-        damaged = " and ".join(map(str, there))
-        return None, f"{damaged} damaged, no other checkpoint: starting again from step 0" if damaged else None
-
-
-def _read_checkpoint(file: Path) -> dict[str, Any] | None:
-    """A checkpoint, or None when it is damaged: zipfile looks at the checksums, torch's reader does not."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if archive.testzip():
-                return None
-        return torch.load(file, weights_only=True)
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError):
-        return None
+            return checkpoint["training"], f"{damaged[0]} is damaged: going on from {file.name}" if damaged else None
+        self._metrics.cut()
+        lost = f"{' and '.join(damaged)} damaged, no other checkpoint: starting again from step 0"
+        return None, lost if damaged else None

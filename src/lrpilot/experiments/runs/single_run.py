@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrpilot.errors import Diverged, InvalidArgument
+from lrpilot.core.signals import stopped_by_signals
+from lrpilot.errors import Diverged, InvalidArgument, Unusable
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import load_task
 
 from .configuration import Configuration
-from .run_directory import CONFIG, CURVES, RunDirectory
+from .run_directory import CHECKPOINT, CONFIG, CURVES, RunDirectory
 from .trial import plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .progress import Display
     from .training import Training
@@ -53,7 +51,7 @@ def train(
     resume: bool = False,
     checkpoint_every: int | None = None,
 ) -> Outcome:
-    """Train as asked, all of it in a run directory. Ctrl-C or SIGTERM stops it after the step under way.
+    """Train as asked, all of it in a run directory. Ctrl-C, SIGTERM or SIGHUP stops it after the step under way.
 
     Args:
         asked: what to train and how; in a resumed run what is left out is as it was.
@@ -66,13 +64,14 @@ def train(
 
     Raises:
         InvalidArgument: a choice out of range, or that contradicts the run to be resumed.
-        DataError: data that is not there or cannot be read.
+        Unusable: data, or a run directory, that is not there, cannot be read, or is in use.
     """
     asked.check()
     at_least(1, checkpoint_every=checkpoint_every)
     if resume and out is None:
         raise InvalidArgument("out", "the directory of the run that --resume goes on with", out)
-    with RunDirectory(out or _fresh_directory(asked)) as directory:
+    fresh = f"{plain_name(asked.task).strip('-')[-60:]}-{asked.driver}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with RunDirectory(out, name=fresh, resume=resume) as directory:
         saved = directory.saved_configuration() if resume else None
         if saved:
             asked.check_against(saved, where=str(directory.path / CONFIG))
@@ -86,10 +85,8 @@ def train(
             _take_up(training, directory, display)
         else:
             directory.begin(configuration)
-            if resume:
-                display.say(f"nothing to resume in {directory.path}: starting from step 0")
         display.begin(configuration, training.step)
-        with _stopped_by_signals(training):
+        with stopped_by_signals(lambda: setattr(training, "stop_requested", True)):
             _record(training, directory, display, checkpoint_every or training.plan.evaluate_every)
         records, curves = directory.records(), directory.path / CURVES
         draw(records, curves)
@@ -104,9 +101,14 @@ def train(
 
 
 def _take_up(training: Training, directory: RunDirectory, display: Display) -> None:
-    state, problem = directory.restore()
-    if state:
-        training.load_state_dict(state)
+    try:
+        state, problem = directory.restore()
+        if state:
+            training.load_state_dict(state)
+    except (Unusable, OSError):
+        raise
+    except Exception as error:  # whatever a state of other contents leads to
+        raise Unusable(f"{directory.path / CHECKPOINT} does not fit this run: train into another --out") from error
     if problem:
         display.say(problem)
     elif state and training.step < training.plan.steps:
@@ -117,38 +119,12 @@ def _record(training: Training, directory: RunDirectory, display: Display, check
     saved = training.step
     for record in training.run():
         directory.write(record)
-        display.show(record)
-        if record.diverged:
-            return  # the checkpoint stays that of a sound network
-        if record.step - saved >= checkpoint_every or record.step == training.plan.steps:
+        due = record.step - saved >= checkpoint_every or record.step == training.plan.steps
+        if due and not record.diverged:  # the checkpoint stays that of a sound network
             directory.save(training.state_dict())
             saved = record.step
+        display.show(record)
+        if record.diverged:
+            return
     if training.step > saved:
         directory.save(training.state_dict())
-
-
-def _fresh_directory(asked: Configuration) -> Path:
-    name = f"{plain_name(asked.task).strip('-')}-{asked.driver}-{time.strftime('%Y%m%d-%H%M%S')}"
-    candidates = (Path("runs") / f"{name}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 100))))
-    return next(path for path in candidates if not path.exists())
-
-
-@contextmanager
-def _stopped_by_signals(training: Training) -> Generator[None]:
-    """The first Ctrl-C asks the run to stop after its step; a second one interrupts it on the spot."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, _: object) -> None:
-        training.stop_requested = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

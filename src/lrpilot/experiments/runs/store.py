@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from .files import replace_file
+from lrpilot.core.files import read_file, replace_file
+from lrpilot.errors import Unusable
+
 from .trial import Result, Trial
 
 log = logging.getLogger(__name__)
@@ -30,14 +32,22 @@ class Store:
     """The results below a folder, such as ``results/quick``: an experiment's in ``results/quick/EXPERIMENT.jsonl``.
 
     A line that is no result is named in the log and counts as none: its run is made again, and the file then written
-    without it. Processes may save to one store at the same time.
+    without it. A file that cannot be read is named and passed over, and nothing is saved to it. Processes may save to
+    one store at the same time.
 
     Args:
         root: the folder; made when the first result is saved.
+
+    Raises:
+        Unusable: something else is there.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        there = next(place for place in (self.root, *self.root.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise Unusable(f"{there} is not a folder: name another one for results")
+        self._named = set[Path]()  # files that cannot be read, once it has been said
         self._read: dict[Path, tuple[object, dict[str, Line]]] = {}
 
     def load(self, trial: Trial) -> Result | None:
@@ -51,13 +61,18 @@ class Store:
         results = [line.result for file in files for line in self._lines(file).values()]
         return sorted(results, key=lambda result: result.trial.name.split("/"))
 
-    def save(self, result: Result) -> Path:
-        """Write a result, replacing an earlier one of the same name. Returns the experiment's file."""
-        file = self._file(result.trial.experiment)
+    def save(self, *results: Result) -> Path:
+        """Write results of one experiment, replacing earlier ones of the same names. Returns the experiment's file.
+
+        Raises:
+            OSError, Unusable: it cannot be read or written, and stays as it is.
+        """
+        file = self._file(results[0].trial.experiment)
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(result.to_json(), separators=(",", ":"), allow_nan=False)
+        texts = [json.dumps(result.to_json(), separators=(",", ":"), allow_nan=False) for result in results]
         with FileLock(file.with_name(f".{file.name}.lock")):
-            lines = {**self._lines(file), result.trial.name: Line(text, Result.from_json(json.loads(text)))}
+            new = {r.trial.name: Line(t, Result.from_json(json.loads(t))) for r, t in zip(results, texts, strict=True)}
+            lines = {**self._parsed(file), **new}
             lines = {name: lines[name] for name in sorted(lines, key=lambda name: name.split("/"))}
             replace_file(file, "".join(f"{line.text}\n" for line in lines.values()).encode())
             self._read[file] = (_stamp(file), lines)
@@ -72,17 +87,27 @@ class Store:
         return self.root / f"{experiment}.jsonl"
 
     def _lines(self, file: Path) -> dict[str, Line]:
-        """What the file holds by name, read again when it has changed."""
+        """What the file holds by name; nothing where it cannot be read."""
+        try:
+            return self._parsed(file)
+        except (OSError, Unusable) as error:
+            if file not in self._named:
+                log.warning("%s cannot be read, skipped (%s)", file, error)
+            self._named.add(file)
+            return {}
+
+    def _parsed(self, file: Path) -> dict[str, Line]:
+        """The same, read again when it has changed."""
         stamp = _stamp(file)
         if file not in self._read or self._read[file][0] != stamp:
             lines: dict[str, Line] = {}
-            for number, text in enumerate(file.read_text("utf-8", "replace").splitlines() if stamp else [], start=1):
+            for number, text in enumerate(read_file(file).splitlines() if stamp else [], start=1):
                 try:
                     result = Result.from_json(json.loads(text))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     log.warning("%s, line %d is no result, skipped (%s)", file, number, error)
                 else:
-                    lines[result.trial.name] = Line(text, result)
+                    lines[result.trial.name] = Line(text.decode(), result)
             self._read[file] = (stamp, lines)
         return self._read[file][1]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrpilot.baselines.peers import evaluation_weights
-from lrpilot.errors import Diverged, NonFiniteLoss
+from lrpilot.errors import Diverged, InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
 from lrpilot.experiments.tasks.tensors import Batches
@@ -191,6 +191,8 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave, for the same task, plan, optimizer and controller."""
+        if not (isinstance(state["step"], int) and 0 <= state["step"] <= self.plan.steps):
+            raise InvalidArgument("the saved step", f"a whole number in [0, {self.plan.steps}]", state["step"])
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.controller.load_state_dict(state["controller"])

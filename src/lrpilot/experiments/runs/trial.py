@@ -6,13 +6,20 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lrpilot.errors import InvalidArgument
 
 Scalar = str | int | float | bool
 Status = Literal["finished", "diverged", "failed"]
-COLUMNS = ("curve", "evaluations", "earlier")  # of a result
+MEASURES = ("test_loss", "test_error", "validation_loss", "validation_error")
+NEEDED = {
+    "curve": {"step", "train_loss", "rate"},
+    "evaluations": {"step", "seconds", *MEASURES},
+    "earlier": set[str](),
+}
+"""The columns of a result."""
+VERSION = 1  # of a result's form; a line without one is of the first
 CHANCE = 0.9
 """The error of guessing among ten classes: what a network whose loss is not finite is worth."""
 
@@ -27,16 +34,23 @@ class Trial:
     setting: Mapping[str, Scalar] = field(default_factory=dict)  # the method's own, by name, such as {"lr": 0.1}
     seed: int  # of the initial weights, the order of the batches and the dropout masks
     steps: int  # mini-batches
-    batch_size: int  # examples in each
+    batch_size: int  # examples in each, where the training set has as many
     fraction: float = 1.0  # of the training set used, in (0, 1]
     validation: int = 5000  # training examples held out for choosing between settings; 0 holds out none
     evaluations: int = 20  # looks at test and validation set, evenly spaced; the last is at the end
 
     def __post_init__(self) -> None:
         """Check that it can be run and named."""
+        for name in ("experiment", "task", "method"):
+            if not isinstance(getattr(self, name), str):
+                raise InvalidArgument(name, "a name", getattr(self, name))
         for name, least in {"seed": 0, "steps": 1, "batch_size": 1, "evaluations": 1, "validation": 0}.items():
-            if getattr(self, name) < least:
+            if type(getattr(self, name)) is not int or getattr(self, name) < least:
                 raise InvalidArgument(name, f"an integer >= {least}", getattr(self, name))
+        if isinstance(self.fraction, str) or not 0 < self.fraction <= 1:
+            raise InvalidArgument("fraction", "a number in (0, 1]", self.fraction)
+        if not isinstance(self.setting, Mapping) or not all(isinstance(v, Scalar) for v in self.setting.values()):
+            raise InvalidArgument("setting", "numbers and words by name", self.setting)
 
     @property
     def name(self) -> str:
@@ -70,6 +84,25 @@ class Result:
     about: Mapping[str, str]  # where and with what it ran: commit, versions, processor, date
     earlier: Mapping[str, list[float]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check that it can be shown."""
+        if self.status not in get_args(Status):
+            raise InvalidArgument("status", f"one of {', '.join(get_args(Status))}", self.status)
+        for name in ("steps", "seconds", "evaluation_seconds"):
+            if not _is_number(getattr(self, name)) or not getattr(self, name) >= 0:
+                raise InvalidArgument(name, "a number >= 0", getattr(self, name))
+        for name, needed in NEEDED.items():
+            columns = getattr(self, name)
+            numbers = all(_is_number(value) for column in columns.values() for value in column)
+            if not needed <= columns.keys() or not numbers or len(set(map(len, columns.values()))) > 1:
+                raise InvalidArgument(
+                    name, f"columns of numbers, as many in each, {', '.join(needed)} among them", columns
+                )
+        if self.status == "finished" and not self.evaluations["step"]:
+            raise InvalidArgument("evaluations", "those of a finished run", "none")
+        if not all(isinstance(word, str) for word in (*self.about, *self.about.values())):
+            raise InvalidArgument("about", "words by name", self.about)
+
     def final(self, measure: str) -> float:
         """The last evaluation's ``measure``; of a run that did not finish, the error of guessing, an infinite loss."""
         if self.status != "finished":
@@ -85,15 +118,17 @@ class Result:
     def from_json(cls, stored: Mapping[str, Any]) -> Result:
         """The result that :meth:`to_json` described."""
         plain: dict[str, Any] = {**stored, "trial": Trial(**stored["trial"])}
-        for name in COLUMNS:
+        if plain.pop("version", 1) != VERSION:
+            raise InvalidArgument("version", f"{VERSION}, which this lrpilot reads", stored["version"])
+        for name in NEEDED:
             columns = plain.get(name, {}).items()
             plain[name] = {key: [math.nan if value is None else value for value in column] for key, column in columns}
         return cls(**plain)
 
     def to_json(self) -> dict[str, Any]:
         """As plain dictionaries, strings and numbers, these to six digits; not finite ones become null."""
-        plain = asdict(self)
-        for name in COLUMNS:
+        plain: dict[str, Any] = {"version": VERSION, **asdict(self)}
+        for name in NEEDED:
             plain[name] = {key: [_rounded(value) for value in column] for key, column in plain[name].items()}
         return plain
 
@@ -107,6 +142,10 @@ def setting_name(setting: Mapping[str, Scalar]) -> str:
 def plain_name(task: str) -> str:
     """The task's name for files: without the separators in the path of a user's own pictures."""
     return re.sub(r"[^\w.-]+", "-", task)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _rounded(value: float) -> float | None:

@@ -111,8 +111,8 @@ def study(
 def _retrained(config: PretrainConfig, evaluation: EvaluationPopulation) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         run = Pretraining(config, Path(folder), evaluation=evaluation)
-        policy = run.finish()
-    return evaluation.judge(policy, deviates=config.deviates)
+        run.finish()
+    return evaluation.judge(run.policy, deviates=config.deviates)
 
 
 def short_horizons(evaluation: EvaluationPopulation) -> dict[str, float]:

@@ -15,6 +15,7 @@ from lrpilot.experiments.runs.methods import BY_START, METHODS, RATE_FREE, Setti
 from lrpilot.experiments.runs.optimizers import default_learning_rate
 from lrpilot.experiments.runs.trial import Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, task_named
+from lrpilot.experiments.tasks.image_folder import expanded
 from lrpilot.pilot.policy_file import fingerprint
 
 ROOT = "compare"
@@ -63,7 +64,7 @@ class Comparison:
             choose("methods", method, dict.fromkeys(KNOWN))
         at_least(1, steps=steps, seeds=seeds)
         return cls(
-            task=f"{IMAGE_FOLDER}:{Path(path).expanduser().resolve()}" if kind == IMAGE_FOLDER else task.lower(),
+            task=f"{IMAGE_FOLDER}:{expanded(path).resolve()}" if kind == IMAGE_FOLDER else task.lower(),
             optimizer=optimizer.lower(),
             steps=steps or usual,
             seeds=seeds,

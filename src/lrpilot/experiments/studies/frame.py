@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import pandas as pd
@@ -9,6 +10,8 @@ from pandas import DataFrame
 
 from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import Result
+
+log = logging.getLogger(__name__)
 
 DATA, KINDS = ("test", "validation"), ("error", "loss")
 COLUMNS = (
@@ -28,7 +31,13 @@ def frame(results: Iterable[Result]) -> DataFrame:
     ones are the least of the run. ``run`` is the :class:`Result` itself, for its curves.
     """
     order = {method: place for place, method in enumerate(LABELS)}
-    rows = [_row(result) for result in sorted(results, key=lambda result: order[result.trial.method])]
+    known: list[Result] = []
+    for result in results:
+        if result.trial.method in order:
+            known.append(result)
+        else:
+            log.warning("%s is of a method that this version does not know, skipped", result.trial.name)
+    rows = [_row(result) for result in sorted(known, key=lambda result: order[result.trial.method])]
     return DataFrame(rows, columns=list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])))
 
 

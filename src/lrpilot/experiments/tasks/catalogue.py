@@ -59,7 +59,7 @@ class Task:
     """A network to be trained on some data. What a user may choose is a default."""
 
     name: str  # by which a user asks for it
-    data: Callable[[Path], TensorData]  # reads the data set from the folder of data sets
+    data: Callable[[str | Path | None], TensorData]  # reads the data set from the folder of data sets
     prepare: Callable[[TensorData], TensorData]  # makes of it what the network takes (float32)
     network: Callable[..., nn.Module]  # a fresh one, its weights drawn from the generator given
     _: KW_ONLY
@@ -135,7 +135,7 @@ class LoadedTask:
     name: str  # as given, such as m1 or image-folder:holiday
     data: TensorData  # inputs prepared for the network
     make_network: Callable[[torch.Generator], nn.Module]
-    batch_size: int
+    batch_size: int  # unless said otherwise; never more than there are examples
     steps: int
 
 
@@ -158,10 +158,10 @@ def load_task(
 
     Raises:
         InvalidArgument: no such task, or a split that leaves nothing.
-        DataError: data that is not there or cannot be read.
+        Unusable: data that is not there or cannot be read.
     """
     task = task_named(name)
-    data = task.data(data_sets.data_folder(folder))
+    data = task.data(folder)
     if validation:
         data = data.hold_out(validation)
     if fraction != 1.0:
@@ -169,7 +169,8 @@ def load_task(
     options: dict[str, object] = {"initialisation": initialisation} if initialisation else {}
     if task.name == IMAGE_FOLDER:
         options |= {"classes": data.classes, "size": data.train.inputs.shape[-1]}
-    return LoadedTask(name, task.prepare(data), partial(task.network, **options), task.batch_size, task.steps)
+    batch_size = min(task.batch_size, len(data.train))
+    return LoadedTask(name, task.prepare(data), partial(task.network, **options), batch_size, task.steps)
 
 
 def loss_of(network: nn.Module) -> Callable[[Batch], Tensor]:

@@ -1,6 +1,7 @@
 """The data sets by name: scikit-learn's digits, those of torchvision, and a user's own pictures.
 
-Each takes the folder where data sets lie and gives :class:`TensorData` with inputs as they are stored.
+Each takes the folder where data sets lie (None: that of :func:`data_folder`) and gives :class:`TensorData` with inputs
+as they are stored.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .image_folder import read_image_folder, user_cache
-from .tensors import DataError, Examples, TensorData
+from lrpilot.errors import Unusable
+
+from .image_folder import expanded, read_image_folder, user_cache
+from .tensors import Examples, TensorData
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,10 +30,10 @@ CIFAR10_ZIP = "cifar10-jpeg.zip"
 
 def data_folder(given: str | Path | None = None) -> Path:
     """Where data sets lie: ``given``, or the variable LRPILOT_DATA, or a folder in the user's cache."""
-    return Path(given or os.environ.get("LRPILOT_DATA") or user_cache() / "data").expanduser()
+    return expanded(given or os.environ.get("LRPILOT_DATA") or user_cache() / "data")
 
 
-def digits(folder: Path | None = None) -> TensorData:
+def digits(folder: str | Path | None = None) -> TensorData:
     """scikit-learn's handwritten digits, ``[1797, 64]`` with values 0 to 16; every fifth is for testing.
 
     Nothing is downloaded: ``folder`` is not looked at.
@@ -44,36 +47,37 @@ def digits(folder: Path | None = None) -> TensorData:
     return TensorData("digits", train, test, classes=10)
 
 
-def mnist(folder: Path) -> TensorData:
+def mnist(folder: str | Path | None = None) -> TensorData:
     """MNIST, ``uint8`` ``[example, 1, 28, 28]``, 60,000 and 10,000 of them, downloaded when it is not there.
 
     Raises:
-        DataError: neither there nor to be downloaded, or a file that cannot be read.
+        Unusable: neither there nor to be downloaded, or a file that cannot be read.
     """
     from torchvision.datasets import MNIST
 
-    return _idx_files(MNIST, "MNIST", folder)
+    return _idx_files(MNIST, "MNIST", data_folder(folder))
 
 
-def fashion_mnist(folder: Path) -> TensorData:
+def fashion_mnist(folder: str | Path | None = None) -> TensorData:
     """Fashion-MNIST: as :func:`mnist`."""
     from torchvision.datasets import FashionMNIST
 
-    return _idx_files(FashionMNIST, "Fashion-MNIST", folder)
+    return _idx_files(FashionMNIST, "Fashion-MNIST", data_folder(folder))
 
 
-def cifar10(folder: Path) -> TensorData:
+def cifar10(folder: str | Path | None = None) -> TensorData:
     """CIFAR-10, ``uint8`` ``[example, 3, 32, 32]``, 50,000 and 10,000 of them.
 
     The original files when they are there; else ``cifar10-jpeg.zip``, one JPEG an image, whose results carry
     the label ``CIFAR-10 (JPEG)`` because the pixels differ slightly; else the original is downloaded.
 
     Raises:
-        DataError: neither there nor to be downloaded, or a file that cannot be read.
+        Unusable: neither there nor to be downloaded, or a file that cannot be read.
     """
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
+    folder = data_folder(folder)
     original = folder / CIFAR10.base_folder
     if not original.exists() and (folder / CIFAR10_ZIP).exists():
         return read_image_folder(folder / CIFAR10_ZIP, "CIFAR-10 (JPEG)")
@@ -118,8 +122,8 @@ def _idx_examples(raw: Path, prefix: str) -> Examples:
     return Examples(images.unsqueeze(1), targets)
 
 
-def _corrupt(file: Path, remove: Path) -> DataError:
-    return DataError(f"{file} is damaged or missing; delete {remove} and run again to download it anew")
+def _corrupt(file: Path, remove: Path) -> Unusable:
+    return Unusable(f"{file} is damaged or missing; delete {remove} and run again to download it anew")
 
 
 @contextmanager
@@ -132,7 +136,7 @@ def _download(label: str, folder: Path, looked_for: str, url: str) -> Generator[
         yield
     except (OSError, RuntimeError, EOFError) as error:
         reason = str(error).strip().splitlines()[-1]
-        raise DataError(
+        raise Unusable(
             f"{label} is not in {folder} (looked for {looked_for}) and could not be downloaded from {url} "
             f"({reason}); put it there, or name its folder with --data DIR or the variable LRPILOT_DATA"
         ) from error

@@ -1,34 +1,35 @@
 """Pictures sorted into folders, in a folder or straight from a zip, decoded once and kept in a cache.
 
-Two layouts are read, at any depth: ``train/CLASS/*`` beside ``test/CLASS/*``; or ``CLASS/*`` alone, of which
-every fifth picture of a class (in the order of the names) is for testing.
+How they are sorted is for `picture_layout` to say.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import zipfile
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from .tensors import DataError, Examples, TensorData
+from lrpilot.core.files import read_file, replace_file
+from lrpilot.errors import Unusable
+
+from .picture import decode
+from .picture_layout import Layout, is_picture
+from .tensors import Examples, TensorData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-    from jaxtyping import UInt8
     from torch import Tensor
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-TEST_EVERY = 5  # of pictures without a split of their own, every fifth is for testing
+RULES = 2  # counts up when pictures are read otherwise, so that no older cache is taken
+LARGEST_FILE = 2**30  # bytes of a picture within a zip: a bomb says less
 
 
 def read_image_folder(path: str | Path, label: str, *, size: int = 32) -> TensorData:
@@ -37,118 +38,119 @@ def read_image_folder(path: str | Path, label: str, *, size: int = 32) -> Tensor
     The training set comes in one fixed random order, so that its last examples are of all classes.
 
     Args:
-        path: a folder or a zip of one of the two layouts.
+        path: a folder or a zip of one of the layouts.
         label: the data set's name in results.
         size: pixels a side.
 
     Raises:
-        DataError: nothing there, another layout, or a picture that cannot be decoded (named).
+        Unusable: nothing there, another layout, or a picture that cannot be decoded (named).
     """
-    path = Path(path).expanduser().resolve()
+    path = expanded(path).resolve()
     with _open_source(path) as (names, fingerprint, read):
         cached = [folder / f"pictures-{fingerprint}-{size}.safetensors" for folder in _cache_folders(path)]
-        for file in cached:
-            tensors = _read_cache(file)
-            if tensors:
-                break
-        else:
-            tensors = _decode(path, names, read, size)
+        tensors = next(filter(None, map(_read_cache, cached)), None)
+        if tensors is None:
+            tensors = _decode_all(path, names, read, size)
             _write_cache(cached, tensors)
-    return TensorData(
-        label=label,
-        train=Examples(tensors["train_inputs"], tensors["train_targets"]),
-        test=Examples(tensors["test_inputs"], tensors["test_targets"]),
-        classes=int(tensors["classes"]),
-    )
+    parts = {part: Examples(tensors[f"{part}_inputs"], tensors[f"{part}_targets"]) for part in _parts(tensors)}
+    return TensorData(label=label, classes=int(tensors["classes"]), **parts)
+
+
+def _parts(tensors: dict[str, Tensor]) -> list[str]:
+    return [name.removesuffix("_inputs") for name in tensors if name.endswith("_inputs")]
 
 
 @contextmanager
 def _open_source(path: Path) -> Generator[tuple[list[str], str, Callable[[str], bytes]]]:
     """The pictures' names below ``path``, a fingerprint that changes when they do, and how to read one."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if _is_picture(file.name))
-        stats = [(str(file.relative_to(path)), file.stat()) for file in files]
-        content = [str(path), *((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)]
-        yield (
-            [file.relative_to(path).as_posix() for file in files],
-            _digest(content),
-            lambda name: (path / name).read_bytes(),
-        )
+        files = {file.relative_to(path).as_posix(): file for file in _walk(path) if is_picture(file.relative_to(path))}
+        stats: list[tuple[str, int, int]] = []
+        for name, file in sorted(files.items()):
+            try:
+                stat = file.stat()
+            except OSError as error:
+                raise Unusable(f"{name} in {path} leads to no picture ({error.strerror}): remove it") from error
+            stats.append((name, stat.st_size, stat.st_mtime_ns))
+        yield sorted(files), _digest([str(path), *stats]), lambda name: read_file(files[name])
     elif path.is_file():
         try:
-            with zipfile.ZipFile(path) as archive:
-                names = sorted(name for name in archive.namelist() if _is_picture(PurePosixPath(name).name))
-                stat = path.stat()
-                yield names, _digest([str(path), stat.st_size, stat.st_mtime_ns]), archive.read
-        except zipfile.BadZipFile as error:
-            raise DataError(f"{path} is not a zip that can be read ({error}); get it again") from error
+            archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            raise Unusable(f"{path} is not a zip that can be read ({error}); get it again") from error
+        with archive:
+            names = sorted(name for name in archive.namelist() if is_picture(Path(name)))
+            stat = path.stat()
+            yield names, _digest([str(path), stat.st_size, stat.st_mtime_ns]), lambda name: _unzipped(archive, name)
     else:
-        raise DataError(f"no pictures at {path}: neither a folder nor a zip is there")
+        raise Unusable(f"no pictures at {path}: neither a folder nor a zip is there")
 
 
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith("._")  # macOS adds "._" twins to its zips
+def _walk(path: Path) -> Generator[Path]:
+    """All files below a folder, linked folders followed, each once; one that cannot be read is an error."""
+
+    def refuse(error: OSError) -> None:
+        raise Unusable(f"{error.filename} cannot be read ({error.strerror})") from error
+
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(path, onerror=refuse, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in seen:
+            subfolders.clear()
+            continue
+        seen.add(here)
+        subfolders.sort()
+        yield from (Path(folder, file) for file in files)
+
+
+def _unzipped(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"more than {LARGEST_FILE} bytes")
+    return content
 
 
 def _digest(content: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([RULES, *content]).encode()).hexdigest()[:16]
 
 
-def _split(path: Path, names: list[str]) -> tuple[list[str], dict[str, list[tuple[str, int]]]]:
-    """The classes in alphabetical order, and of each part the pictures with the number of their class."""
-    places = [(name, *("", "", *PurePosixPath(name).parts)[-3:-1]) for name in names]  # grandparent, parent
-    if not places or not all(parent for _, _, parent in places):
-        raise DataError(f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}")
-    classes = sorted({parent for _, _, parent in places})
-    parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
-    if {grandparent for _, grandparent, _ in places} == {"train", "test"}:
-        for name, part, parent in places:
-            parts[part].append((name, classes.index(parent)))
-    else:
-        seen = dict.fromkeys(classes, 0)
-        for name, _, parent in places:
-            seen[parent] += 1
-            part = "train" if seen[parent] % TEST_EVERY else "test"
-            parts[part].append((name, classes.index(parent)))
-    if not parts["train"] or not parts["test"]:
-        raise DataError(f"fewer than {TEST_EVERY} pictures of each class in {path}: too few to train and to test")
-    return classes, parts
-
-
-def _decode(path: Path, names: list[str], read: Callable[[str], bytes], size: int) -> dict[str, Tensor]:
-    classes, parts = _split(path, names)
-    order = torch.randperm(len(parts["train"]), generator=torch.Generator().manual_seed(0)).tolist()
-    parts["train"] = [parts["train"][index] for index in order]
-    tensors = {"classes": torch.tensor(len(classes))}
-    for part, pictures in parts.items():
+def _decode_all(path: Path, names: list[str], read: Callable[[str], bytes], size: int) -> dict[str, Tensor]:
+    layout = Layout.of(names, path)
+    order = torch.randperm(len(layout.parts["train"]), generator=torch.Generator().manual_seed(0)).tolist()
+    layout.parts["train"][:] = [layout.parts["train"][index] for index in order]
+    tensors = {"classes": torch.tensor(len(layout.classes))}
+    for part, pictures in layout.parts.items():
         images = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8)
         for index, (name, _) in enumerate(pictures):
-            images[index] = _decode_picture(path, name, read, size)
+            try:
+                images[index] = decode(read(name), size)
+            except Exception as error:  # decoders and zips raise anything
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise Unusable(f"{name} in {path} is not a picture that can be decoded ({reason})") from error
         tensors[f"{part}_inputs"] = images
         tensors[f"{part}_targets"] = torch.tensor([target for _, target in pictures])
     return tensors
 
 
-def _decode_picture(path: Path, name: str, read: Callable[[str], bytes], size: int) -> UInt8[Tensor, "3 size size"]:
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(read(name))) as picture:
-            square = ImageOps.fit(picture.convert("RGB"), (size, size))
-    except (OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:  # what Pillow raises, by format
-        raise DataError(f"{name} in {path} is not a picture that can be decoded ({error})") from error
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
-
-
 def _cache_folders(path: Path) -> list[Path]:
     """The user's cache, and a hidden folder beside the pictures for those whose home cannot be written."""
-    return [user_cache(), path.parent / ".lrpilot"]
+    with suppress(Unusable):
+        return [user_cache(), path.parent / ".lrpilot"]
+    return [path.parent / ".lrpilot"]
 
 
 def user_cache() -> Path:
     """Where lrpilot keeps what it can make or download again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lrpilot"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lrpilot"
+
+
+def expanded(path: str | Path) -> Path:
+    """With the user's home for ``~``."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise Unusable(f"{path} cannot be found, for there is no home directory: set HOME") from error
 
 
 def _read_cache(file: Path) -> dict[str, Tensor] | None:
@@ -160,12 +162,9 @@ def _read_cache(file: Path) -> dict[str, Tensor] | None:
 
 
 def _write_cache(candidates: list[Path], tensors: dict[str, Tensor]) -> None:
+    """In the first place that is neither read-only nor full; no cache at all does no harm."""
     for file in candidates:
-        unfinished = file.with_suffix(f".{os.getpid()}")
-        try:
+        with suppress(OSError, Unusable):
             file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, unfinished)
-            unfinished.replace(file)
+            replace_file(file, save(tensors))
             return
-        except (OSError, SafetensorError):  # read-only or full: the next place, or no cache at all
-            unfinished.unlink(missing_ok=True)

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 Batch = tuple["Tensor", "Tensor"]  # inputs [batch, ...] and targets [batch]
 
 
-class DataError(RuntimeError):
-    """A data set that is not there or cannot be read. One line: what, where, and what to do about it."""
-
-
 @dataclass(frozen=True)
 class Examples:
     """Inputs and their classes, an example a row."""

@@ -1,6 +1,6 @@
 """The data that the bank trains on: what any machine with Python, matplotlib and scikit-learn has.
 
-Each function returns :class:`Examples`: inputs, targets and the number of rows to train on; the rows after these are
+Each function returns :class:`Dataset`: inputs, targets and the number of rows to train on; the rows after these are
 held out. Everything is a function of its arguments (and, for text, of the Python version's standard library).
 """
 
@@ -34,7 +34,7 @@ MODULES = (
 
 
 @dataclass(frozen=True)
-class Examples:
+class Dataset:
     """Rows of inputs and targets. Targets are class numbers, or real numbers of the output's shape."""
 
     inputs: Tensor
@@ -44,7 +44,7 @@ class Examples:
     """Of a classification; 0 for regression."""
 
 
-def glyphs(*, classes: int, rows: int, noise: float, standardised: bool, flat: bool, seed: int) -> Examples:
+def glyphs(*, classes: int, rows: int, noise: float, standardised: bool, flat: bool, seed: int) -> Dataset:
     """Characters drawn from fonts: 28x28 grey pictures in [0, 1], or of mean 0 and variance 1.
 
     Args:
@@ -65,16 +65,16 @@ def glyphs(*, classes: int, rows: int, noise: float, standardised: bool, flat: b
     if standardised:
         inputs = (inputs - inputs.mean()) / inputs.std()
     targets[:training] = _mislabelled(targets[:training], classes, noise, generator)
-    return Examples(inputs.flatten(1) if flat else inputs.unsqueeze(1), targets, training, classes)
+    return Dataset(inputs.flatten(1) if flat else inputs.unsqueeze(1), targets, training, classes)
 
 
-def reconstruction(*, rows: int, seed: int) -> Examples:
+def reconstruction(*, rows: int, seed: int) -> Dataset:
     """Glyphs as inputs and as targets, 784 numbers in [0, 1]."""
     whole = glyphs(classes=len(CHARACTERS), rows=rows, noise=0.0, standardised=False, flat=True, seed=seed)
-    return Examples(whole.inputs, whole.inputs, whole.training, 0)
+    return Dataset(whole.inputs, whole.inputs, whole.training, 0)
 
 
-def text(*, length: int, rows: int, seed: int) -> Examples:
+def text(*, length: int, rows: int, seed: int) -> Dataset:
     """Windows of the standard library's sources, and each window's next characters."""
     generator = torch.Generator().manual_seed(seed)
     tokens = _tokens()
@@ -83,26 +83,26 @@ def text(*, length: int, rows: int, seed: int) -> Examples:
     held = cut + torch.randint(len(tokens) - cut - length - 1, (400,), generator=generator)
     index = torch.cat([begin, held]).unsqueeze(1) + torch.arange(length + 1)
     windows = tokens[index]
-    return Examples(windows[:, :-1], windows[:, 1:], rows, VOCABULARY)
+    return Dataset(windows[:, :-1], windows[:, 1:], rows, VOCABULARY)
 
 
-def recall(*, length: int, symbols: int, rows: int, seed: int) -> Examples:
+def recall(*, length: int, symbols: int, rows: int, seed: int) -> Dataset:
     """Sequences of symbols of which the first must be named at the end: the loss rests before it falls."""
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randint(symbols, (rows + 1000, length), generator=generator)
-    return Examples(inputs, inputs[:, 0].clone(), rows, symbols)
+    return Dataset(inputs, inputs[:, 0].clone(), rows, symbols)
 
 
-def parity(*, inputs: int, bits: int, rows: int, seed: int) -> Examples:
+def parity(*, inputs: int, bits: int, rows: int, seed: int) -> Dataset:
     """Signs of which the product of the first few is the class: the loss rests before it falls."""
     generator = torch.Generator().manual_seed(seed)
     signs = 2.0 * torch.randint(2, (rows + 1000, inputs), generator=generator) - 1
-    return Examples(signs, (signs[:, :bits].prod(1) > 0).long(), rows, 2)
+    return Dataset(signs, (signs[:, :bits].prod(1) > 0).long(), rows, 2)
 
 
 def regression(
     *, inputs: int, outputs: int, rows: int, offset: float, scale: float, noise: float, seed: int
-) -> Examples:
+) -> Dataset:
     """A random network's outputs, of deviation ``scale``, shifted by ``offset`` deviations, with noise."""
     generator = torch.Generator().manual_seed(seed)
     rows_in_all = rows + 1000
@@ -111,10 +111,10 @@ def regression(
     hidden = torch.tanh(1.5 * x @ torch.randn(inputs, 24, generator=generator) / math.sqrt(inputs))
     y = hidden @ torch.randn(24, outputs, generator=generator)
     y = (y - y.mean(0)) / y.std(0) + noise * torch.randn(y.shape, generator=generator)
-    return Examples(x, scale * (y + offset), rows, 0)
+    return Dataset(x, scale * (y + offset), rows, 0)
 
 
-def teacher(*, inputs: int, classes: int, rows: int, noise: float, seed: int) -> Examples:
+def teacher(*, inputs: int, classes: int, rows: int, noise: float, seed: int) -> Dataset:
     """The classes that a random network gives to Gaussian inputs."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(rows + 1000, inputs, generator=generator)
@@ -122,10 +122,10 @@ def teacher(*, inputs: int, classes: int, rows: int, noise: float, seed: int) ->
     scores = hidden @ torch.randn(24, classes, generator=generator)
     labels = (scores - scores.mean(0)).argmax(1)
     labels[:rows] = _mislabelled(labels[:rows], classes, noise, generator)
-    return Examples(x, labels, rows, classes)
+    return Dataset(x, labels, rows, classes)
 
 
-def table(*, name: str, seed: int) -> Examples:
+def table(*, name: str, seed: int) -> Dataset:
     """A small set of scikit-learn's, columns standardised, shuffled; a fifth is held out."""
     from sklearn import datasets
 
@@ -139,10 +139,10 @@ def table(*, name: str, seed: int) -> Examples:
     else:
         targets = torch.tensor(y, dtype=torch.long)
         classes = int(targets.max()) + 1
-    return Examples(inputs[order], targets[order], int(0.8 * len(order)), classes)
+    return Dataset(inputs[order], targets[order], int(0.8 * len(order)), classes)
 
 
-def plane(*, shape: str, rows: int, noise: float, seed: int) -> Examples:
+def plane(*, shape: str, rows: int, noise: float, seed: int) -> Dataset:
     """Points of the plane in two or three classes: circles, a chequerboard or spirals."""
     generator = torch.Generator().manual_seed(seed)
     count = rows + 500
@@ -157,16 +157,16 @@ def plane(*, shape: str, rows: int, noise: float, seed: int) -> Examples:
             radius = turn / (2 * math.pi)
             turn = turn + labels * 2 * math.pi / 3
         points = torch.stack([radius * turn.cos(), radius * turn.sin()], 1)
-    return Examples(points + noise * torch.randn(count, 2, generator=generator), labels, rows, int(labels.max()) + 1)
+    return Dataset(points + noise * torch.randn(count, 2, generator=generator), labels, rows, int(labels.max()) + 1)
 
 
-SOURCES: dict[str, Callable[..., Examples]] = {
+SOURCES: dict[str, Callable[..., Dataset]] = {
     function.__name__: function
     for function in (glyphs, reconstruction, text, recall, parity, regression, teacher, table, plane)
 }
 
 
-def load(name: str, options: dict[str, Any]) -> Examples:
+def load(name: str, options: dict[str, Any]) -> Dataset:
     """The examples that a task names."""
     return SOURCES[name](**options)
 

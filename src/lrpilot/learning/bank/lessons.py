@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lrpilot.pilot.features import FEATURES, Memory, decision_steps, observe
+from lrpilot.pilot.features import FEATURES, observe
+from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.policy import LARGEST_STEP
+from lrpilot.pilot.timetable import decision_steps
 
 from .schedules import Schedule
 from .store import Entry
@@ -35,7 +37,7 @@ DECISIONS = 49
 
 
 @dataclass(frozen=True)
-class Lessons:
+class BankLessons:
     """Runs and what each peak would have cost them.
 
     Attributes:
@@ -58,9 +60,9 @@ class Lessons:
     tasks: Int[Tensor, " run"]
     regrets: Float[Tensor, " run"]
 
-    def of(self, runs: Tensor) -> Lessons:
+    def of(self, runs: Tensor) -> BankLessons:
         """Those of some runs."""
-        return Lessons(
+        return BankLessons(
             observations=self.observations[:, runs],
             heights=self.heights[:, runs],
             shapes=self.shapes[:, runs],
@@ -112,7 +114,7 @@ def peak_costs(entry: Entry) -> tuple[float, Float[Tensor, " peak"]]:
     return lowest + shift * math.log(10), regret / (regret + 0.25)
 
 
-def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> Lessons:
+def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> BankLessons:
     """Lessons from runs of the pilot, whatever policy drove them."""
     count = len(pairs)
     observations = torch.zeros(DECISIONS, count, len(FEATURES))
@@ -137,7 +139,7 @@ def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> Lessons:
         tasks.append(entry.task.index)
         regrets.append(rollout.score - entry.best)
     numbers = (torch.tensor(lowest), torch.stack(costs), torch.tensor(tasks), torch.tensor(regrets))
-    return Lessons(observations, heights, shapes, present, *numbers)
+    return BankLessons(observations, heights, shapes, present, *numbers)
 
 
 def _log_linear(begin: float, end: float) -> float:

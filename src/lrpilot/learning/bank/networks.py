@@ -111,7 +111,7 @@ class Transformer(nn.Module):
         return self.head(self.norm(hidden))
 
 
-class Recurrent(nn.Module):
+class RecurrentNetwork(nn.Module):
     """An LSTM or GRU over tokens, read at each place or at the last one."""
 
     def __init__(self, *, tokens: int, width: int, layers: int, cell: str, last: bool) -> None:
@@ -132,7 +132,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "resnet": resnet,
     "autoencoder": autoencoder,
     "transformer": Transformer,
-    "recurrent": Recurrent,
+    "recurrent": RecurrentNetwork,
 }
 
 

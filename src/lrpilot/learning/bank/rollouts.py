@@ -13,11 +13,12 @@ from torch import Tensor
 
 from lrpilot.errors import NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.features import LINEAR_DECAY, Interval
+from lrpilot.pilot.features import LINEAR_DECAY
+from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.policy import Policy, bounded_step
 
-from .tasks import Dice, Task
-from .training import Training
+from .tasks import BankTask, TaskDice
+from .training import BankTraining
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -85,7 +86,7 @@ class RecordedPilot(Pilot):
         return super()._observe(interval, taken_back=taken_back)
 
 
-def roll_out(training: Training, policy: Policy, start: float, *, noise: float, seed: int) -> BankRollout:
+def roll_out(training: BankTraining, policy: Policy, start: float, *, noise: float, seed: int) -> BankRollout:
     """One run of the pilot on a task, from the rate 10^``start``."""
     noisy = NoisyPolicy(policy, noise, torch.Generator().manual_seed(seed))
     pilots: list[RecordedPilot] = []
@@ -105,7 +106,7 @@ def roll_out(training: Training, policy: Policy, start: float, *, noise: float, 
     return BankRollout(start, pilot.intervals, torch.tensor(pilot.log_rates), score)
 
 
-def roll_out_task(task: Task, policy: Policy, *, noise: float, seed: int) -> list[BankRollout]:
+def roll_out_task(task: BankTask, policy: Policy, *, noise: float, seed: int) -> list[BankRollout]:
     """A task's runs, one from each of `STARTS`; with ``noise``, they are shifted and every other one explores.
 
     Args:
@@ -116,7 +117,7 @@ def roll_out_task(task: Task, policy: Policy, *, noise: float, seed: int) -> lis
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    training, dice = Training(task), Dice(f"{seed}/{task.index}")
+    training, dice = BankTraining(task), TaskDice(f"{seed}/{task.index}")
     shift = dice.uniform(-SHIFT, SHIFT) if noise else 0.0
     return [
         roll_out(

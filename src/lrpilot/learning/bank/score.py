@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Measured:
+class FinalMeasures:
     """Mean losses on rows trained on and held out, and the error on the latter (NaN for regression)."""
 
     training_loss: float
@@ -15,7 +15,7 @@ class Measured:
     error: float
 
 
-LOST = Measured(math.inf, math.inf, 1.0)
+LOST = FinalMeasures(math.inf, math.inf, 1.0)
 """How a run ends whose numbers are not finite."""
 
 
@@ -30,12 +30,12 @@ class Yardstick:
         held_out: rows that the error is measured on.
     """
 
-    untrained: Measured
+    untrained: FinalMeasures
     guess: float
     classes: int
     held_out: int
 
-    def score(self, measured: Measured) -> float:
+    def score(self, measured: FinalMeasures) -> float:
         """Lower is better: the mean of log losses and, for classification, of the log error.
 
         1/4 log training loss + 1/4 log held-out loss + 1/2 log held-out error, or 1/2 and 1/2 of the log losses for

@@ -16,16 +16,16 @@ import torch
 from joblib import Parallel, delayed
 
 from .schedules import Schedule, search
-from .score import Measured, Yardstick
-from .tasks import Task, draw_task
-from .training import Training
+from .score import FinalMeasures, Yardstick
+from .tasks import BankTask, draw_task
+from .training import BankTraining
 
 
 @dataclass(frozen=True)
 class Entry:
     """A task, the schedules tried on it, and their scores (lower is better)."""
 
-    task: Task
+    task: BankTask
     schedules: tuple[Schedule, ...]
     scores: tuple[float, ...]
 
@@ -74,7 +74,7 @@ def score_task(index: int, seed: int = 0) -> dict[str, Any]:
     """Search the schedules of one task; its line."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    training = Training(draw_task(index, seed))
+    training = BankTraining(draw_task(index, seed))
     tried: list[dict[str, Any]] = []
 
     def score(schedule: Schedule) -> float:
@@ -103,13 +103,13 @@ def _entry(line: str) -> Entry:
     names = ("peak", "warm_up", "power", "floor")
     schedules = tuple(Schedule(**{name: tried[name] for name in names}) for tried in values["tried"])
     scores = tuple(yardstick.score(_measured(tried)) for tried in values["tried"])
-    return Entry(Task(**values["task"]), schedules, scores)
+    return Entry(BankTask(**values["task"]), schedules, scores)
 
 
-def _measured(values: dict[str, Any]) -> Measured:
+def _measured(values: dict[str, Any]) -> FinalMeasures:
     """What `_rounded` wrote: a missing loss was not finite, a missing error is that of a regression."""
 
     def known(name: str, otherwise: float) -> float:
         return otherwise if values[name] is None else values[name]
 
-    return Measured(known("training_loss", math.inf), known("held_out_loss", math.inf), known("error", math.nan))
+    return FinalMeasures(known("training_loss", math.inf), known("held_out_loss", math.inf), known("error", math.nan))

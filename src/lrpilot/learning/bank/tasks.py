@@ -50,7 +50,7 @@ OPTIMIZERS: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Task:
+class BankTask:
     """A training but its learning rate. Names and options are those of `data`, `networks` and `torch.optim`.
 
     Attributes:
@@ -83,11 +83,11 @@ class Task:
         return (self.index // BLOCK) % HELD_OUT == HELD_OUT - 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, from which ``Task(**values)`` makes it again."""
+        """Plain values, from which ``BankTask(**values)`` makes it again."""
         return asdict(self)
 
 
-class Dice(random.Random):
+class TaskDice(random.Random):
     """Draws of the usual kinds."""
 
     def pick(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
@@ -103,14 +103,14 @@ class Dice(random.Random):
         return self.random() < probability
 
 
-def draw_task(index: int, seed: int = 0) -> Task:
+def draw_task(index: int, seed: int = 0) -> BankTask:
     """The bank's task of this index, a function of both arguments alone."""
     sibling = index % BLOCK == BLOCK - 1
-    dice = Dice(f"{seed}/{index - (BLOCK - 1) * sibling}")
+    dice = TaskDice(f"{seed}/{index - (BLOCK - 1) * sibling}")
     kind = dice.pick(list(KINDS), list(KINDS.values()))
     widen = 1.0
     if sibling:
-        widen = Dice(f"{seed}/{index}").pick((1 / 3, 3.0))
+        widen = TaskDice(f"{seed}/{index}").pick((1 / 3, 3.0))
     task, cost = DRAWN[kind](dice, widen)
     optimizer, options, usual = _draw_optimizer(dice)
     seconds = dice.log_uniform(CHEAPEST, COSTLIEST)
@@ -133,14 +133,14 @@ def draw_task(index: int, seed: int = 0) -> Task:
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """What a step takes: seconds of its passes on one core, roughly, and tensors to be updated."""
 
     seconds: float
     tensors: int
 
 
-def _log_scale(task: Task) -> float:
+def _log_scale(task: BankTask) -> float:
     """Plain gradients grow with the square of the targets' scale; the best peak falls with it."""
     return 2 * math.log10(task.data_options.get("scale", 1.0))
 
@@ -151,14 +151,14 @@ def _task(
     network: str,
     options: dict[str, Any],
     batch_size: int,
-    dice: Dice,
+    dice: TaskDice,
     **rest: Any,
-) -> Task:
+) -> BankTask:
     initial = dice.pick(("torch", "truncated", "kaiming", "xavier"), (0.7, 0.1, 0.1, 0.1))
     if network in ("transformer", "recurrent"):
         initial = "torch"
     known = {"initial": initial, "loss": "cross entropy", **rest}
-    return Task(
+    return BankTask(
         index=0,
         kind="",
         data=data,
@@ -175,16 +175,16 @@ def _task(
     )
 
 
-def _dense_cost(sizes: Sequence[int], batch_size: int) -> Cost:
+def _dense_cost(sizes: Sequence[int], batch_size: int) -> StepCost:
     parameters = sum(a * b for a, b in pairwise(sizes))
-    return Cost(2e-4 + parameters * (1e-9 + batch_size * 1.2e-10), 2 * (len(sizes) - 1))
+    return StepCost(2e-4 + parameters * (1e-9 + batch_size * 1.2e-10), 2 * (len(sizes) - 1))
 
 
-def _batch(dice: Dice) -> int:
+def _batch(dice: TaskDice) -> int:
     return dice.pick((8, 16, 32, 50, 64, 100, 128), (0.1, 0.15, 0.25, 0.15, 0.15, 0.1, 0.1))
 
 
-def _glyphs(dice: Dice, *, flat: bool) -> dict[str, Any]:
+def _glyphs(dice: TaskDice, *, flat: bool) -> dict[str, Any]:
     return {
         "classes": dice.pick((10, 20, 49)),
         "rows": round(dice.log_uniform(500, 10_000)),
@@ -194,7 +194,7 @@ def _glyphs(dice: Dice, *, flat: bool) -> dict[str, Any]:
     }
 
 
-def _mlp(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _mlp(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     data = _glyphs(dice, flat=True)
     depth = dice.pick((0, 1, 2, 3), (0.12, 0.38, 0.33, 0.17))
     widths = [max(round(widen * dice.pick((64, 100, 128, 200, 256, 400))), 12) for _ in range(depth)]
@@ -211,7 +211,7 @@ def _mlp(dice: Dice, widen: float) -> tuple[Task, Cost]:
     return _task("glyphs", data, "mlp", options, size, dice), cost
 
 
-def _cnn(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _cnn(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     data = _glyphs(dice, flat=False)
     channels = [max(round(widen * c), 3) for c in dice.pick(((8, 16), (16, 32), (8, 16, 32), (12, 12)))]
     options: dict[str, Any] = {
@@ -230,10 +230,10 @@ def _cnn(dice: Dice, widen: float) -> tuple[Task, Cost]:
         square, fan_in = square // 4, channel
     parameters = square * fan_in * max(options["dense"], 10)
     seconds = 4e-4 + size * (work * 1.2e-10 + parameters * 1.2e-10) + parameters * 1e-9
-    return _task("glyphs", data, "cnn", options, size, dice), Cost(seconds, 2 * len(channels) + 4)
+    return _task("glyphs", data, "cnn", options, size, dice), StepCost(seconds, 2 * len(channels) + 4)
 
 
-def _resnet(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _resnet(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     data = _glyphs(dice, flat=False)
     width = max(round(widen * dice.pick((6, 8, 12))), 4)
     options: dict[str, Any] = {
@@ -245,10 +245,10 @@ def _resnet(dice: Dice, widen: float) -> tuple[Task, Cost]:
     size = min(_batch(dice), 50)
     work = 196 * width * width * 9 * (1 + options["blocks"]) * 2.0
     seconds = 6e-4 * options["blocks"] + size * (work * 8e-11 + 196 * width * 1e-8)
-    return _task("glyphs", data, "resnet", options, size, dice), Cost(seconds, 8 + 8 * options["blocks"])
+    return _task("glyphs", data, "resnet", options, size, dice), StepCost(seconds, 8 + 8 * options["blocks"])
 
 
-def _autoencoder(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _autoencoder(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     data: dict[str, Any] = {"rows": round(dice.log_uniform(1000, 9000))}
     width, code = max(round(widen * dice.pick((64, 128, 256))), 24), dice.pick((4, 16, 32))
     options: dict[str, Any] = {
@@ -261,7 +261,7 @@ def _autoencoder(dice: Dice, widen: float) -> tuple[Task, Cost]:
     return _task("reconstruction", data, "autoencoder", options, size, dice, loss=loss), cost
 
 
-def _transformer(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _transformer(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     length, heads = dice.pick((16, 32, 48)), dice.pick((2, 4))
     width = max(round(widen * dice.pick((32, 48, 64)) / heads), 4) * heads
     data: dict[str, Any] = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
@@ -276,10 +276,10 @@ def _transformer(dice: Dice, widen: float) -> tuple[Task, Cost]:
     size = dice.pick((8, 16, 32))
     work = options["layers"] * 12 * width * width + 96 * width
     seconds = 8e-4 * options["layers"] + size * length * (work * 1.1e-10 + width * 8e-9)
-    return _task("text", data, "transformer", options, size, dice), Cost(seconds, 4 + 12 * options["layers"])
+    return _task("text", data, "transformer", options, size, dice), StepCost(seconds, 4 + 12 * options["layers"])
 
 
-def _language(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _language(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     length, width = dice.pick((16, 24)), max(round(widen * dice.pick((32, 64))), 12)
     data: dict[str, Any] = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
     options: dict[str, Any] = {
@@ -293,11 +293,11 @@ def _language(dice: Dice, widen: float) -> tuple[Task, Cost]:
     return _task("text", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
 
 
-def _recurrent_cost(width: int, length: int, size: int) -> Cost:
-    return Cost(3e-4 + length * (3e-5 + size * width * (width + 60) * 5e-10), 7)
+def _recurrent_cost(width: int, length: int, size: int) -> StepCost:
+    return StepCost(3e-4 + length * (3e-5 + size * width * (width + 60) * 5e-10), 7)
 
 
-def _regression(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _regression(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     data: dict[str, Any] = {
         "inputs": dice.pick((8, 16, 64, 256)),
         "outputs": dice.pick((1, 4, 10)),
@@ -314,7 +314,7 @@ def _regression(dice: Dice, widen: float) -> tuple[Task, Cost]:
     return _task("regression", data, "mlp", options, size, dice, loss="square"), cost
 
 
-def _recall(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _recall(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     length, symbols = dice.pick((6, 10, 16, 24)), dice.pick((4, 8, 16))
     width = max(round(widen * dice.pick((24, 32, 64))), 12)
     data: dict[str, Any] = {"length": length, "symbols": symbols, "rows": 5000}
@@ -329,7 +329,7 @@ def _recall(dice: Dice, widen: float) -> tuple[Task, Cost]:
     return _task("recall", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
 
 
-def _parity(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _parity(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     bits = dice.pick((2, 3))
     data: dict[str, Any] = {"inputs": dice.pick((8, 12, 20)), "bits": bits, "rows": dice.pick((1000, 4000))}
     widths = [max(round(widen * dice.pick((32, 64, 128))), 12) for _ in range(dice.pick((1, 2)))]
@@ -340,7 +340,7 @@ def _parity(dice: Dice, widen: float) -> tuple[Task, Cost]:
     return _task("parity", data, "mlp", options, size, dice), cost
 
 
-def _deep(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _deep(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     depth, width = dice.pick((3, 4, 5, 6)), max(round(widen * dice.pick((32, 64, 100))), 12)
     activation = dice.pick(("sigmoid", "tanh", "relu"), (0.5, 0.25, 0.25))
     data: dict[str, Any]
@@ -360,7 +360,7 @@ def _deep(dice: Dice, widen: float) -> tuple[Task, Cost]:
     return _task(source, data, "mlp", options, size, dice), cost
 
 
-def _tiny(dice: Dice, widen: float) -> tuple[Task, Cost]:
+def _tiny(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     """Small tables and points of the plane, often in one batch, for 20 to 2,500 steps."""
     if dice.chance(0.5):
         name = dice.pick(("iris", "wine", "breast_cancer", "diabetes"))
@@ -398,7 +398,7 @@ DRAWN = {
 }
 
 
-def _draw_optimizer(dice: Dice) -> tuple[str, dict[str, Any], float]:
+def _draw_optimizer(dice: TaskDice) -> tuple[str, dict[str, Any], float]:
     """The class in `torch.optim`, its options but the rate, and log10 of a usual peak."""
     kind = dice.pick(list(OPTIMIZERS), [share for share, _ in OPTIMIZERS.values()])
     decay = dice.pick((0.0, 1e-4, 5e-4, 1e-3), (0.5, 0.2, 0.2, 0.1))

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import Examples, load
+from .data import Dataset, load
 from .networks import build
-from .score import LOST, Measured, Yardstick
+from .score import LOST, FinalMeasures, Yardstick
 
 if TYPE_CHECKING:
     from .schedules import Schedule
-    from .tasks import Task
+    from .tasks import BankTask
 
 EXAMINED = 1000
 """Rows on which losses are measured before and after a run."""
@@ -25,18 +25,18 @@ Driver = Callable[[torch.optim.Optimizer], Callable[[Tensor], None]]
 """Takes a fresh optimizer and sets its rate; what it returns is called with each step's loss, after the step."""
 
 
-class Training:
+class BankTraining:
     """A task made ready: its examples are loaded once, for any number of runs."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: BankTask) -> None:
         self.task = task
-        self.examples: Examples = load(task.data, task.data_options)
+        self.examples: Dataset = load(task.data, task.data_options)
         held_out = min(len(self.examples.inputs) - self.examples.training, EXAMINED)
         self.yardstick = Yardstick(
             self._measure(self._network()), _guess(self.examples, task.loss), self.examples.classes, held_out
         )
 
-    def run(self, driver: Driver) -> Measured:
+    def run(self, driver: Driver) -> FinalMeasures:
         """Train a fresh network to the end; losses are infinite if the run ends in numbers that are not finite."""
         task, network = self.task, self._network().train()
         optimizer = make_optimizer(network, task)
@@ -51,7 +51,7 @@ class Training:
                 after_step(loss.detach())
         return self._measure(network)
 
-    def follow(self, schedule: Schedule) -> Measured:
+    def follow(self, schedule: Schedule) -> FinalMeasures:
         """:meth:`run` under a schedule; it stops at the first loss that is not finite."""
         steps = self.task.steps
 
@@ -78,7 +78,7 @@ class Training:
         except FloatingPointError:
             return LOST
 
-    def score(self, measured: Measured) -> float:
+    def score(self, measured: FinalMeasures) -> float:
         """How a run ended, lower is better: :meth:`Yardstick.score`."""
         return self.yardstick.score(measured)
 
@@ -108,7 +108,7 @@ class Training:
         return F.mse_loss(outputs, targets)
 
     @torch.no_grad()
-    def _measure(self, network: nn.Module) -> Measured:
+    def _measure(self, network: nn.Module) -> FinalMeasures:
         network.eval()
         numbers = []
         training = self.examples.training
@@ -122,15 +122,15 @@ class Training:
                     errors += (outputs.argmax(-1) != y).float().mean().item() * len(x)
                 count += len(x)
             numbers += [losses / count, errors / count if self.examples.classes else math.nan]
-        return Measured(numbers[0], numbers[2], numbers[3])
+        return FinalMeasures(numbers[0], numbers[2], numbers[3])
 
 
-def make_optimizer(network: nn.Module, task: Task) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, task: BankTask) -> torch.optim.Optimizer:
     """The task's optimizer, at a rate that is to be overwritten."""
     return getattr(torch.optim, task.optimizer)(network.parameters(), lr=10.0**task.usual, **task.optimizer_options)
 
 
-def _guess(examples: Examples, loss: str) -> float:
+def _guess(examples: Dataset, loss: str) -> float:
     targets = examples.targets[: examples.training]
     if examples.classes:
         share = torch.bincount(targets.reshape(-1), minlength=examples.classes) / targets.numel()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lrpilot.pilot.features import Interval
+from lrpilot.pilot.interval import Interval
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lrpilot.pilot.features import decision_steps
+from lrpilot.pilot.timetable import decision_steps
 
 from .draw import Group, Tasks, draw_group, draw_tasks
 from .rollouts import Explorer, roll_out

@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lrpilot.pilot.features import (
-    FEATURES,
-    FORCED_CUT,
-    GUARD_WINDOW,
-    LINEAR_DECAY,
-    Memory,
-    decision_steps,
-    observe,
-    step_ceiling,
-    takes_back,
-)
+from lrpilot.pilot.features import FEATURES, LINEAR_DECAY, observe
 from lrpilot.pilot.guard import WIDEST
+from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.policy import bounded_step
+from lrpilot.pilot.soundness import FORCED_CUT, GUARD_WINDOW, step_ceiling, takes_back
+from lrpilot.pilot.timetable import decision_steps
 
 from .schedules import Script, log_warm_up, remaining
 from .score import score

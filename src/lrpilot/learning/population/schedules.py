@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lrpilot.pilot.features import decision_steps
+from lrpilot.pilot.timetable import decision_steps
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

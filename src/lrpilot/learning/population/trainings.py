@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from lrpilot.pilot.features import MEASURED_STEPS
+from lrpilot.pilot.interval import MEASURED_STEPS
 
 from .averages import IntervalAverages
 from .optimizers import Optimizer
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-    from lrpilot.pilot.features import Interval
+    from lrpilot.pilot.interval import Interval
 
     from .data import Source
     from .draw import Group, Tasks

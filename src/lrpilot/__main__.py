@@ -1,0 +1,5 @@
+"""``python -m lrpilot``: the command."""
+
+from .cli import main
+
+main()

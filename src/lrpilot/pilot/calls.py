@@ -1,0 +1,115 @@
+"""Which calls of the pilot count: those since whose predecessor the optimizer has taken a step."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from .living import schedulers_of
+from .loaders import batches_for
+from .optimizers import inner_optimizers, names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch.optim import Optimizer
+
+    from .buffers import Buffers
+    from .loss_buffer import Loss, LossBuffer
+    from .notices import Notices
+
+IN_VAIN = 100
+"""So many calls in a row without a step of the optimizer are told of: no one accumulates over more micro-batches."""
+
+
+FIRST_LOOK = 8
+"""From so many steps on it shows how many batches each takes."""
+
+
+class Calls:
+    """Takes the calls that are not one to a step, and tells of what is amiss in them.
+
+    Args:
+        optimizers: whose steps count.
+        buffers: of the network, which tell whether it is being evaluated.
+        losses: where the losses go.
+        notices: where the user is told.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer], buffers: Buffers, losses: LossBuffer, notices: Notices) -> None:
+        self._optimizers, self._buffers, self._losses, self._notices = optimizers, buffers, losses, notices
+        self._trains_evaluating = False  # whether the network is trained in evaluation mode
+        self._in_vain = 0  # calls in a row without a step
+        self._all_in_vain = 0
+        self._began_in_vain = False
+        self._versions: list[int] | None = None
+        self._looked = False  # whether steps have been compared with batches
+
+    def without_step(self, loss: Loss | None, *, step: int) -> None:
+        """No step has been taken since the last call: a micro-batch, a step skipped by a scaler, or a mistake."""
+        evaluates = self._buffers.evaluating and not self._trains_evaluating
+        if evaluates or not torch.is_grad_enabled():
+            self._notices.tell("evaluation", "pilot.step was called in evaluation; such losses are left out")
+            return
+        self._losses.append_part(loss)
+        self._in_vain += 1
+        self._all_in_vain += 1
+        if step == 0:
+            self._before_the_first_step()
+        if self._in_vain == IN_VAIN:
+            self._tell_unseen(f"in {IN_VAIN} calls of pilot.step")
+
+    def _compare_with_batches(self, step: int, total_steps: int) -> None:
+        batches = batches_for(step, total_steps)
+        if batches is not None:
+            self._notices.tell(
+                "behind",
+                f"{names(self._optimizers)} has taken {step} steps for {batches} batches: total_steps counts steps, and"
+                f" if {total_steps} are batches, the run will end before its time; make it "
+                f"{math.ceil(total_steps / round(batches / step))}",
+            )
+
+    def _before_the_first_step(self) -> None:
+        parameters = [p for o in self._optimizers for g in o.param_groups for p in g["params"] if p.requires_grad]
+        versions = [parameter._version for parameter in parameters]
+        if self._versions is None:
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            # After a step that was skipped for gradients that are not finite, they still stand there.
+            self._began_in_vain = bool(gradients) and all(bool(g.isfinite().all()) for g in gradients)
+        elif versions != self._versions:
+            self._tell_unseen("though the weights change")
+        self._versions = versions
+
+    def _tell_unseen(self, when: str) -> None:
+        inner = " and ".join(inner_optimizers(self._optimizers))
+        hint = f" (perhaps its {inner})" if inner else ""
+        kinds = names(self._optimizers)
+        self._notices.tell(
+            "unseen", f"no step of {kinds} has been seen {when}: give Pilot the optimizer whose step() is called{hint}"
+        )
+
+    def with_step(self, *, missed: int) -> None:
+        """A step has been taken, and ``missed`` more for which the pilot was not called."""
+        self._in_vain = 0
+        if missed:
+            self._notices.tell(
+                "missed",
+                f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step, which is to be "
+                "called after each; the steps are counted, and the losses between are taken to be like this one",
+            )
+
+    def look_back(self, *, step: int, total_steps: int | None, disturbed: bool) -> None:
+        """At a decision: what only shows over several calls."""
+        if step >= FIRST_LOOK and total_steps is not None and not self._looked:
+            self._looked = True
+            self._compare_with_batches(step, total_steps)
+        self._trains_evaluating = self._buffers.evaluating
+        if self._began_in_vain and self._all_in_vain == 1 and step >= 3:
+            self._notices.tell("order", "call pilot.step after optimizer.step, not before it")
+            self._began_in_vain = False
+        if disturbed and not self._notices.told("rates"):  # finding out whose they are takes a tenth of a second
+            found = [name for optimizer in self._optimizers for name in schedulers_of(optimizer)]
+            who = " and ".join(found) if found else "something else"
+            self._notices.tell("rates", f"{who} writes the learning rate too: leave the rate to the pilot alone")

@@ -1,0 +1,266 @@
+"""What the pilot does at a decision, and between two.
+
+    losses, gradients, updates -> Interval -> observe -> features -> policy -> a step in log rate -> optimizer
+
+`features` says what is seen, `timetable` when, `policy` what is decided.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.errors import NonFiniteLoss
+
+from .buffers import Buffers
+from .calls import Calls
+from .defaults import own_defaults
+from .features import observe
+from .guard import PATIENCE, WIDEST, Guard
+from .interval import MEASURED_STEPS, Interval
+from .logbook import Decision, Logbook
+from .loss_buffer import LossBuffer
+from .measurement import Measurement
+from .memory import Memory
+from .notices import Notices
+from .optimizers import together
+from .policy import Drives
+from .ranks import Ranks
+from .rates import Rates
+from .soundness import FORCED_CUT, step_ceiling
+from .steps import StepHooks
+from .timetable import Timetable
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch.distributed import ProcessGroup
+
+Listener = Callable[[Decision], object]
+
+BELOW = 10.0
+"""A run begins at the given rate divided by this: one that is too high can harm a network for good and not show in the
+loss, one that is too low costs a few steps."""
+
+
+class Parts(NamedTuple):
+    """What a pilot is made of: all that a copy of it needs beside its state."""
+
+    optimizers: tuple[Optimizer, ...]
+    buffers: Buffers
+    total_steps: int | None
+    policy: Drives
+    rollback: bool
+    process_group: ProcessGroup | None
+    on_decision: Listener | None
+    on_rollback: Listener | None
+
+
+class Deciding:
+    """The intervals of a run, and the decisions that end them.
+
+    Args:
+        parts: what it is made of.
+    """
+
+    @own_defaults()
+    def __init__(self, parts: Parts) -> None:
+        self._timetable = Timetable(parts.total_steps)
+        self._parts = parts._replace(total_steps=self._timetable.total_steps)
+        self.optimizer, self.policy = together(parts.optimizers), parts.policy
+        self.knobs = Knobs(self.optimizer, (LearningRate(),))
+        StepHooks.replace(parts.optimizers)
+        self._rates = Rates(self.knobs)
+        self._ranks = Ranks(parts.process_group)
+        self._notices = Notices()
+        self._history = Logbook()
+        self._written = 0  # how many of the buffer's losses stand in the history
+        self._losses = LossBuffer()
+        self._calls = Calls(parts.optimizers, parts.buffers, self._losses, self._notices)
+        self._memory = Memory.fresh()
+        self._policy_memory = self.policy.initial_memory()
+        self._log_rate = self._last_step = 0.0
+        self._step = self._decisions = 0
+        self._measured: Measurement | None = None  # of the interval that has just ended
+        self._guard = Guard(self.optimizer, rollback=parts.rollback, buffers=parts.buffers)
+        self._listen()
+        self._hooks.first = self._guard.remember_start
+        self._rates.write(self._rate, step=-1)
+        self._begin_interval()
+
+    def _listen(self) -> None:
+        self._over = False
+        self._hooks = StepHooks(self._parts.optimizers, self._rates, taken=self._step)
+        self._finalizer = weakref.finalize(self, self._hooks.close)
+        self._finalizer.atexit = False
+
+    def _begin_interval(self) -> None:
+        while self._timetable.end(self._decisions) <= self._step:  # missed, where the pilot was not called
+            self._decisions += 1
+        self._losses.begin(0)
+        self._written = 0
+        self._mark()
+        measured, self._measured = self._measured, None
+        self._hooks.measurement = None
+        if self._watch == self._step:
+            self._hooks.measurement = Measurement() if measured is None else measured.next()
+
+    def _mark(self) -> None:
+        """When the present interval, which may have begun, ends, and from when on it is measured."""
+        self._next = self._timetable.end(self._decisions)
+        self._watch = max(self._step, self._next - MEASURED_STEPS)
+        self._losses.reserve(len(self._losses.values) + self._next - self._step)
+        # What the hooks have counted at the next call, if all goes as it should and there are no parts to join.
+        self._expected = -1 if self._losses.has_parts else self._step + 1
+
+    def _end_interval(self) -> None:
+        with own_defaults():
+            self._decide()
+
+    def _decide(self) -> None:
+        self._attend()
+        interval = self._read()
+        verdict = self._judge(interval)
+        rate_before, before = self._rate, self._log_rate
+        back_to = None if verdict is None else self._guard.step
+        if self.total_steps is not None and self._step >= self.total_steps:
+            if verdict is not None:
+                self._guard.take_back()
+                self._record(interval, rate_before=rate_before, reason=verdict, back_to=back_to)
+            self.close()
+            if verdict is not None:
+                self._tell()
+            return
+        features = self._observe(interval, taken_back=verdict is not None)
+        proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
+        cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
+        step = min(float(proposed), float(step_ceiling(interval, self._memory)))
+        if cut is not None:
+            step = min(step, FORCED_CUT)
+        if interval.gradient_norm == 0:
+            self._notices.tell("zero", "all gradients of the last steps are zero: the learning rate is not raised")
+        self._move_to(before + step)
+        self._last_step = self._log_rate - before
+        seen = tuple(features.tolist())
+        self._record(interval, rate_before=rate_before, reason=cut or "policy", back_to=back_to, features=seen)
+        if verdict is None and not self._timetable.opens(self._decisions):
+            self._guard.look_after(self._step, interval, self._memory)
+        self._decisions += 1
+        self._begin_interval()
+        self._tell()
+
+    def _attend(self) -> None:
+        """Write the interval down, and take up a rate that somebody else has written."""
+        self._write_losses()
+        disturbed = self._rates.disturbed()
+        self._calls.look_back(step=self._step, total_steps=self.total_steps, disturbed=disturbed)
+        if disturbed:
+            used = self._rates.at(self._step) / self.knobs.given["learning_rate"] * BELOW
+            self._log_rate = _bounded(math.log(used) if used > 0 else -math.inf)
+
+    def _move_to(self, log_rate: float) -> None:
+        self._log_rate = _bounded(log_rate)
+        self._rates.write(self._rate, step=self._step)
+
+    def _read(self) -> Interval:
+        """What happened since the last decision, on the CPU: the one moment that waits for the device."""
+        measurement = self._hooks.measurement or Measurement()
+        totals = measurement.totals(self.optimizer)
+        self._measured = measurement
+        losses = self._losses.values
+        numbers = torch.cat([losses.to(totals.device), totals])
+        numbers = self._ranks.mean(numbers).cpu()
+        measured = measurement.conclude(numbers[len(losses) :].tolist())
+        return Interval(
+            losses=numbers[: len(losses)],
+            log_rate=_scalar(self._log_rate),
+            last_step=_scalar(self._last_step),
+            boundaries=self._timetable.boundaries(self._decisions),
+            **{name: _scalar(value) for name, value in measured._asdict().items()},
+        )
+
+    def _judge(self, interval: Interval) -> str | None:
+        """Why the network is to be taken back now; None if it is not."""
+        opens, closes = self._timetable.opens(self._decisions), self._timetable.closes(self._decisions)
+        finite = bool(interval.weight_norm.isfinite())
+        if finite and self._guard.gives_up(interval, self._memory, opens=opens, closes=closes):
+            self._notices.tell(
+                "given up",
+                f"the network was taken back to a copy in vain, {PATIENCE} times or because the loss itself has "
+                f"changed: the run goes on from step {self._step} as it is",
+            )
+            self._memory = self._memory.from_here(interval)
+        verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
+        if verdict is None and not interval.weight_norm.isfinite():
+            self.close()
+            error = NonFiniteLoss(self._step, self._rate, float(interval.losses[-1]))
+            error.add_note("The weights are not finite; Pilot(..., rollback=True) goes back to the last good ones.")
+            raise error
+        return verdict
+
+    def _observe(self, interval: Interval, *, taken_back: bool) -> Float[Tensor, " feature"]:
+        """The features; the network is taken back, and what is remembered of it with it."""
+        flag = torch.tensor(taken_back, device="cpu")
+        features, after = observe(replace(interval, taken_back=flag), self._memory)
+        if taken_back:
+            self._guard.take_back()
+            self._measured = None
+            if self._guard.memory is not None:
+                after = Memory(**self._guard.memory)._replace(highest=after.highest)
+        self._memory = after
+        return features
+
+    @property
+    def _rate(self) -> float:
+        return self.knobs.given["learning_rate"] / BELOW * math.exp(self._log_rate)
+
+    def _record(self, interval: Interval, **rest: Any) -> None:
+        decision = Decision(step=self._step, loss=float(interval.losses.mean()), rate=self._rate, **rest)
+        self._history.decisions.append(decision)
+
+    def _tell(self) -> None:
+        """Call the user's functions with the last decision, when all is done."""
+        decision = self._history.decisions[-1]
+        if decision.back_to is not None and self._parts.on_rollback is not None:
+            self._parts.on_rollback(decision)
+        if self._parts.on_decision is not None:
+            self._parts.on_decision(decision)
+
+    def _write_losses(self) -> None:
+        new = self._losses.values[self._written :]
+        first = self._step - len(self._losses.values) + self._written + 1
+        self._history.extend(loss=new, rate=self._rates.column(first, len(new)))
+        self._written += len(new)
+
+    @property
+    def total_steps(self) -> int | None:
+        """How many steps the run has; None if unknown."""
+        return self._timetable.total_steps
+
+    @property
+    def history(self) -> Logbook:
+        """Loss and rate of each step so far, and every decision and intervention (``history.decisions``)."""
+        self._write_losses()
+        return self._history
+
+    def close(self) -> None:
+        """End the run: the last rate stays, the hooks and all copies go. Happens by itself after ``total_steps``."""
+        self._write_losses()
+        self._over = True
+        self._finalizer()
+        self._guard.close()
+
+
+def _bounded(log_rate: float) -> float:
+    return min(max(log_rate, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
+
+
+def _scalar(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float32, device="cpu")

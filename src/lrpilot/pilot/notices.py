@@ -1,0 +1,33 @@
+"""What the pilot has to say about the loop that it lives in, each thing once."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+PACKAGE = __name__.partition(".")[0]
+
+
+class PilotWarning(UserWarning):
+    """The loop around a pilot is not what the pilot was made for; each kind is told once."""
+
+
+class Notices:
+    """Tells each thing once, at the user's own line."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def told(self, kind: str) -> bool:
+        """Whether something of this kind has been told."""
+        return kind in self._told
+
+    def tell(self, kind: str, message: str) -> None:
+        """Warn, unless something of this kind has been told."""
+        if self.told(kind):
+            return
+        self._told.add(kind)
+        level, frame = 1, inspect.currentframe()
+        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+            level, frame = level + 1, frame.f_back
+        warnings.warn(message, PilotWarning, stacklevel=level)

@@ -1,0 +1,96 @@
+"""What may be handed to the pilot as an optimizer: one, a wrapper of one, or several that train one network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lrpilot.errors import InvalidArgument
+
+
+def unwrapped(optimizer: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ...]:
+    """The optimizers whose steps can be seen, in the order given.
+
+    Raises:
+        InvalidArgument: there is none, or one twice, or one that takes many steps along one gradient.
+    """
+    given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
+    optimizers = tuple(map(_unwrapped, given))
+    if not optimizers or len(set(map(id, optimizers))) < len(optimizers):
+        raise InvalidArgument("optimizer", "one optimizer, or several different ones", names(optimizers))
+    return optimizers
+
+
+def _unwrapped(given: Any) -> Optimizer:
+    """Of a wrapper that has no hooks of its own, such as Accelerate's, the optimizer within."""
+    optimizer, layers = given, 0
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks"):  # which torch's own constructor makes
+        inner = getattr(optimizer, "__dict__", {}).get("optimizer")
+        if inner is None or layers > 9:
+            allowed = "a torch.optim.Optimizer, or a wrapper that keeps one as .optimizer"
+            raise InvalidArgument("optimizer", allowed, type(given).__name__)
+        optimizer, layers = inner, layers + 1
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise InvalidArgument("optimizer", "one that takes one step along each gradient", "LBFGS")
+    return optimizer
+
+
+def together(optimizers: Sequence[Optimizer]) -> Optimizer:
+    """One optimizer to read groups and state of: the only one, or a view of several."""
+    return optimizers[0] if len(optimizers) == 1 else Several(optimizers)
+
+
+class Several(Optimizer):
+    """The groups and the state of several optimizers, to be read and written as those of one. It takes no steps."""
+
+    def __init__(self, members: Sequence[Optimizer]) -> None:
+        self.members = tuple(members)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """All groups, optimizer by optimizer."""
+        return [group for member in self.members for group in member.param_groups]
+
+    @property
+    def state(self) -> Mapping[Tensor, Any]:  # type: ignore[override]
+        """Each parameter's state, in its own optimizer."""
+        return _States(self.members)
+
+    def __repr__(self) -> str:
+        return names(self.members)
+
+
+class _States(Mapping[Tensor, Any]):
+    def __init__(self, members: Sequence[Optimizer]) -> None:
+        self._members = members
+
+    def __getitem__(self, parameter: Tensor) -> Any:
+        for member in self._members:
+            if parameter in member.state or any(p is parameter for g in member.param_groups for p in g["params"]):
+                return member.state[parameter]
+        raise KeyError(parameter)
+
+    def get(self, parameter: Tensor, default: Any = None) -> Any:
+        """As of a mapping; asking for a state makes none."""
+        found = (member.state[parameter] for member in self._members if parameter in member.state)
+        return next(found, default)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (parameter for member in self._members for parameter in member.state)
+
+    def __len__(self) -> int:
+        return sum(len(member.state) for member in self._members)
+
+
+def names(optimizers: Sequence[Optimizer]) -> str:
+    """What kinds they are, for a message."""
+    return " and ".join(type(optimizer).__name__ for optimizer in optimizers)
+
+
+def inner_optimizers(optimizers: Sequence[Optimizer]) -> list[str]:
+    """The attributes in which optimizers keep others, such as SAM's ``.base_optimizer``."""
+    return [f".{name}" for o in optimizers for name, value in vars(o).items() if isinstance(value, Optimizer)]

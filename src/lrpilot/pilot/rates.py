@@ -1,0 +1,91 @@
+"""The learning rate as the pilot writes it, and as it is used: not the same where somebody else writes it too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.core.state import StateDict
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class Rates:
+    """Writes the rate into an optimizer's groups, and knows which rate each step was made at.
+
+    A rate is that of the first group, without its ``lr_scale``.
+
+    Attributes:
+        rate: as written last.
+        written: the very number that stands in the first group since; None if a tensor does, which is filled in place.
+    """
+
+    def __init__(self, knobs: Knobs) -> None:
+        self.rate = knobs.read("learning_rate")[0]
+        self.written: float | None = None
+        self._knobs = knobs
+        self._version: tuple[int, int] | None = None
+        self._standing = knobs.read("learning_rate")
+        self._others: dict[int, float] = {}  # by step the rate that it was made at, where that was not ours
+        self._before: tuple[int, list[float]] = (-1, [])  # the last step at the rates before, and these
+
+    def write(self, rate: float, *, step: int) -> None:
+        """Write a rate for the steps after ``step``."""
+        self._before = (step, self.used(step))
+        self._knobs.write({"learning_rate": rate})
+        held = self._held
+        self.written = None if isinstance(held, Tensor) else held
+        self._version = (id(held), held._version) if isinstance(held, Tensor) else None
+        self.rate, self._standing, self._others = rate, self._knobs.read("learning_rate"), {}
+
+    def notice(self, step: int) -> None:
+        """Read the rate that ``step`` has just been made at, which may be somebody else's."""
+        held = self._held
+        if isinstance(held, Tensor) and (id(held), held._version) == self._version:
+            return
+        if float(held) != self._standing[0]:
+            self._others[step] = float(held) / self._factor
+
+    def disturbed(self) -> bool:
+        """Whether somebody else has written the rates since."""
+        return bool(self._others) or self._knobs.read("learning_rate")[: len(self._standing)] != self._standing
+
+    def used(self, step: int) -> list[float]:
+        """The rates of all groups in the last step, which was ``step``."""
+        if self._before[0] == step:
+            return list(self._before[1])
+        rates = self._standing + self._knobs.read("learning_rate")[len(self._standing) :]
+        return [rate * self.at(step) / self.rate for rate in rates]
+
+    def at(self, step: int) -> float:
+        """The rate of a step since the last writing."""
+        return self._others.get(step, self.rate)
+
+    def column(self, first: int, count: int) -> Float[Tensor, " step"]:
+        """The rates of ``count`` steps since the last writing, float64."""
+        rates = torch.full((count,), self.rate, dtype=torch.float64, device="cpu")
+        for step, rate in self._others.items():
+            if first <= step < first + count:
+                rates[step - first] = rate
+        return rates
+
+    @property
+    def _held(self) -> float | Tensor:
+        return self._knobs.optimizer.param_groups[0]["lr"]
+
+    @property
+    def _factor(self) -> float:
+        return LearningRate().factor(self._knobs.optimizer.param_groups[0])
+
+    def state_dict(self) -> StateDict:
+        """Which rates the steps since the last writing were made at, and those of the step before it."""
+        return {"others": dict(self._others), "before": [self._before[0], list(self._before[1])]}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self._others = dict(state["others"])
+        self._before = (state["before"][0], list(state["before"][1]))

@@ -1,0 +1,89 @@
+"""What trainers, loggers and notebooks look for in a scheduler."""
+
+from __future__ import annotations
+
+import html
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lrpilot.core.knobs import Knobs
+
+    from .logbook import Logbook
+    from .rates import Rates
+
+
+class Shape:
+    """The read-only side of a `Pilot`: the attributes of torch's schedulers, and its run in words and pictures."""
+
+    knobs: Knobs
+    _step: int
+    _rates: Rates
+
+    if TYPE_CHECKING:
+
+        @property
+        def total_steps(self) -> int | None: ...  # noqa: D102 - of `Deciding`
+        @property
+        def history(self) -> Logbook: ...  # noqa: D102
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of each parameter group as it stands."""
+        return self.knobs.read("learning_rate")
+
+    def get_used_lr(self) -> list[float]:
+        """The learning rate of each parameter group in the last step, which right after a decision is another one."""
+        return self._rates.used(self._step)
+
+    @property
+    def base_lrs(self) -> list[float]:
+        """The learning rates that the user gave, by group."""
+        return [float(group["initial_lr"]) for group in self.knobs.optimizer.param_groups]
+
+    @property
+    def last_epoch(self) -> int:
+        """How many steps have been counted."""
+        return self._step
+
+    @property
+    def _last_lr(self) -> list[float]:
+        return self.get_last_lr()
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers for a progress bar or a logger; reading them waits for no device.
+
+        ``lr`` is the rate of the last step (of the first group), ``loss`` the mean up to the last decision,
+        ``decisions`` and ``rollbacks`` are counts.
+        """
+        decisions = self.history.decisions
+        return {
+            "step": self._step,
+            "lr": self.get_used_lr()[0],
+            "loss": decisions[-1].loss if decisions else float("nan"),
+            "decisions": len(decisions),
+            "rollbacks": sum(decision.back_to is not None for decision in decisions),
+        }
+
+    def explain(self) -> str:
+        """The run in words: a line for each decision."""
+        return self.history.explain()
+
+    def plot(self) -> Figure:
+        """Loss and rate by step, as a matplotlib figure."""
+        return self.history.plot()
+
+    def __repr__(self) -> str:
+        length = "" if self.total_steps is None else f" of {self.total_steps}"
+        rate, driven = self.get_last_lr()[0], type(self.knobs.optimizer).__name__
+        return f"{type(self).__name__}({driven}, step {self._step}{length}, rate {rate:.3g})"
+
+    def _repr_html_(self) -> str:
+        lines = [repr(self), *self.explain().splitlines()[-3:]]
+        return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
+
+    def _repr_png_(self) -> bytes | None:
+        if self._step == 0 or find_spec("matplotlib") is None:
+            return None
+        return self.plot()._repr_png_()  # type: ignore[attr-defined] - of `lrpilot.core.picture`

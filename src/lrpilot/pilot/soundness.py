@@ -1,0 +1,71 @@
+"""What a sound run does not do: which networks are taken back, and how far the rate may rise.
+
+Pure functions, the same for one run and for a batched population.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from .interval import Interval
+from .memory import CHANGED, PROGRESS, Memory, anchored, log_losses
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+GUARD_WINDOW = 0.05
+"""The fraction of the run within which a network that is worse than untrained is taken back to its start."""
+
+FORCED_CUT = -math.log(3.0)
+"""The log-rate step that follows a taking back is at most this."""
+
+SPIKE = math.log(100.0)
+"""A single loss this far above the first log loss has destroyed the network, even if the following ones are lower."""
+
+FARTHEST = 1.0
+"""While an untrained network has learned nothing, the rate may rise until its weights would move by this many times
+their own size within an interval, if the steps went in random directions."""
+
+
+def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Tensor, "*run"]:
+    """Which runs should be taken back to their initial weights: those whose network is worse than untrained.
+
+    To be asked at the decisions of the first `GUARD_WINDOW` of a run, in which that costs nothing but these
+    steps. A run is taken back if the second half of the interval lies half above the first loss, or is not
+    finite, or if any loss lies a hundredfold above it; and, when the window closes (``closing``, the last
+    decision within it), also if no interval has brought the loss 3 % below the first one after a rate at least
+    three times the present one has been tried: such a network may have been silenced for good. The step that
+    follows must be at most `FORCED_CUT` in the first cases.
+    """
+    memory = anchored(interval, memory)
+    logs = log_losses(interval.losses, memory)
+    exploded = (logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(CHANGED)) | (logs.amax(-1) > SPIKE)
+    if not closing:
+        return exploded
+    stalled = torch.minimum(memory.best, logs.mean(-1)) > PROGRESS
+    return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
+
+
+def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
+    """The highest sound log-rate step: infinite once the network has learned something, and 0 without gradients.
+
+    A network whose loss rests at its first level gives no sign that a rate is too high, and one whose weights are
+    overwritten by noise may never learn. n steps in random directions, each of the size u relative to the weights
+    (the median tensor's), move them by u sqrt(n); the next interval's n is known from the boundaries.
+
+    Args:
+        interval: which has just ended.
+        memory: after it.
+    """
+    steps = interval.losses.shape[-1]
+    if interval.boundaries is not None:
+        before, now, after = (torch.as_tensor(mark, dtype=torch.float32) for mark in interval.boundaries)
+        steps = (steps * (after - now) / (now - before)).nan_to_num(steps)
+    distance = interval.tensor_update.float() * torch.as_tensor(steps, dtype=torch.float32).sqrt()
+    room = (FARTHEST / distance).log().nan_to_num(torch.inf, torch.inf).clamp(min=0)
+    ceiling = torch.where(memory.best > PROGRESS, room, torch.inf)
+    return torch.where(interval.gradient_norm == 0, 0.0, ceiling)

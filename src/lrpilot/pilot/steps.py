@@ -1,0 +1,140 @@
+"""What counts as a step: what the optimizer does, not how often the pilot is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer
+
+from .interval import MEASURED_STEPS
+from .measurement import Measurement
+from .optimizers import together
+
+if TYPE_CHECKING:
+    from .rates import Rates
+
+Listener = Callable[[Optimizer], None]
+
+
+class StepHooks:
+    """Hears of every step of some optimizers. Holds no reference to what listens but these.
+
+    One step of each is a step. Where a step is traced by ``torch.compile``, a listener that runs within it breaks the
+    graph; the hooks stay registered between measurements, for each registration would compile it again.
+
+    Args:
+        optimizers: whose steps are heard of.
+        rates: told of a step at a rate that somebody else has written.
+        taken: how many steps have been taken before.
+
+    Attributes:
+        taken: how many steps have been taken.
+        captured: whether a step has been captured in a CUDA graph, whose replays cannot be heard.
+        replaced: whether another pilot has taken the optimizers over.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int = 0) -> None:
+        self.taken = taken
+        self.captured = self.replaced = False
+        self.rates = rates
+        self._first: Listener | None = None
+        self._measurement: Measurement | None = None
+        self._busy = False  # whether either is there
+        self._all = together(optimizers)
+        self._leader, self._count = optimizers[0], len(optimizers)
+        self._alone = self._count == 1
+        self._round: list[Optimizer] = []  # those that have taken the present step
+        self._on_cuda = any(p.is_cuda for group in self._all.param_groups for p in group["params"])
+        self._call: Callable[..., Any] = torch.compiler.disable(_call)
+        self._handles = [
+            handle
+            for optimizer in optimizers
+            for handle in (
+                optimizer.register_step_pre_hook(self._before_step),
+                optimizer.register_step_post_hook(self._after_step),
+            )
+        ]
+
+    @classmethod
+    def replace(cls, optimizers: Sequence[Optimizer]) -> None:
+        """Take the hooks of other pilots off some optimizers."""
+        for optimizer in optimizers:
+            for hook in list(vars(optimizer)["_optimizer_step_post_hooks"].values()):
+                other = getattr(hook, "__self__", None)
+                if isinstance(other, cls):
+                    other.replaced = True
+                    other.close()
+
+    @property
+    def first(self) -> Listener | None:
+        """Called with the optimizer once, before its next step."""
+        return self._first
+
+    @first.setter
+    def first(self, listener: Listener | None) -> None:
+        self._first = listener
+        self._busy = listener is not None or self._measurement is not None
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """Watches the steps while it stands here."""
+        return self._measurement
+
+    @measurement.setter
+    def measurement(self, measurement: Measurement | None) -> None:
+        self._measurement = measurement
+        self._busy = measurement is not None or self._first is not None
+
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._busy:
+            return
+        if self._first is not None:
+            first, self.first = self._first, None
+            self._call(first, self._all)
+        measurement = self._measurement
+        if (
+            measurement is not None
+            and (not self._round or optimizer in self._round)
+            and len(measurement.steps) < MEASURED_STEPS
+        ):
+            self._call(measurement.before_step, self._all)
+
+    def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        complete = True
+        if self._alone:
+            self.taken += 1
+        else:
+            complete = self._completes(optimizer)
+        if optimizer.param_groups[0]["lr"] is not self.rates.written:
+            self._notice(optimizer)
+        if self._on_cuda and torch.cuda.is_current_stream_capturing():
+            self.captured = True
+        if self._busy and complete and self._measurement is not None:
+            self._call(self._measurement.after_step, self._all)
+
+    def _notice(self, optimizer: Optimizer) -> None:
+        if optimizer is self._leader and not torch.compiler.is_compiling():
+            self.rates.notice(self.taken)
+
+    def _completes(self, optimizer: Optimizer) -> bool:
+        """Whether all have now taken the step; it is counted once the first has."""
+        if not self._round or optimizer in self._round:
+            self._round = []
+            self.taken += 1
+        self._round.append(optimizer)
+        if len(self._round) < self._count:
+            return False
+        self._round = []
+        return True
+
+    def close(self) -> None:
+        """Take the hooks off."""
+        self.first = self.measurement = None
+        for handle in self._handles:
+            handle.remove()
+
+
+def _call(listener: Listener, optimizer: Optimizer) -> None:
+    listener(optimizer)

@@ -1,0 +1,49 @@
+"""The names that ``import lrpilot`` offers."""
+
+from .core.schedule import load_schedule
+from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
+from .learning.refinement import Refinement, RefinementConfig
+from .online.action import AbsoluteRate, LogRate
+from .online.controller import OnlineActorCritic
+from .online.exploration import LogNormal
+from .online.observation import BatchLoss, RelativeLogLoss
+from .online.offline import OfflineActorCritic
+from .online.opening import Opening
+from .online.replay import LastTransition, Replay
+from .online.reward import LossDecrement, TransferredDecrement
+from .online.settings import PAPER, STABLE, Setting, deviating
+from .pilot.controller import Pilot
+from .pilot.logbook import Decision, Logbook
+from .pilot.notices import PilotWarning
+from .pilot.policy import Policy
+
+__all__ = [
+    "PAPER",
+    "STABLE",
+    "AbsoluteRate",
+    "BatchLoss",
+    "Decision",
+    "Diverged",
+    "InvalidArgument",
+    "LastTransition",
+    "LogNormal",
+    "LogRate",
+    "Logbook",
+    "LossDecrement",
+    "NonFiniteLoss",
+    "NonFiniteRate",
+    "OfflineActorCritic",
+    "OnlineActorCritic",
+    "Opening",
+    "Pilot",
+    "PilotWarning",
+    "Policy",
+    "Refinement",
+    "RefinementConfig",
+    "RelativeLogLoss",
+    "Replay",
+    "Setting",
+    "TransferredDecrement",
+    "deviating",
+    "load_schedule",
+]

@@ -1,0 +1,134 @@
+"""Losses of any sign and size: the pilot trains about as well on CE + c as on CE. Small forms of larger trials."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.notices import PilotWarning
+
+STEPS = 300
+
+to_be_mended = pytest.mark.xfail(strict=True, reason="the policy that is shipped, or the guard, is not there yet")
+
+
+@functools.cache
+def digits():
+    inputs, targets = load_digits(return_X_y=True)
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
+    return torch.tensor(inputs / 16, dtype=torch.float32)[order], torch.tensor(targets)[order]
+
+
+OPTIMIZERS = {
+    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=1e-2),
+    "AdamW": lambda parameters: torch.optim.AdamW(parameters, lr=1e-4),
+}
+
+
+def trained(kind, loss_of):
+    """The pilot and the test error after training on a loss made of the cross-entropy and the step."""
+    inputs, targets = digits()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = OPTIMIZERS[kind](model.parameters())
+    pilot = Pilot(optimizer, STEPS, network=model)
+    for step in range(STEPS):
+        rows = torch.randint(0, 1400, (32,), generator=torch.Generator().manual_seed(step))
+        loss = loss_of(nn.functional.cross_entropy(model(inputs[rows]), targets[rows]), step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        pilot.step(loss)
+    with torch.no_grad():
+        wrong = model(inputs[1400:]).argmax(1) != targets[1400:]
+    return pilot, wrong.float().mean().item()
+
+
+@functools.cache
+def error_of_plain(kind):
+    return trained(kind, lambda loss, _: loss)[1]
+
+
+CONSTANTS = [(constant, kind) for constant in (5, 100, -1, -2, -2.3, -5, -100) for kind in OPTIMIZERS]
+CLOSE = {(5, "AdamW"), (-2, "AdamW")}
+"""Where the shipped policy is within a few pictures of the bound, on one side or the other."""
+
+
+@pytest.mark.parametrize(
+    ("constant", "kind"),
+    [
+        pytest.param(*case, marks=[pytest.mark.xfail(strict=False, reason="close")] * (case in CLOSE))
+        for case in CONSTANTS
+    ],
+)
+def test_a_constant_in_the_loss(constant, kind):
+    """Case L13."""
+    _, error = trained(kind, lambda loss, _: loss + constant)
+    assert error <= 1.3 * error_of_plain(kind) + 0.005  # two of the 397 pictures
+
+
+@to_be_mended
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_loss_that_begins_at_next_to_nothing(kind):
+    """Case L14: as a distillation whose weight is raised."""
+    pilot, error = trained(kind, lambda loss, step: loss * min(1.0, 1e-4 + step / 15))
+    assert sum(decision.back_to is not None for decision in pilot.history.decisions) <= 1
+    assert error <= 1.3 * error_of_plain(kind) + 0.005
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_term_that_is_switched_on(kind):
+    """Case L17."""
+    pilot, _ = trained(kind, lambda loss, step: loss * (10 if step >= 6 else 1))
+    assert sum(decision.back_to is not None for decision in pilot.history.decisions) <= 1
+
+
+@pytest.mark.parametrize("lr", [1e-4, 1e-2, 1.0])
+def test_reinforce_on_a_bandit(lr):
+    """Case L15: within 5 % of Adam at a fixed 1e-2."""
+
+    def reward(piloted):
+        generator = torch.Generator().manual_seed(0)
+        means = torch.linspace(0, 1, 10)
+        logits = nn.Parameter(torch.zeros(10))
+        optimizer = torch.optim.Adam([logits], lr=lr if piloted else 1e-2)
+        pilot = Pilot(optimizer, 1000) if piloted else None
+        for _ in range(1000):
+            chances = torch.distributions.Categorical(logits=logits)
+            arms = torch.multinomial(logits.detach().softmax(0), 32, replacement=True, generator=generator)
+            rewards = means[arms] + 0.1 * torch.randn(32, generator=generator)
+            loss = -(chances.log_prob(arms) * rewards).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if pilot is not None:
+                pilot.step(loss)
+        return (logits.detach().softmax(0) * means).sum().item()
+
+    assert reward(piloted=True) >= 0.95 * reward(piloted=False)
+
+
+@pytest.mark.parametrize("constant", [0.0, 3.0])
+def test_a_loss_that_never_changes(constant):
+    """Case L16: the rate stays bounded, and it is said."""
+    weight = nn.Parameter(torch.ones(4))
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    pilot = Pilot(optimizer, STEPS)
+
+    def loop():
+        for _ in range(STEPS):
+            loss = 0 * weight.sum() + constant
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pilot.step(loss)
+
+    with pytest.warns(PilotWarning, match="gradients of the last steps are zero") as told:
+        loop()
+    assert len(told) == 1
+    assert max(pilot.history["rate"]) <= 0.1

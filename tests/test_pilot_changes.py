@@ -1,0 +1,303 @@
+"""What may change under a pilot, and what may be copied of it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from loops import loss_of, network, take_a_step, train
+from lrpilot.errors import InvalidArgument
+from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.timetable import decision_steps
+from scripted import Reactive, Scripted
+
+STEPS = 100
+
+
+def adamw(model, lr=1e-3):
+    return torch.optim.AdamW(model.parameters(), lr=lr)
+
+
+def equal(model, other):
+    pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+CHANGES = {
+    "unfreeze": lambda model, optimizer: model[0].requires_grad_(True),
+    "freeze": lambda model, optimizer: model[3].requires_grad_(False),
+    "add a group": lambda model, optimizer: optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(3))]}),
+}
+
+
+IN_VAIN = "ignore:the network was taken back to a copy in vain"
+"""What is learned here is noise, so that no copy helps."""
+
+
+@pytest.mark.filterwarnings(IN_VAIN)
+@pytest.mark.parametrize("rollback", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_trains_may_change_at_any_step(change, rollback):
+    """Cases L1 and L2: at the beginning of a run, amid a measurement and at its borders."""
+    for moment in (0, 1, 2, 3, 7, 12, 20, 33, 36, 39):
+        model = network()
+        if change == "unfreeze":
+            model[0].requires_grad_(False)
+        optimizer = adamw(model)
+        pilot = Pilot(optimizer, 40, policy=Reactive(), rollback=rollback, network=model)
+        train(pilot, model, moment)
+        CHANGES[change](model, optimizer)
+        train(pilot, model, 40 - moment, begin=moment)
+        assert [d.step for d in pilot.history.decisions if d.step < 40] == list(decision_steps(40)[:-1])
+
+
+@pytest.mark.filterwarnings(IN_VAIN)
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("pause", [4, 30, 62])
+def test_a_state_taken_after_a_change(change, pause):
+    """Case L4: loaded into a network with the change, and into one without."""
+    for changed in (True, False):
+        model = network()
+        optimizer = adamw(model)
+        pilot = Pilot(optimizer, STEPS, policy=Reactive(), rollback=True)
+        train(pilot, model, pause - 2)
+        CHANGES[change](model, optimizer)
+        train(pilot, model, 2, begin=pause - 2)
+        again = network()
+        optimizer = adamw(again)
+        if changed:
+            CHANGES[change](again, optimizer)
+        resumed = Pilot(optimizer, STEPS, policy=Reactive(), rollback=True)
+        resumed.load_state_dict(pilot.state_dict())
+        train(resumed, again, STEPS - pause, begin=pause)
+        assert [d.step for d in resumed.history.decisions] == list(decision_steps(STEPS)[:-1])
+
+
+def test_a_state_is_a_value():
+    """Case S7: one state, loaded into two equal copies, drives two equal runs."""
+    model = network()
+    optimizer = adamw(model, 0.05)
+    pilot = Pilot(optimizer, STEPS, policy=Reactive(), rollback=True)
+    train(pilot, model, 13)
+    states = [part.state_dict() for part in (model, optimizer, pilot)]
+    kept = copy.deepcopy(states)
+    runs = []
+    for _ in range(2):
+        twin = network()
+        twin_optimizer = adamw(twin)
+        twin_pilot = Pilot(twin_optimizer, STEPS, policy=Reactive(), rollback=True)
+        for part, state in zip((twin, twin_optimizer, twin_pilot), states, strict=True):
+            part.load_state_dict(copy.deepcopy(state) if part is not twin_pilot else state)
+        train(twin_pilot, twin, STEPS - 13, begin=13)
+        runs.append((twin, twin_pilot.history["rate"].tolist()))
+    assert runs[0][1] == runs[1][1]
+    assert equal(runs[0][0], runs[1][0])
+    file, other = io.BytesIO(), io.BytesIO()
+    torch.save(states[2], file)
+    torch.save(kept[2], other)
+    assert file.getvalue() == other.getvalue()
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    model, other = network(), nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 1))
+    pilot, wrong = (Pilot(adamw(each), STEPS, policy=Reactive()) for each in (model, other))
+    train(pilot, model, 3)
+    train(wrong, other, 30)
+    twin = copy.deepcopy((model, pilot.optimizer, pilot))
+    state = wrong.state_dict()
+    state["guard"] = {**wrong.state_dict()["guard"], "good": "nothing of the kind"}
+    for bad in (state, {**pilot.state_dict(), "losses": None}, {}):
+        with pytest.raises(InvalidArgument):
+            pilot.load_state_dict(bad)
+    train(pilot, model, STEPS - 3, begin=3)
+    train(twin[2], twin[0], STEPS - 3, begin=3)
+    assert pilot.history["rate"].tolist() == twin[2].history["rate"].tolist()
+
+
+@pytest.mark.parametrize("copied", ["deepcopy", "pickle"])
+@pytest.mark.parametrize("pause", [0, 1, 13, 60, STEPS])
+def test_copies_drive_on_equally(copied, pause):
+    """Case L22."""
+    model = network()
+    pilot = Pilot(adamw(model, 0.05), STEPS, policy=Reactive(), rollback=True)
+    train(pilot, model, pause)
+    together = (model, pilot.optimizer, pilot)
+    twin, optimizer, again = copy.deepcopy(together) if copied == "deepcopy" else pickle.loads(pickle.dumps(together))
+    assert again.optimizer is optimizer
+    assert again.get_last_lr() == pilot.get_last_lr()
+    train(pilot, model, STEPS - pause, begin=pause)
+    assert again.last_epoch == pause  # a thing of its own
+    train(again, twin, STEPS - pause, begin=pause)
+    assert again.history["rate"].tolist() == pilot.history["rate"].tolist()
+    assert equal(model, twin)
+
+
+def test_a_copy_goes_back_to_the_copys_buffers():
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(0.0))
+    twin, _, again = copy.deepcopy((model, pilot.optimizer, pilot))
+    start = copy.deepcopy(twin)
+    train(again, twin, decision_steps(1000)[1])
+    assert again.history.decisions[-1].back_to == 0
+    assert equal(start, twin)
+
+
+def test_two_living_pilots_are_refused():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    earlier = Pilot(optimizer, STEPS, policy=Scripted(0.0))
+    later = Pilot(optimizer, STEPS, policy=Scripted(0.0))
+    take_a_step(optimizer)
+    with pytest.raises(InvalidArgument, match="pilot must be the one that was made last for its optimizer"):
+        earlier.step(1.0)
+    later.step(1.0)
+    assert later.last_epoch == 1
+
+
+def changed_buffers(pilot, model, steps):
+    """Train at a rate that destroys, until the pilot takes back; what is then not as it was."""
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    train(pilot, model, steps)
+    assert pilot.history.decisions[-1].back_to == 0
+    return [name for name, value in model.state_dict().items() if not torch.equal(value, start[name].to(value))]
+
+
+def destructive(model, **kwargs):
+    return Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(0.0), **kwargs)
+
+
+def test_frozen_objects_are_found():
+    """Case S9."""
+    model = network()
+    gc.freeze()
+    try:
+        pilot = destructive(model)
+        assert gc.get_freeze_count() > 0
+        assert changed_buffers(pilot, model, decision_steps(1000)[1]) == []
+    finally:
+        gc.unfreeze()
+
+
+class Awkward(nn.Module):
+    """Its methods need arguments, as some libraries' do."""
+
+    def __init__(self, inner=None):
+        super().__init__()
+        self.inner = inner
+
+    def parameters(self, group):  # type: ignore[override]
+        raise TypeError("group?")
+
+    modules = buffers = named_buffers = named_parameters = parameters
+
+    def forward(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_modules_whose_methods_need_arguments(holds):
+    """Case S10, whether or not it holds the network."""
+    model = network()
+    bystander = Awkward(model if holds else None)
+    assert changed_buffers(destructive(model), model, decision_steps(1000)[1]) == []
+    assert bystander.inner is (model if holds else None)
+
+
+@pytest.mark.parametrize("given", ["found", "named"])
+def test_buffers_that_are_replaced(given):
+    """``net.double()`` puts others in their place."""
+    model = network()
+    pilot = destructive(model, **({"network": model} if given == "named" else {}))
+    model.double()
+
+    def loss_fn(inputs, targets):
+        return (model(inputs.double()) - targets.double()).square().mean()
+
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    for step in range(decision_steps(1000)[1]):
+        inputs = torch.randn(16, 6, generator=torch.Generator().manual_seed(step))
+        loss = loss_fn(inputs, inputs[:, :1])
+        pilot.optimizer.zero_grad()
+        loss.backward()
+        pilot.optimizer.step()
+        pilot.step(loss)
+    assert pilot.history.decisions[-1].back_to == 0
+    assert all(torch.equal(value, start[name]) for name, value in model.state_dict().items())
+
+
+def test_a_network_that_is_named_is_not_searched_for():
+    """Only its buffers go back: an outer module's are its own affair."""
+    model, other = network(), network()
+    outer = nn.ModuleList([model, other])
+    pilot = destructive(model, network=model)
+    other(torch.randn(8, 6))
+    moved = other[1].running_mean.clone()
+    assert changed_buffers(pilot, model, decision_steps(1000)[1]) == []
+    assert torch.equal(outer[1][1].running_mean, moved)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_default_dtypes(dtype):
+    """Case S8: the same run as under torch's own."""
+    model = network()
+    plain = Pilot(adamw(model), STEPS)
+    train(plain, model, STEPS)
+    twin = network()
+    torch.set_default_dtype(dtype)
+    try:
+        pilot = Pilot(adamw(twin), STEPS)
+        for step in range(STEPS):
+            torch.set_default_dtype(torch.float32)
+            loss = loss_of(twin, step)
+            torch.set_default_dtype(dtype)
+            pilot.optimizer.zero_grad()
+            loss.backward()
+            pilot.optimizer.step()
+            pilot.step(loss)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert pilot.history["rate"].tolist() == plain.history["rate"].tolist()
+
+
+def test_another_default_device():
+    """Case S8: nothing of the pilot's own is made there."""
+    model, twin = network(), network()
+    plain = Pilot(adamw(model), STEPS)
+    train(plain, model, STEPS)
+    torch.set_default_device("meta")  # on which nothing could be computed
+    try:
+        pilot = Pilot(adamw(twin), STEPS)
+        for step in range(STEPS):
+            with torch.device("cpu"):
+                loss = loss_of(twin, step)
+            pilot.optimizer.zero_grad()
+            loss.backward()
+            pilot.optimizer.step()
+            pilot.step(loss)
+        pilot.load_state_dict(pilot.state_dict())
+    finally:
+        torch.set_default_device(None)
+    assert pilot.history["rate"].tolist() == plain.history["rate"].tolist()
+
+
+def test_a_state_in_other_places_and_precisions():
+    """Case S8: a state is brought to where the pilot computes."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a second device")
+    model = network()
+    pilot = Pilot(adamw(model), STEPS, rollback=True)
+    train(pilot, model, 13)
+    file = io.BytesIO()
+    torch.save(pilot.state_dict(), file)
+    file.seek(0)
+    twin = copy.deepcopy((model, pilot.optimizer, pilot))
+    twin[2].load_state_dict(torch.load(file, map_location="cuda"))
+    train(pilot, model, STEPS - 13, begin=13)
+    train(twin[2], twin[0], STEPS - 13, begin=13)
+    assert twin[2].history["rate"].tolist() == pilot.history["rate"].tolist()

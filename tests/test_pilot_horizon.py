@@ -1,0 +1,165 @@
+"""The length of a run may change; its schedule goes to runs of other lengths."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+
+import lrpilot
+from loops import network, train
+from lrpilot.errors import InvalidArgument
+from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.features import LINEAR_DECAY
+from lrpilot.pilot.notices import PilotWarning
+from lrpilot.pilot.timetable import COOLING, Timetable, decision_steps
+from scripted import Reactive, Scripted
+
+
+class Linear(Scripted):
+    """Decays linearly, and nothing else."""
+
+    def act(self, features, memory):
+        return features[LINEAR_DECAY], memory
+
+
+def piloted(total_steps, policy=None):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1 if policy is None else 0.005)
+    return model, Pilot(optimizer, total_steps, policy=policy or Linear(), network=model)
+
+
+def rest_of(announced):
+    """The rates of a run of 300 steps that was announced as such from the start, by step."""
+    model, pilot = piloted(announced)
+    return train(pilot, model, announced)
+
+
+@pytest.mark.parametrize("how", ["load", "extend"])
+@pytest.mark.parametrize("pause", [10, 60, 99, 100])
+def test_a_longer_run(how, pause):
+    """Case L25: from then on the rate is about that of a run that was planned so, even after the first one's end."""
+    model, pilot = piloted(100)
+    train(pilot, model, pause)
+    if how == "extend":
+        longer, again = model, pilot
+        pilot.extend(300)
+    else:
+        file = io.BytesIO()
+        torch.save(pilot.state_dict(), file)
+        file.seek(0)
+        longer, again = piloted(300)
+        again.load_state_dict(torch.load(file))
+    assert again.total_steps == 300
+    rates = train(again, longer, 300 - pause, begin=pause)
+    # An interval's rate is the mean over it, and the intervals are not the same on both sides of the change.
+    assert rates == pytest.approx(rest_of(300)[pause:], rel=0.2, abs=5e-4)
+    assert len(again.history["rate"]) == 300
+    assert [d.step for d in again.history.decisions if d.step > pause] == [
+        s for s in decision_steps(300)[:-1] if s > pause
+    ]
+    with pytest.warns(PilotWarning, match="300 steps that were announced"):
+        train(again, longer, 1)
+
+
+def test_a_shorter_run():
+    model, pilot = piloted(300)
+    train(pilot, model, 60)
+    shorter, again = piloted(100)
+    again.load_state_dict(pilot.state_dict())
+    assert train(again, shorter, 40, begin=60) == pytest.approx(rest_of(100)[60:], rel=0.2, abs=5e-4)
+    rate, tried = pilot.get_last_lr(), piloted(60)[1]
+    for refused in (lambda: pilot.extend(60), lambda: tried.load_state_dict(pilot.state_dict())):
+        with pytest.raises(InvalidArgument, match="total_steps must be more than the 60 steps"):
+            refused()
+    assert tried.last_epoch == 0
+    assert pilot.total_steps == 300
+    assert pilot.get_last_lr() == rate
+
+
+def test_what_was_extended_resumes_as_it_is():
+    model, pilot = piloted(100, Reactive())
+    train(pilot, model, 50)
+    pilot.extend(200)
+    train(pilot, model, 20, begin=50)
+    state = pilot.state_dict()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    rates = train(pilot, model, 130, begin=70)
+    for announced in (100, 200):  # the script as it was, and as it should have been
+        twin, again = piloted(announced, Reactive())
+        twin.load_state_dict(weights)
+        again.load_state_dict(state)
+        assert train(again, twin, 130, begin=70) == rates
+
+
+@pytest.mark.parametrize("steps", [1, 7, 100])
+def test_finish_cools_down_within_so_many_steps(steps):
+    model, pilot = piloted(None)
+    train(pilot, model, 150)
+    rate = pilot.get_last_lr()[0]
+    pilot.finish(steps)
+    assert pilot.total_steps == 150 + steps
+    assert pilot.get_last_lr() == [rate]
+    rates = train(pilot, model, steps, begin=150)
+    assert rates[0] == pytest.approx(rate)
+    assert rates == sorted(rates, reverse=True)
+    if steps == 100:
+        middle = [rate * (1 - (step // 5 * 5 + 2.5) / 100) / 0.975 for step in range(100)]
+        assert rates == pytest.approx(middle, rel=0.01)
+    assert len({d.step for d in pilot.history.decisions if d.step > 150}) == min(COOLING, steps) - 1
+    with pytest.warns(PilotWarning, match=f"{150 + steps} steps that were announced"):
+        train(pilot, model, 1)
+
+
+def test_a_resume_amid_the_cooling():
+    model, pilot = piloted(None, Reactive())
+    train(pilot, model, 50)
+    pilot.finish(40)
+    train(pilot, model, 13, begin=50)
+    twin, again = piloted(None, Reactive())
+    twin.load_state_dict(model.state_dict())
+    again.load_state_dict(pilot.state_dict())
+    assert train(again, twin, 27, begin=63) == train(pilot, model, 27, begin=63)
+    assert again.total_steps == 90
+
+
+def test_linear_parts_of_a_timetable():
+    timetable = Timetable(100)
+    ends = [0, *decision_steps(100)]
+    for decision in (0, 10, len(ends) - 2):
+        assert timetable.linear(decision) == pytest.approx(1 - (ends[decision] + ends[decision + 1]) / 200)
+        assert timetable.decisions_by(ends[decision]) == decision
+        assert timetable.decisions_by(ends[decision + 1] - 1) == decision
+    anytime = Timetable(None)
+    assert anytime.linear(3) == 1
+    assert all(anytime.decisions_by(anytime.end(d)) == d + 1 for d in range(30))
+
+
+@pytest.mark.parametrize("steps", [50, 100, 230])
+def test_schedules_stretch_and_come_back_from_disk(tmp_path, steps):
+    model, pilot = piloted(100, Reactive())
+    rates = train(pilot, model, 100)
+    pilot.history.save_schedule(tmp_path / "schedule.json")
+
+    def driven(make):
+        optimizer = torch.optim.SGD(network().parameters(), lr=5.0)
+        schedule, given = make(optimizer), []
+        for _ in range(steps):
+            given.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        return given
+
+    stretched = driven(lambda o: pilot.export_schedule(o, total_steps=steps))
+    assert driven(lambda o: lrpilot.load_schedule(tmp_path / "schedule.json", o, total_steps=steps)) == stretched
+    assert stretched == pytest.approx([rates[int((step + 0.5) * 100 / steps)] for step in range(steps)])
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"kind": "other", "rates": [1]}', '{"kind": "lrpilot schedule"}'])
+def test_a_file_that_is_no_schedule(tmp_path, content):
+    path = tmp_path / "schedule.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InvalidArgument, match=r"^path must be the file of a lrpilot schedule"):
+        lrpilot.load_schedule(path, torch.optim.SGD(network().parameters(), lr=0.1))
