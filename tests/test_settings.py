@@ -150,4 +150,4 @@ def test_a_settings_name() -> None:
 
 def test_the_smallest_networks_are_allowed() -> None:
     """And a window of one step: no back-propagation through time at all."""
-    lrpilot.Setting(unroll=1, units=1, layers=1, critic_units=1)
+    lrpilot.Setting(unroll_steps=1, units=1, layers=1, critic_units=1)

@@ -18,6 +18,7 @@ from .options import stoppable
 bench = typer.Typer(help="What controllers cost, and what the pilot's policy owes to its parts.", no_args_is_help=True)
 BENCHMARKS = {
     "overhead": "The cost of a step, as ratios to plain SGD; --quick: in a minute.",
+    "readings": "Which reading of the paper is sound most widely: all that it leaves open, in rungs; hours.",
     "rollouts": "What batching thousands of small trainings is worth.",
 }
 
