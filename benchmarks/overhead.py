@@ -30,7 +30,7 @@ RUNS = (("m1", 2_000), ("m1", 12_000), ("m2", 12_000), ("mnist-cnn", 1_000))
 
 def plan(*, quick: bool) -> dict[str, Callable[[], list[Cost]]]:
     """What is measured, by the name of its rows; a quick plan takes a minute, the whole one some minutes."""
-    rounds = 10 if quick else 30
+    rounds = 6 if quick else 12
     networks, lengths = (STEPS[:2], RUNS[:1]) if quick else (STEPS, RUNS)
     measured: dict[str, Callable[[], list[Cost]]] = {
         name: partial(measure_network, WORKLOADS[name], rounds=rounds) for name in networks

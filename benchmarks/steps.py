@@ -1,6 +1,6 @@
 """Training steps of several kinds, side by side in one run, as ratios.
 
-Every round takes a few steps of each kind, so that whatever else the machine does falls on all alike; the ratio is
+Every round takes some steps of each kind, so that whatever else the machine does falls on all alike; the ratio is
 taken within the round, and the median over the rounds is reported. Time is the process's own processor time.
 """
 
@@ -24,10 +24,20 @@ from lrpilot.online.settings import PAPER, STABLE, Setting
 TRANSCRIPTION = Path(__file__).resolve().parents[1] / "tests" / "oracle.py"
 """The literal transcription of Algorithm 1."""
 
-SETTINGS = {"stable": replace(STABLE, opening=None), "paper": PAPER}
+SETTINGS = {
+    "stable": replace(STABLE, opening=None),
+    "paper": PAPER,
+    "paper, in chunks": replace(PAPER, unroll="chunk"),
+}
 """The stable setting as it is after its opening, which lasts for 200 steps at most."""
-EXTRA_PASSES = {"online (stable)": 1 / STABLE.reward().looks_every, "online (paper)": 1.0}
+EXTRA_PASSES = {
+    "online (stable)": 1 / STABLE.reward().looks_every,
+    "online (paper)": 1.0,
+    "online (paper, in chunks)": 1.0,
+}
 """The forward passes that a step takes beyond those of plain SGD."""
+ROUND = PAPER.unroll_steps
+"""Steps of each kind in a round: a whole chunk, since the actor then learns once in so many."""
 WARM_UP = 30
 """Steps of each kind before the first round: the actor's twenty unrolled steps are full by then."""
 
@@ -35,7 +45,7 @@ Loss = Callable[[Any], torch.Tensor]
 Step = Callable[[Any], object]
 
 
-def measure_network(workload: Workload, *, rounds: int, steps: int = 4, warm_up: int = WARM_UP) -> list[Cost]:
+def measure_network(workload: Workload, *, rounds: int, steps: int = ROUND, warm_up: int = WARM_UP) -> list[Cost]:
     """The cost of a step for every kind, plain SGD first."""
     kinds: dict[str, Step] = {"plain SGD": _plain(*workload.build())}
     loss_fn, _ = workload.build()
@@ -46,7 +56,7 @@ def measure_network(workload: Workload, *, rounds: int, steps: int = 4, warm_up:
     return _side_by_side(kinds, workload.batches(1)[0], rounds=rounds, steps=steps, warm_up=warm_up)
 
 
-def measure_arithmetic(*, rounds: int, steps: int = 20, warm_up: int = WARM_UP) -> list[Cost]:
+def measure_arithmetic(*, rounds: int, steps: int = ROUND, warm_up: int = WARM_UP) -> list[Cost]:
     """The controllers' own arithmetic: the network is one number, so that hardly anything else is measured."""
     w = torch.nn.Parameter(torch.ones(1))
 

@@ -37,17 +37,17 @@ def pi(theta: Parameters, states: Sequence[Tensor], memory: list[tuple[Tensor, T
     return (theta["v"] @ x + theta["d"]).abs().squeeze(), memory
 
 
-def q(phi: Parameters, s: Tensor, a: Tensor) -> Tensor:
-    """Q(s, a): one hidden layer of ReLU units."""
-    hidden = torch.relu(phi["w"] @ torch.cat([s, a.reshape(1)]) + phi["b"])
+def q(phi: Parameters, s: Tensor, a: Tensor, activation: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
+    """Q(s, a): one hidden layer."""
+    hidden = activation(phi["w"] @ torch.cat([s, a.reshape(1)]) + phi["b"])
     return (phi["v"] @ hidden + phi["d"]).squeeze()
 
 
 class Adam:
     """Adam that ASCENDS, with the defaults the paper uses."""
 
-    def __init__(self, parameters: Parameters) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: Parameters, rate: float = 0.001) -> None:
+        self.parameters, self.rate = parameters, rate
         self.m = {name: torch.zeros_like(p) for name, p in parameters.items()}
         self.v = {name: torch.zeros_like(p) for name, p in parameters.items()}
         self.t = 0
@@ -59,7 +59,7 @@ class Adam:
             self.v[name] = 0.999 * self.v[name] + 0.001 * g * g
             m_hat = self.m[name] / (1 - 0.9**self.t)
             v_hat = self.v[name] / (1 - 0.999**self.t)
-            step = 0.001 * m_hat / (v_hat.sqrt() + 1e-8)
+            step = self.rate * m_hat / (v_hat.sqrt() + 1e-8)
             self.parameters[name] = (self.parameters[name] + step).detach()
 
 
@@ -73,7 +73,11 @@ def tracked(parameters: Parameters) -> Parameters:
 
 
 class Algorithm1:
-    """`step(x_i, x_j)` is one pass through lines 3 to 20; `x_j` is None where it is x_i itself."""
+    """`step(x_i, x_j)` is one pass through lines 3 to 20; `x_j` is None where it is x_i itself.
+
+    What the paper leaves open: `chunks`: line 20 comes once in `unroll` steps, for the sum of what it would do in each;
+    `critic_on_j`: lines 11 to 14 are about x_j (section 4.3) instead of x_i (Algorithm 1).
+    """
 
     def __init__(
         self,
@@ -84,13 +88,20 @@ class Algorithm1:
         *,
         gamma: float = 0.99,
         unroll: int = 20,
+        chunks: bool = False,
+        critic_on_j: bool = False,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+        theta_rate: float = 0.001,
+        phi_rate: float = 0.001,
     ) -> None:
         self.w, self.f, self.gamma, self.unroll = list(w), f, gamma, unroll
         self.theta, self.phi = theta, phi
-        self.theta_adam, self.phi_adam = Adam(theta), Adam(phi)
+        self.chunks, self.critic_on_j, self.activation = chunks, critic_on_j, activation
+        self.theta_adam, self.phi_adam = Adam(theta, theta_rate), Adam(phi, phi_rate)
         zeros = torch.zeros(theta["w_h0"].shape[1], dtype=theta["v"].dtype)
         self.memory = [(zeros, zeros), (zeros, zeros)]
         self.committed: list[tuple[Tensor, Any]] = []  # (state, memory before it)
+        self.judged: list[tuple[Tensor, Tensor]] = []  # (s_j, dQ/da) since line 20 last came, in chunks
         self.rates: list[float] = []
         self.td_errors: list[float] = []
 
@@ -107,37 +118,71 @@ class Algorithm1:
             a, after = pi(self.theta, [s_i], self.memory)
         self.committed.append((s_i, self.memory))
         self.memory = after
+        # The batch that the critic learns about
+        x_k = x_j if self.critic_on_j and x_j is not None else x_i
+        s_k = self.chi(x_k)
         # Lines 8 and 9
         for w, g in zip(self.w, torch.autograd.grad(self.f(x_i), self.w), strict=True):
             with torch.no_grad():
                 w -= a * g
-        # Lines 11 and 12, on the same x_i
-        s_i_next = self.chi(x_i)
-        r = s_i - s_i_next
+        # Lines 11 and 12, on the same batch
+        s_k_next = self.chi(x_k)
+        r = s_k - s_k_next
         # Lines 13 and 14: from the memory after this step, which is not advanced
         with torch.no_grad():
-            a_next, _ = pi(self.theta, [s_i_next], self.memory)
-            q_next = q(self.phi, s_i_next, a_next)
+            a_next, _ = pi(self.theta, [s_k_next], self.memory)
+            q_next = q(self.phi, s_k_next, a_next, self.activation)
         phi = tracked(self.phi)
-        q_now = q(phi, s_i, a)
+        q_now = q(phi, s_k, a, self.activation)
         delta = (r + self.gamma * q_next - q_now).detach().squeeze()
         # Line 15: ascend delta * grad Q
         self.phi_adam.ascend({name: delta * g for name, g in gradient(q_now, phi).items()})
         self.phi = self.phi_adam.parameters
         # Lines 17 and 18
-        s_j = s_i_next if x_j is None else self.chi(x_j)
+        s_j = s_k_next if x_j is None else self.chi(x_j)
+        if self.chunks:
+            self.judge(s_j)
+        else:
+            self.slide(s_j)
+
+        self.rates.append(float(a))
+        self.td_errors.append(float(delta))
+
+    def slide(self, s_j: Tensor) -> None:
+        """Lines 19 and 20 in every step, from the last of `unroll` outputs."""
         # Line 19: the last unroll - 1 committed states, then s_j; the memory before them is a constant
         window = self.committed[-(self.unroll - 1) :]
         theta = tracked(self.theta)
         a_j, _ = pi(theta, [s for s, _ in window] + [s_j], window[0][1])
         # Line 20: ascend grad pi * dQ/da, with the phi of line 15
-        a_free = a_j.detach().requires_grad_()
-        (dq_da,) = torch.autograd.grad(q(self.phi, s_j, a_free), a_free)
+        dq_da = self.slope(s_j, a_j)
         self.theta_adam.ascend({name: dq_da * g for name, g in gradient(a_j, theta).items()})
         self.theta = self.theta_adam.parameters
 
-        self.rates.append(float(a))
-        self.td_errors.append(float(delta))
+    def judge(self, s_j: Tensor) -> None:
+        """Line 19 in every step; line 20 when there are `unroll` of them, for the sum of equation 9 over all."""
+        with torch.no_grad():
+            a_j, _ = pi(self.theta, [s_j], self.memory)
+        self.judged.append((s_j, self.slope(s_j, a_j)))
+        if len(self.judged) < self.unroll:
+            return
+        # The first s_j was read after one step of the chunk. The memory after that step is a constant
+        lived = self.committed[-(self.unroll - 1) :]
+        memory, theta, total = lived[0][1], tracked(self.theta), torch.zeros((), dtype=s_j.dtype)
+        for n, (s, dq_da) in enumerate(self.judged):
+            a_j, _ = pi(theta, [s], memory)
+            total = total + dq_da * a_j
+            if n < len(lived):
+                _, memory = pi(theta, [lived[n][0]], memory)
+        self.theta_adam.ascend(gradient(total, theta))
+        self.theta = self.theta_adam.parameters
+        self.judged = []
+
+    def slope(self, s: Tensor, a: Tensor) -> Tensor:
+        """dQ/da with the phi of line 15."""
+        a_free = a.detach().requires_grad_()
+        (dq_da,) = torch.autograd.grad(q(self.phi, s, a_free, self.activation), a_free)
+        return dq_da
 
 
 def numbers_of(actor: torch.nn.Module, critic: torch.nn.Module) -> tuple[Parameters, Parameters]:

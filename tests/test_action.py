@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -73,3 +74,18 @@ def test_a_unit_of_two_e_folds_keeps_the_critics_inputs_near_one() -> None:
     action = LogRate()
     action.centre(0.1)
     assert action.describe(torch.tensor(0.1 * math.exp(2.0))).tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("make", [AbsoluteRate, LogRate])
+def test_the_chain_rule_is_that_of_the_description(make: Callable) -> None:
+    action, generator = make(), torch.Generator().manual_seed(0)
+    action.centre(0.3)
+    rate = torch.rand(5, dtype=torch.float64, generator=generator).requires_grad_()
+    seen = action.describe(rate)
+    along = torch.randn(seen.shape, dtype=torch.float64, generator=generator)
+    (expected,) = torch.autograd.grad((seen * along).sum(), rate)
+    at = rate.detach()
+    torch.testing.assert_close(action.chain(at, along), expected)
+    torch.testing.assert_close(action.chain(at[0], along[0]), expected[0])
+    weights = torch.randn(5, dtype=torch.float64, generator=generator)
+    torch.testing.assert_close((action.unchain(at, weights) * along).sum(), (weights * expected).sum())  # transposed

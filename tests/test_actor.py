@@ -55,6 +55,36 @@ def test_pytorch_initialisation_is_the_other_reading() -> None:
     assert actor.lstm.bias_ih_l0.std() > 0.05
 
 
+def test_small_weights_are_the_tutorials() -> None:
+    """The output's: normal 0.1, cut at two deviations, bias 0.1. The cells' are TensorFlow's."""
+    actors = [Actor(initialisation="small", generator=torch.Generator().manual_seed(seed)) for seed in range(100)]
+    weights = torch.cat([actor.output.weight.flatten() for actor in actors])
+    assert 0.19 < weights.abs().max() <= 0.2
+    torch.testing.assert_close(weights.std(), torch.tensor(0.088), rtol=0.03, atol=0)  # of a normal 0.1, so cut
+    assert {actor.output.bias.item() for actor in actors} == {torch.tensor(0.1).item()}
+    assert torch.equal(actors[0].lstm.weight_hh_l1, Actor(generator=torch.Generator().manual_seed(0)).lstm.weight_hh_l1)
+    still = Actor(initialisation="small", output_scale=0.0)
+    assert not still.output.weight.any()
+    assert not still.output.bias.any()
+
+
+def test_a_step_and_the_outputs_of_a_sequence_are_what_forward_says() -> None:
+    actor = Actor(inputs=2, generator=torch.Generator().manual_seed(0)).double()
+    observations, memory = torch.randn(6, 3, 2, dtype=torch.float64), actor.initial_memory()
+    _, memory = actor(torch.randn(4, 2, dtype=torch.float64), memory)
+    memory = (memory[0].detach(), memory[1].detach())
+    outputs = actor.outputs(observations, memory)
+    for sequence in range(3):
+        now = memory
+        for step in range(6):
+            raw, until = actor(observations[: step + 1, sequence], memory)
+            mine, now = actor.step(observations[step, sequence, None], now)
+            torch.testing.assert_close(outputs[step, sequence], raw)
+            torch.testing.assert_close(mine, raw.detach())
+            torch.testing.assert_close(now, (until[0].detach(), until[1].detach()))
+            assert not mine.requires_grad
+
+
 def test_same_seed_same_weights() -> None:
     one, two = (Actor(generator=torch.Generator().manual_seed(3)) for _ in range(2))
     for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from lrpilot.online.controller import OnlineActorCritic
+from lrpilot.online.settings import PAPER
 from lrpilot.pilot.controller import Pilot
 from scripted import Reactive
 
@@ -22,6 +24,7 @@ def online(setting):
 CONTROLLERS = {
     "online, paper": online("paper"),
     "online, stable": online("stable"),
+    "online, chunk": online(replace(PAPER, unroll="chunk", critic_batch="other")),
     "pilot": lambda optimizer: Pilot(optimizer, STEPS, policy=Reactive()),
     "pilot, anytime": lambda optimizer: Pilot(optimizer, policy=Reactive()),
     "pilot, rollback": lambda optimizer: Pilot(optimizer, STEPS, policy=Reactive(), rollback=True),

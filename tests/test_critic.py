@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lrpilot.online.critic import Critic
+from lrpilot.online.critic import Activation, Critic
 
 
 @pytest.mark.parametrize(("name", "activation"), [("relu", torch.relu), ("tanh", torch.tanh)])
@@ -16,6 +16,37 @@ def test_one_hidden_layer(name: str, activation) -> None:
     s, a = torch.randn(5, 2), torch.randn(5, 1)
     hidden = activation(torch.cat([s, a], 1) @ critic.hidden.weight.T + critic.hidden.bias)
     torch.testing.assert_close(critic(s, a), (hidden @ critic.value.weight.T + critic.value.bias)[:, 0])
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("batch", [1, 7])
+def test_the_closed_form_is_what_automatic_differentiation_finds(activation: Activation, batch: int) -> None:
+    """For a loss of Q and of dQ/da, which has second derivatives in it; and for one of Q alone."""
+    generator = torch.Generator().manual_seed(0)
+    critic = Critic(4, activation=activation, generator=generator).double()
+    s, a, g, along = (torch.randn(batch, n, dtype=torch.float64, generator=generator) for n in (2, 2, 1, 2))
+    a.requires_grad_()
+    q = critic(s, a)
+    (slope,) = torch.autograd.grad(q.sum(), a, create_graph=True)
+    torch.testing.assert_close(critic.slope(s, a), slope.detach())
+    torch.testing.assert_close(critic.slope(s[0], a[0]), slope[0].detach())
+    parameters = list(critic.parameters())
+    for along_slope in (None, along):
+        loss = (q * g.squeeze(-1)).sum() + (0.0 if along_slope is None else (slope * along_slope).sum())
+        expected = torch.autograd.grad(loss, parameters, retain_graph=True)
+        critic.differentiate(s, a, g.squeeze(-1), along_slope)
+        for parameter, gradient in zip(parameters, expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_small_weights_are_the_tutorials() -> None:
+    critics = [Critic(2, initialisation="small", generator=torch.Generator().manual_seed(seed)) for seed in range(50)]
+    for layer in ("hidden", "value"):
+        weights = torch.cat([getattr(critic, layer).weight.flatten() for critic in critics])
+        assert 0.19 < weights.abs().max() <= 0.2
+        torch.testing.assert_close(weights.std(), torch.tensor(0.088), rtol=0.05, atol=0)
+        biases = torch.cat([getattr(critic, layer).bias for critic in critics])
+        assert torch.equal(biases, torch.full_like(biases, 0.1))
 
 
 def test_ten_units_of_tensorflows_weights() -> None:

@@ -32,6 +32,23 @@ def test_displacement_is_the_directional_derivative() -> None:
     torch.testing.assert_close(measured, by_differences, rtol=1e-6, atol=1e-9)
 
 
+def test_within_undone_the_parameters_are_what_they_were_and_then_what_they_are() -> None:
+    weights = [nn.Parameter(torch.randn(5, dtype=torch.float64)) for _ in range(2)]
+    optimizer = torch.optim.SGD(weights, lr=0.3)
+    displacement = Displacement(optimizer, like=torch.empty(0))
+    before = [w.detach().clone() for w in weights]
+    for w in weights:
+        w.grad = torch.randn(5, dtype=torch.float64)
+    displacement.begin()
+    optimizer.step()
+    displacement.end()
+    after = [w.detach().clone() for w in weights]
+    with displacement.undone():
+        within = [w.detach().clone() for w in weights]
+    torch.testing.assert_close(within, before)
+    assert all(torch.equal(w, value) for w, value in zip(weights, after, strict=True))
+
+
 def test_what_has_no_gradient_or_was_not_there_before_the_step_counts_nothing() -> None:
     first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
     optimizer = torch.optim.SGD([first], lr=1.0)

@@ -43,11 +43,11 @@ def test_the_update_is_equation_10() -> None:
     terms: list[list[torch.Tensor]] = []
     policy_loss = study.learner.policy_loss
 
-    def recording(s_j: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, dq_da = policy_loss(s_j)
+    def recording(s_j: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, _ = policy_loss(s_j)
         parameters = [p for p in study.learner.actor.parameters() if p.requires_grad]
-        terms.append(list(torch.autograd.grad(loss, parameters, retain_graph=True)))
-        return loss, dq_da
+        terms.append(list(torch.autograd.grad(loss, parameters)))
+        return policy_loss(s_j, weight)
 
     study.learner.policy_loss = recording  # type: ignore[method-assign]
     before = [p.detach().clone() for p in study.learner.actor.parameters() if p.requires_grad]
@@ -58,6 +58,28 @@ def test_the_update_is_equation_10() -> None:
         gradient = sum(term[i] / t for t, term in enumerate(terms, start=1))
         first_step_of_adam = 1e-3 * gradient / (gradient.abs() + 1e-8)
         torch.testing.assert_close(new.detach(), old - first_step_of_adam)
+
+
+def test_in_chunks_the_update_is_equation_10_as_well() -> None:
+    """Two chunks of four outputs and one of three, each a term of the sum with its own weight: the actor, frozen, reads
+    each anew from the memory that the decisions left at its beginning."""
+    study = new_study(unroll="chunk", unroll_steps=4)
+    before = copy.deepcopy(study.learner.actor)
+    controller = drive(study)
+    states, slopes = controller.history["loss"], controller.history["dq_da"]
+    assert len(slopes) == 11
+    _, memory = before.step(states[:1, None], before.initial_memory())
+    terms: list[torch.Tensor] = []
+    for t in range(1, 12):  # x_j of step t is the state of step t + 1
+        raw, memory = before(states[t : t + 1, None], memory)
+        terms.append(slopes[t - 1] / t * raw.abs())
+        if t % 4 == 0 or t == 11:
+            sum(terms).backward()
+            memory, terms = (memory[0].detach(), memory[1].detach()), []
+    for old, new in zip(before.parameters(), study.learner.actor.parameters(), strict=True):
+        if old.requires_grad:
+            gradient = -old.grad
+            torch.testing.assert_close(new, old - 1e-3 * gradient / (gradient.abs() + 1e-8))
 
 
 def test_a_run_that_fails_teaches_the_actor_nothing() -> None:
@@ -105,7 +127,7 @@ def test_a_state_is_a_value_and_loading_is_all_or_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({}, "paper"), ({"discount": 0.9, "unroll": 5}, "paper, discount=0.9, unroll=5")],
+    [({}, "paper"), ({"discount": 0.9, "unroll_steps": 5}, "paper, discount=0.9, unroll_steps=5")],
 )
 def test_it_says_what_it_is(changes: dict, said: str) -> None:
     study = new_study(**changes)

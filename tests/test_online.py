@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 import lrpilot
 
 SETTINGS = ("paper", "stable")
+CHUNK = dataclasses.replace(lrpilot.PAPER, unroll="chunk", initialisation="small")
 
 
 class Problem:
@@ -59,6 +60,69 @@ def test_stable_costs_one_in_eight_once_its_opening_is_over() -> None:
     assert calls[-1] - calls[-41] == 40 + 5
 
 
+@pytest.mark.parametrize(("actor_batch", "calls"), [("next", 20), ("draw", 30), ("same", 20)])
+def test_a_critic_on_the_other_batch_costs_as_many(actor_batch: str, calls: int) -> None:
+    problem = Problem()
+    setting = dataclasses.replace(lrpilot.PAPER, critic_batch="other", actor_batch=actor_batch)
+    drive = controller(problem, setting, draw=(lambda: problem.batch(-1)) if actor_batch == "draw" else None)
+    for t in range(10):
+        drive.step(problem.loss_fn, problem.batch(t))
+    last = {"next": 1, "draw": 2, "same": 0}[actor_batch]  # the tenth step has not been learned from yet
+    assert problem.calls == calls - last
+
+
+def test_the_critic_on_the_other_batch_is_rewarded_by_its_decrement() -> None:
+    """f(w_t; x_j) - f(w_{t+1}; x_j), with x_j the next batch: looked at from outside."""
+    problem = Problem()
+    problem.network[3].p = 0.0
+    drive = controller(problem, dataclasses.replace(lrpilot.PAPER, critic_batch="other"))
+    seen = []
+    for t in range(6):
+        loss_next = [0.0, 0.0]
+        for i in (0, 1):
+            probe = copy.deepcopy(problem.network)
+            inputs, targets = problem.batch(t + 1)
+            loss_next[i] = cross_entropy(probe(inputs), targets).item()
+            if i == 0:
+                drive.step(problem.loss_fn, problem.batch(t))
+        seen.append(loss_next[0] - loss_next[1])
+    torch.testing.assert_close(drive.history["reward"], torch.tensor(seen[:5]), rtol=1e-3, atol=1e-6)
+
+
+def test_in_chunks_the_actor_moves_once_in_twenty_steps() -> None:
+    problem = Problem()
+    drive = controller(problem, CHUNK)
+    moved_at, before = [], drive.learner.actor.output.bias.item()
+    for t in range(65):
+        drive.step(problem.loss_fn, problem.batch(t))
+        if (now := drive.learner.actor.output.bias.item()) != before:
+            moved_at.append(t)
+            before = now
+    assert moved_at == [20, 40, 60]
+    assert len(drive.history["dq_da"]) == 64
+
+
+def test_a_run_that_opens_anew_drops_the_chunk_under_way() -> None:
+    """No chunk spans the steps of the sweep, which nobody judges: twenty judged ones lie before each update."""
+    problem = Problem()
+    drive = controller(problem, dataclasses.replace(lrpilot.STABLE, unroll="chunk"))
+    judged, moved_at, before = [0], [], drive.learner.actor.output.weight.clone()
+    for t in range(400):
+        scale = 1e6 if t >= 205 else 1.0
+        drive.step(lambda batch: scale * problem.loss_fn(batch), problem.batch(t))  # noqa: B023
+        judged.append(len(drive.history["dq_da"]))
+        if not torch.equal(drive.learner.actor.output.weight, before):
+            before = drive.learner.actor.output.weight.clone()
+            moved_at.append(t)
+    assert judged[150] > 40
+    gap = max(t for t in range(206, 400) if judged[t] == judged[206])
+    assert gap > 210
+    dropped = judged[206] % 20
+    assert dropped
+    for t in moved_at:
+        assert (judged[t + 1] - (dropped if t > 206 else 0)) % 20 == 0
+
+
 def test_two_with_a_batch_of_its_own() -> None:
     problem = Problem()
     setting = dataclasses.replace(lrpilot.PAPER, actor_batch="draw")
@@ -87,9 +151,9 @@ def test_the_exported_schedule_repeats_the_run(setting: str) -> None:
         torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", [*SETTINGS, CHUNK, dataclasses.replace(CHUNK, critic_batch="other")])
 @pytest.mark.parametrize("interrupted_at", [1, 7, 60])
-def test_resume_is_bit_exact(setting: str, interrupted_at: int) -> None:
+def test_resume_is_bit_exact(setting: str | lrpilot.Setting, interrupted_at: int) -> None:
     def run(resume: bool) -> tuple[Problem, lrpilot.OnlineActorCritic]:
         problem = Problem(make=torch.optim.Adam, lr=1e-3)
         drive = controller(problem, setting)

@@ -32,10 +32,34 @@ def problem() -> tuple[nn.Module, list, list]:
     return network, stream(), stream()
 
 
-@pytest.mark.parametrize(("x_j", "gamma"), [("next", 0.99), ("draw", 0.9), ("same", 0.99)])
-def test_trace_equals_the_transcription(x_j: str, gamma: float) -> None:
+READINGS = {
+    "sliding": {},
+    "sliding, x_j drawn": {"actor_batch": "draw", "discount": 0.9},
+    "sliding, x_j = x_i": {"actor_batch": "same"},
+    "sliding, critic on x_j": {"critic_batch": "other"},
+    "sliding, small weights": {"initialisation": "small"},
+    "chunk": {"unroll": "chunk"},
+    "chunk, x_j drawn": {"unroll": "chunk", "actor_batch": "draw"},
+    "chunk, x_j = x_i": {"unroll": "chunk", "actor_batch": "same"},
+    "chunk, critic on x_j": {"unroll": "chunk", "critic_batch": "other"},
+    "chunk, critic on x_j drawn": {"unroll": "chunk", "critic_batch": "other", "actor_batch": "draw"},
+    "chunk, small weights": {"unroll": "chunk", "initialisation": "small"},
+    "chunk, short view, slower actor": {"unroll": "chunk", "discount": 0.5, "actor_learning_rate": 3e-4},
+    "chunk of seven, tanh, quicker critic": {
+        "unroll": "chunk",
+        "unroll_steps": 7,
+        "critic_activation": "tanh",
+        "critic_learning_rate": 1e-2,
+    },
+}
+"""Changes of the paper's setting, by what they are."""
+
+
+@pytest.mark.parametrize("changes", READINGS.values(), ids=READINGS)
+def test_trace_equals_the_transcription(changes: dict) -> None:
     network, batches, others = problem()
-    setting = dataclasses.replace(lrpilot.PAPER, actor_batch=x_j, discount=gamma)
+    setting = dataclasses.replace(lrpilot.PAPER, **changes)
+    x_j = setting.actor_batch
     twin = copy.deepcopy(network)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     drawn = iter(others)
@@ -52,7 +76,13 @@ def test_trace_equals_the_transcription(x_j: str, gamma: float) -> None:
         lambda batch: cross_entropy(twin(batch[0]), batch[1]),
         theta,
         phi,
-        gamma=gamma,
+        gamma=setting.discount,
+        unroll=setting.unroll_steps,
+        chunks=setting.unroll == "chunk",
+        critic_on_j=setting.critic_batch == "other",
+        activation={"relu": torch.relu, "tanh": torch.tanh}[setting.critic_activation],
+        theta_rate=setting.actor_learning_rate,
+        phi_rate=setting.critic_learning_rate,
     )
 
     def loss_fn(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -79,21 +109,41 @@ def test_trace_equals_the_transcription(x_j: str, gamma: float) -> None:
     assert controller.history["td_error"].abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("unroll", ["sliding", "chunk"])
 @pytest.mark.parametrize(
-    "change", [{"unroll": 19}, {"discount": 0.98}, {"actor_batch": "same"}, {"keep_evaluations": True}]
+    "change",
+    [
+        {"unroll_steps": 19},
+        {"discount": 0.98},
+        {"actor_batch": "same"},
+        {"critic_batch": "other"},
+        {"initialisation": "small"},
+        {"actor_learning_rate": 9e-4},
+        {"critic_learning_rate": 9e-4},
+        {"critic_activation": "tanh"},
+    ],
 )
-def test_another_reading_gives_another_trace(change: dict) -> None:
+def test_another_reading_gives_another_trace(unroll: str, change: dict) -> None:
     """The comparison above would notice any of these."""
-    rates = []
-    for setting in (lrpilot.PAPER, dataclasses.replace(lrpilot.PAPER, **change)):
-        network, batches, _ = problem()
-        controller = lrpilot.OnlineActorCritic(
-            torch.optim.SGD(network.parameters(), lr=1.0),
-            setting,
-            generator=torch.Generator().manual_seed(1),
-            dtype=torch.float64,
-        )
-        for batch in batches[:60]:
-            controller.step(lambda b: cross_entropy(network(b[0]), b[1]), batch)  # noqa: B023
-        rates.append(controller.history["rate"])
-    assert not torch.allclose(rates[0], rates[1], rtol=1e-8, atol=1e-10)
+    base = dataclasses.replace(lrpilot.PAPER, unroll=unroll)
+    assert not torch.allclose(rates(base), rates(dataclasses.replace(base, **change)), rtol=1e-8, atol=1e-10)
+
+
+def test_chunks_and_evaluations_that_advance_the_memory_are_readings_of_their_own() -> None:
+    for change in ({"unroll": "chunk"}, {"keep_evaluations": True}):
+        other = rates(dataclasses.replace(lrpilot.PAPER, **change))
+        assert not torch.allclose(rates(lrpilot.PAPER), other, rtol=1e-8, atol=1e-10)
+
+
+def rates(setting: lrpilot.Setting) -> torch.Tensor:
+    """Of sixty steps."""
+    network, batches, _ = problem()
+    controller = lrpilot.OnlineActorCritic(
+        torch.optim.SGD(network.parameters(), lr=1.0),
+        setting,
+        generator=torch.Generator().manual_seed(1),
+        dtype=torch.float64,
+    )
+    for batch in batches[:60]:
+        controller.step(lambda b: cross_entropy(network(b[0]), b[1]), batch)
+    return controller.history["rate"]

@@ -25,7 +25,8 @@ def test_paper_is_what_the_paper_fixes() -> None:
     described = lrpilot.PAPER.describe()
     assert described["observation"] == "BatchLoss"
     assert described["action"] == "AbsoluteRate"
-    assert (described["units"], described["layers"], described["unroll"], described["critic_units"]) == (20, 2, 20, 10)
+    assert (described["units"], described["layers"], described["critic_units"]) == (20, 2, 10)
+    assert described["unroll_steps"] == 20
     assert (described["actor_learning_rate"], described["betas"]) == (1e-3, [0.9, 0.999])
     assert described["exploration"] is None
     assert described["opening"] is None
@@ -49,11 +50,13 @@ def test_descriptions_tell_parts_apart() -> None:
         ("discount", float("nan"), "a number in [0, 1]"),
         ("actor_learning_rate", 0.0, "a finite number above 0"),
         ("critic_learning_rate", float("inf"), "a finite number above 0"),
-        ("unroll", 0, "a whole number of at least 1"),
+        ("unroll_steps", 0, "a whole number of at least 1"),
         pytest.param("units", 2.5, "a whole number of at least 1", marks=pytest.mark.mistyped),
         pytest.param("actor_batch", "previous", "one of next, draw, same", marks=pytest.mark.mistyped),
+        pytest.param("unroll", 20, "one of sliding, chunk", marks=pytest.mark.mistyped),
+        pytest.param("critic_batch", "x_j", "one of own, other", marks=pytest.mark.mistyped),
         pytest.param("critic_activation", "gelu", "one of relu, tanh", marks=pytest.mark.mistyped),
-        pytest.param("initialisation", "jax", "one of tensorflow, pytorch", marks=pytest.mark.mistyped),
+        pytest.param("initialisation", "jax", "one of tensorflow, small, pytorch", marks=pytest.mark.mistyped),
         pytest.param("dropout", "none", "one of fresh, shared", marks=pytest.mark.mistyped),
     ],
 )
@@ -68,6 +71,18 @@ def test_an_opening_needs_a_measured_slope() -> None:
         dataclasses.replace(lrpilot.PAPER, opening=lrpilot.STABLE.opening)
 
 
+@pytest.mark.parametrize(
+    ("base", "change", "said"),
+    [
+        (lrpilot.STABLE, {"critic_batch": "other"}, "critic_batch must be 'own' where the reward measures a slope"),
+        (lrpilot.PAPER, {"unroll": "chunk", "keep_evaluations": True}, "keep_evaluations must be False in chunks"),
+    ],
+)
+def test_readings_that_exclude_each_other(base: lrpilot.Setting, change: dict, said: str) -> None:
+    with pytest.raises(lrpilot.InvalidArgument, match=said):
+        dataclasses.replace(base, **change)
+
+
 def test_the_papers_numbers() -> None:
     """Section 4.1 and the readings of `docs/algorithm.md`. A discount of 0.99 looks a hundred steps ahead."""
     assert lrpilot.PAPER.describe() == {
@@ -80,12 +95,14 @@ def test_the_papers_numbers() -> None:
         "opening": None,
         "discount": 0.99,
         "actor_batch": "next",
+        "critic_batch": "own",
         "actor_learning_rate": 1e-3,
         "critic_learning_rate": 1e-3,
         "betas": [0.9, 0.999],
         "epsilon": 1e-8,
         "learn_actor": True,
-        "unroll": 20,
+        "unroll": "sliding",
+        "unroll_steps": 20,
         "units": 20,
         "layers": 2,
         "critic_units": 10,
@@ -133,4 +150,4 @@ def test_a_settings_name() -> None:
 
 def test_the_smallest_networks_are_allowed() -> None:
     """And a window of one step: no back-propagation through time at all."""
-    lrpilot.Setting(unroll=1, units=1, layers=1, critic_units=1)
+    lrpilot.Setting(unroll_steps=1, units=1, layers=1, critic_units=1)

@@ -7,6 +7,7 @@ actor.py        s_t, memory -> raw        critic.py       s_t, a_t -> Q
 action.py       raw -> a_t                losses.py       equations 5 to 10 as pure functions
 exploration.py  a_t -> the executed rate  replay.py       remembered transitions
 evaluation.py   f_{t+1} without a trace in the network
+chunk.py        the steps that the actor is unrolled through
 displacement.py how a step moved the parameters, and what that is worth to a batch
 opening.py      a sweep of rates before the actor takes over
 actor_critic.py the actor's decisions, both updates

@@ -31,6 +31,14 @@ class Action(Protocol):
         """The rate as the critic sees it."""
         ...
 
+    def chain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch"]:
+        """The chain rule: a derivative ``along`` :meth:`describe` as one along the rate."""
+        ...
+
+    def unchain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
+        """The transpose of :meth:`chain`: ``along`` times the derivative of :meth:`describe`."""
+        ...
+
     def centre(self, rate: float, *, settled: bool = False) -> None:
         """Let a raw output of 0 mean ``rate``; ``settled`` if a sweep has found it, not the user."""
         ...
@@ -65,6 +73,14 @@ class AbsoluteRate:
     def describe(self, rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
         """``[a]``."""
         return rate.unsqueeze(-1)
+
+    def chain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch"]:
+        """The one number."""
+        return along.squeeze(-1)
+
+    def unchain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
+        """``[along]``."""
+        return along.unsqueeze(-1)
 
     def centre(self, rate: float, *, settled: bool = False) -> None:
         """Nothing: the actor's own initial weights say where it begins."""
@@ -106,8 +122,20 @@ class LogRate:
 
     def describe(self, rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
         """``[z, z^2]``."""
-        z = (rate.log() - math.log(self._centre)) / self.unit
+        z = self._z(rate)
         return torch.stack((z, z.square()), dim=-1)
+
+    def chain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch"]:
+        """``along . [1, 2 z] / (unit a)``."""
+        return (along[..., 0] + along[..., 1] * (2 * self._z(rate))) / self.unit / rate
+
+    def unchain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
+        """``along [1, 2 z] / (unit a)``."""
+        along_z = along / rate / self.unit
+        return torch.stack((along_z, along_z * (2 * self._z(rate))), dim=-1)
+
+    def _z(self, rate: Tensor) -> Tensor:
+        return (rate.log() - math.log(self._centre)) / self.unit
 
     def centre(self, rate: float, *, settled: bool = False) -> None:
         """Set the centre, and the ceiling with it once it is settled."""

@@ -11,6 +11,7 @@ from lrpilot.core.state import StateDict, Stateful
 from lrpilot.online import losses
 
 from .actor import Actor, Recollection
+from .chunk import Chunk
 from .critic import Critic
 from .replay import Transition
 from .reward import Reward
@@ -18,6 +19,8 @@ from .settings import Setting
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+    from .actor import LSTMState
 
 
 class ActorCritic:
@@ -57,19 +60,33 @@ class ActorCritic:
         """Forget the last run's memory and transitions; a raw output of 0 means ``rate``, where there is a centre."""
         self.action.centre(rate)
         self._replay = self.setting.replay()
-        self._recollection = Recollection(self.actor.initial_memory(), self.setting.unroll)
+        self._recollection = Recollection(self.actor.initial_memory(), self.setting.unroll_steps)
+        self._chunk = Chunk(branches=self.setting.actor_batch != "next")
+        self._last: tuple[Tensor, LSTMState, tuple[Tensor, LSTMState]] | None = None  # read: from where, the answer
+
+    def _read(self, s: Float[Tensor, " s"]) -> tuple[Float[Tensor, ""], LSTMState]:
+        """The actor's raw action at ``s`` and the memory then; sliding, from the very kernel that reads its window.
+
+        The last answer is kept: as a rule the next decision reads the very s_j that the actor was judged at.
+        """
+        memory = self._recollection.memory
+        if self._last is None or self._last[0] is not s or self._last[1] is not memory:
+            step = self.actor.step if self.setting.unroll == "chunk" else self.actor.forward
+            self._last = s, memory, step(s.unsqueeze(0), memory)
+        return self._last[2]
 
     @torch.no_grad()
     def decide(self, s_t: Float[Tensor, " s"]) -> Float[Tensor, ""]:
         """Line 6, ``a_t = pi(s_t)``: the decision, which advances the actor's memory."""
-        raw, memory = self.actor(s_t.unsqueeze(0), self._recollection.memory)
+        raw, memory = self._read(s_t)
         self._recollection.commit(s_t, memory)
+        self._chunk.visit(s_t)
         return self.action.rate(raw)
 
     @torch.no_grad()
     def foresee(self, s_tp1: Float[Tensor, " s"]) -> Float[Tensor, ""]:
-        """Line 13, ``pi(s_i^{t+1})`` from the memory after step t, which (as a rule) it leaves alone."""
-        raw, memory = self.actor(s_tp1.unsqueeze(0), self._recollection.memory)
+        """Lines 13 and 19, ``pi(s^{t+1})`` from the memory after step t, which (as a rule) it leaves alone."""
+        raw, memory = self._read(s_tp1)
         if self.setting.keep_evaluations:
             self._recollection.commit(s_tp1, memory)
         return self.action.rate(raw)
@@ -78,6 +95,7 @@ class ActorCritic:
         """Store a transition; answers with those that the critic is to learn from now, this one first."""
         return self._replay.learn_from(transition, self._generator)
 
+    @torch.no_grad()
     def improve_critic(self, batch: Transition, reward: Reward) -> Float[Tensor, ""]:
         """Lines 13 to 15: one step of Adam on equation 8. Returns the TD error of the first transition.
 
@@ -85,37 +103,69 @@ class ActorCritic:
             batch: what to learn from.
             reward: scales the remembered rewards.
         """
-        gamma = self.setting.discount
-        rate = batch.rate.clone().requires_grad_(self.setting.learn_slope)
-        q_t = self.critic(batch.observation, self.action.describe(rate))
+        gamma, seen = self.setting.discount, self.action.describe(batch.rate)
+        q_t = self.critic(batch.observation, seen)
         q_tp1 = torch.zeros_like(q_t)
         if gamma > 0:
-            with torch.no_grad():
-                q_tp1 = self.critic(batch.next_observation, self.action.describe(batch.next_rate))
-        y_t = losses.td_target(reward.scaled(batch.reward), q_tp1, gamma)
-        loss = losses.critic_loss(y_t, q_t)
+            q_tp1 = self.critic(batch.next_observation, self.action.describe(batch.next_rate))
+        td_error = losses.td_error(losses.td_target(reward.scaled(batch.reward), q_tp1, gamma), q_t)
+        along_slope = None
         if self.setting.learn_slope and batch.slope is not None:  # Deviation D4
-            (dq_da,) = torch.autograd.grad(q_t.sum(), rate, create_graph=True)
-            loss = loss + losses.slope_loss(reward.scaled(batch.slope), batch.rate * dq_da)
-        _descend(self._critic_optimizer, loss)
-        return losses.td_error(y_t, q_t)[0].detach()
+            dq_da = self.action.chain(batch.rate, self.critic.slope(batch.observation, seen))
+            missing = reward.scaled(batch.slope) - batch.rate * dq_da
+            along_slope = self.action.unchain(batch.rate, losses.descent(missing) * batch.rate)
+        self.critic.differentiate(batch.observation, seen, losses.descent(td_error), along_slope)
+        self._critic_optimizer.step()
+        return td_error[0]
 
-    def policy_loss(self, s_j: Float[Tensor, " s"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Line 19 and equation 9 as a loss, through the last ``unroll`` steps of the memory; and dQ/da at pi(s_j)."""
-        window, start = self._recollection.window(s_j)
-        raw, memory = self.actor(window, start)
+    def policy_loss(
+        self, s_j: Float[Tensor, " s"], weight: float = 1.0
+    ) -> tuple[Float[Tensor, ""] | None, Float[Tensor, ""]]:
+        """Line 19 and equation 9 as a loss; and dQ/da at pi(s_j).
+
+        Sliding, the loss is that of ``s_j``, through the last ``unroll_steps`` steps of the memory. In chunks it is
+        the sum over the outputs of a whole chunk, with dQ/da of each as it was at its step, and None until the chunk
+        is complete.
+
+        Args:
+            s_j: observation of the other batch.
+            weight: of this step.
+        """
+        if self.setting.unroll == "chunk":
+            dq_da = self._dq_da(s_j, self.foresee(s_j))
+            self._chunk.judge(s_j, weight * dq_da, self._recollection.memory)
+            return (self.chunk_loss() if len(self._chunk) == self.setting.unroll_steps else None), dq_da
+        raw, memory = self.actor(*self._recollection.window(s_j))
         if self.setting.keep_evaluations:
             self._recollection.commit(s_j, (memory[0].detach(), memory[1].detach()))
         a_j = self.action.rate(raw)
-        a = a_j.detach().requires_grad_()
-        (dq_da,) = torch.autograd.grad(self.critic(s_j, self.action.describe(a)), a)
-        return losses.actor_loss(a_j, dq_da), dq_da
+        dq_da = self._dq_da(s_j, a_j.detach())
+        return losses.actor_loss(a_j, weight * dq_da), dq_da
+
+    def chunk_loss(self) -> Float[Tensor, ""]:
+        """Equation 9 as a loss, summed over the outputs of the chunk so far, with which the chunk ends."""
+        raw = self._chunk.outputs(self.actor.outputs(*self._chunk.read()))
+        loss = losses.actor_loss(self.action.rate(raw), self._chunk.slopes())
+        self._chunk.drop()
+        return loss
+
+    def _dq_da(self, s: Float[Tensor, " s"], a: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """``dQ(s, a) / da``."""
+        return self.action.chain(a, self.critic.slope(s, self.action.describe(a)))
 
     def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, ""]:
-        """Lines 19 and 20: one step of Adam on equation 9. Returns dQ/da at pi(s_j)."""
+        """Lines 19 and 20: one step of Adam on equation 9, if its loss is complete. Returns dQ/da at pi(s_j)."""
         loss, dq_da = self.policy_loss(s_j)
-        _descend(self._actor_optimizer, loss)
+        if loss is not None:
+            self._actor_optimizer.zero_grad()
+            loss.backward()
+            self._actor_optimizer.step()
+            self._last = None
         return dq_da
+
+    def interrupt(self) -> None:
+        """Steps that nobody judges lie ahead: a chunk under way would have a gap, and is dropped."""
+        self._chunk.drop()
 
     def _adam(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
         parameters = [p for p in network.parameters() if p.requires_grad]
@@ -131,6 +181,7 @@ class ActorCritic:
             "actor_optimizer": self._actor_optimizer,
             "critic_optimizer": self._critic_optimizer,
             "recollection": self._recollection,
+            "chunk": self._chunk,
             "replay": self._replay,
         }
 
@@ -142,9 +193,3 @@ class ActorCritic:
         """Take up what :meth:`state_dict` gave."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()

@@ -48,6 +48,14 @@ class UnlearnedStep(NamedTuple):
     promised: Tensor | None
 
 
+class Look(NamedTuple):
+    """A batch, its loss as things stand, and the observation of that."""
+
+    batch: Any
+    loss: Tensor
+    observation: Tensor
+
+
 class OnlineActorCritic:
     """Drives an optimizer's learning rate by Algorithm 1.
 
@@ -105,11 +113,15 @@ class OnlineActorCritic:
         self._reward = setting.reward()
         self._opening = setting.opening() if setting.opening else None
         self._evaluator = Evaluator(shared_masks=setting.dropout == "shared")
-        self._displacement = Displacement(optimizer, like=self._like) if self._reward.measures_slope else None
+        elsewhere = setting.critic_batch == "other" and setting.actor_batch != "same"
+        self._one_batch = elsewhere or setting.actor_batch == "same"  # the actor is judged where the critic learns
+        moves = self._reward.measures_slope or elsewhere
+        self._displacement = Displacement(optimizer, like=self._like) if moves else None
         self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
         self.learner.begin_run(self.knobs.given["learning_rate"])
         always = setting.discount > 0 or setting.actor_batch == "same"
-        self._looks_every = 1 if always else self._reward.looks_every
+        looks_every = 1 if always else self._reward.looks_every
+        self._looks_every = None if elsewhere else looks_every
         self._unlearned: UnlearnedStep | None = None
         self._step = 0
 
@@ -141,13 +153,14 @@ class OnlineActorCritic:
             raise InvalidArgument("the loss", "one that carries its graph", "one without")
         if self._opening is not None and self._opening.look(float(f_t)):
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
+            self.learner.interrupt()
         self.optimizer.zero_grad()
         loss.backward()  # line 8
+        s_t = self._observation(f_t)
         past, self._unlearned = self._unlearned, None
         if past is not None:
-            self._learn(past, loss_fn, f_t)
+            self._learn(past, loss_fn, Look(batch, f_t, s_t))
 
-        s_t = self._observation(f_t)
         a_t = self._decide(s_t)  # line 6
         self._observation.commit(f_t)
         promised = self._update(a_t)  # line 9
@@ -155,7 +168,7 @@ class OnlineActorCritic:
         self._step += 1
 
         self._unlearned = UnlearnedStep(s_t, a_t, f_t, None, promised)
-        if self._step % self._looks_every == 0 or self._sweep is not None:
+        if (self._looks_every and self._step % self._looks_every == 0) or self._sweep is not None:
             after = self._evaluator.extra_pass(loss_fn, batch)
             if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
                 self._unlearned = None  # the network is back where it was
@@ -195,11 +208,15 @@ class OnlineActorCritic:
         self._displacement.begin()
         self.optimizer.step()
         self._displacement.end()
-        return self._displacement.decrement()
+        return self._displacement.decrement() if self._reward.measures_slope else None
 
-    def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, f_next: Tensor) -> None:
-        """Lines 11 to 20 for the step before; ``f_next`` is the loss of the batch that has just come."""
-        elsewhere = None if self._displacement is None else self._displacement.decrement()
+    def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, following: Look) -> None:
+        """Lines 11 to 20 for the step before; ``following`` is the batch that has just come."""
+        elsewhere = None
+        if self._displacement is not None and self._reward.measures_slope:
+            elsewhere = self._displacement.decrement()
+        elif self._displacement is not None:
+            past = self._seen_elsewhere(past, self._displacement, loss_fn, following)
         r_t, slope = self._reward(Evidence(past.f_t, past.f_tp1, past.promised, elsewhere))  # line 11
         s_tp1, a_tp1 = past.s_t, past.a_t  # with a discount of 0 nobody looks at them
         if past.f_tp1 is not None:
@@ -214,14 +231,25 @@ class OnlineActorCritic:
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)
         if self.setting.learn_actor:
-            s_j = self._other_observation(loss_fn, f_next, s_tp1)
+            s_j = s_tp1 if self._one_batch else self._other(loss_fn, following).observation
             self.history.append(dq_da=self.learner.improve_actor(s_j))  # lines 19 and 20
 
-    def _other_observation(self, loss_fn: LossFunction, f_next: Tensor, s_tp1: Tensor) -> Tensor:
-        """Lines 17 and 18: ``s_j^{t+1}``, of the batch that has just come, of one of its own, or of x_i."""
-        if self._draw is not None:
-            return self._observation(self._checked(self._evaluator.extra_pass(loss_fn, self._draw())))
-        return s_tp1 if self.setting.actor_batch == "same" else self._observation(f_next)
+    def _other(self, loss_fn: LossFunction, following: Look) -> Look:
+        """Lines 17 and 18: x_j, the batch that has just come or one of its own."""
+        if self._draw is None:
+            return following
+        x_j = self._draw()
+        f_j = self._checked(self._evaluator.extra_pass(loss_fn, x_j))
+        return Look(x_j, f_j, self._observation(f_j))
+
+    def _seen_elsewhere(
+        self, past: UnlearnedStep, displacement: Displacement, loss_fn: LossFunction, following: Look
+    ) -> UnlearnedStep:
+        """The step as x_j saw it: its losses before the step and after it in place of x_i's."""
+        x_j, after, _ = self._other(loss_fn, following)
+        with displacement.undone():
+            before = self._checked(self._evaluator.extra_pass(loss_fn, x_j))
+        return past._replace(s_t=self._observation(before), f_t=before, f_tp1=after)
 
     def _checked(self, loss: object) -> Tensor:
         """The loss as a detached finite scalar in the controller's precision and on its device."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,6 +56,20 @@ class Displacement:
         """
         gains = [inner_product(moved, p.grad) for p, moved in self._moved.items() if p.grad is not None]
         return torch.stack([gain.to(self._like) for gain in gains]).sum() if gains else self._like.new_zeros(())
+
+    @contextmanager
+    def undone(self) -> Generator[None]:
+        """Within, the parameters are what they were before the step (to their rounding); afterwards as they are now."""
+        with torch.no_grad():
+            here = [parameter.clone() for parameter in self._moved]
+            for parameter, moved in self._moved.items():
+                parameter.add_(moved)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(self._moved, here, strict=True):
+                    parameter.copy_(value)
 
     def state_dict(self) -> StateDict:
         """How the parameters moved with the last step, each under its place in the optimizer."""

@@ -1,7 +1,7 @@
 """Equations 5 to 10 of the paper as pure functions, in the paper's letters.
 
-Equations 8 and 9 are printed in the paper as *ascent* directions. Here each is a loss whose gradient a
-minimiser descends, so that one step of SGD on it moves along the printed direction.
+Equations 8 and 9 are printed in the paper as *ascent* directions. Here each is a loss, or a loss's
+gradient, that a minimiser descends, so that one step of SGD on it moves along the printed direction.
 
 Notation: ``f`` loss of the network, ``r`` reward, ``q`` value Q(s, a), ``gamma`` discount, ``a`` action, ``t`` step,
 ``_t`` now and ``_tp1`` one step later. Every function is elementwise unless it says otherwise.
@@ -37,20 +37,18 @@ def td_error(y_t: Tensor, q_t: Tensor) -> Tensor:
     return y_t - q_t
 
 
-def critic_loss(y_t: Tensor, q_t: Tensor) -> Tensor:
-    """Equation 8 as a loss: ``1/2 delta_t^2``, averaged over transitions (a scalar).
+def descent(error: Tensor) -> Tensor:
+    """The gradient of ``1/2 (y - x)^2``, averaged over transitions, with respect to x; ``error`` is y - x.
 
-    Its negative gradient with respect to the critic's parameters is ``delta_t grad Q(s_t, a_t)``.
+    With the TD error it is equation 8 as a loss, with respect to Q: times ``grad Q(s_t, a_t)``, its negative is the
+    printed direction ``delta_t grad Q(s_t, a_t)``. With what a critic's slope misses of a measured one it is deviation
+    D4 in ``docs/algorithm.md``, which is not in the paper.
+
+    >>> from torch import tensor
+    >>> descent(tensor([3.0, -1.0]))
+    tensor([-1.5000,  0.5000])
     """
-    return 0.5 * td_error(y_t, q_t).square().mean()
-
-
-def slope_loss(measured: Tensor, dq_dz: Tensor) -> Tensor:
-    """``1/2 (dr/dz - dQ/dz)^2``, averaged over transitions (a scalar): the critic's slope against a measured one.
-
-    Not in the paper; see deviation D4 in ``docs/algorithm.md``.
-    """
-    return 0.5 * (measured - dq_dz).square().mean()
+    return -error / len(error)
 
 
 def actor_loss(a: Tensor, dq_da: Tensor) -> Tensor:

@@ -33,13 +33,16 @@ class RunByRun(ActorCritic):
 
     def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, ""]:
         """Add this step's term of equation 10 to the gradient, with its weight h(t). Returns dQ/da at pi(s_j)."""
-        loss, dq_da = self.policy_loss(s_j)
         self._t += 1
-        (losses.run_weight(self._t) * loss).backward()
+        loss, dq_da = self.policy_loss(s_j, losses.run_weight(self._t))
+        if loss is not None:
+            loss.backward()
         return dq_da
 
     def end_run(self) -> None:
         """The run's one update of the actor."""
+        if self._chunk:
+            self.chunk_loss().backward()
         if self._t:
             self._actor_optimizer.step()
         self.actor.zero_grad()

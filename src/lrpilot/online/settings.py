@@ -23,6 +23,7 @@ from .replay import LastTransition, Replay
 from .reward import LossDecrement, Reward, TransferredDecrement
 
 ActorBatch = Literal["next", "draw", "same"]
+Unroll = Literal["sliding", "chunk"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,20 @@ class Setting:
         discount: gamma, in [0, 1].
         actor_batch: which batch is x_j: the one that the next step trains on (``"next"``, no further forward pass),
             one of its own (``"draw"``, one further forward pass), or x_i itself (``"same"``, the paper's ablation).
+        critic_batch: which batch the critic's states and rewards are of: x_i (``"own"``), as in lines 11 to 13 of
+            Algorithm 1, or x_j (``"other"``). Section 4.3 says that "the input xj of the critic network is different
+            from the input xi of the actor network", and section 3.4 explains that a step that disagrees with x_j makes
+            "the critic's output on xj" small, which holds for the latter alone. Costs as many forward passes (x_j
+            before the step in place of x_i after it), and a copy of the parameters.
         actor_learning_rate, critic_learning_rate, betas, epsilon: of Adam; TensorFlow's defaults.
         learn_actor: False freezes the actor (a control).
-        unroll: steps of truncated back-propagation.
+        unroll: how the actor is "unrolled for 20 steps during training" (section 4.1): ``"sliding"``, an update at
+            every step, from the last output, through the steps before it; or ``"chunk"``, one update every
+            ``unroll_steps`` steps, from the outputs of all of them. The memory at the beginning is a constant in both.
+        unroll_steps: of truncated back-propagation.
         units, layers, critic_units, critic_activation: sizes; section 4.1.
         initialisation: of actor and critic.
-        output_scale: deviation of the actor's output weights.
+        output_scale: deviation of the actor's output weights; if small, its bias as well.
         keep_evaluations: whether the evaluations at s_i^{t+1} and s_j^{t+1} advance the actor's memory too.
         dropout: fresh masks in each evaluation, or masks shared within a step.
     """
@@ -59,12 +68,14 @@ class Setting:
     opening: Callable[[], Opening] | None = None
     discount: float = 0.99
     actor_batch: ActorBatch = "next"
+    critic_batch: Literal["own", "other"] = "own"
     actor_learning_rate: float = 1e-3
     critic_learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     learn_actor: bool = True
-    unroll: int = 20
+    unroll: Unroll = "sliding"
+    unroll_steps: int = 20
     units: int = 20
     layers: int = 2
     critic_units: int = 10
@@ -81,7 +92,7 @@ class Setting:
         for name in ("actor_learning_rate", "critic_learning_rate", "epsilon"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InvalidArgument(name, "a finite number above 0", getattr(self, name))
-        for name in ("unroll", "units", "layers", "critic_units"):
+        for name in ("unroll_steps", "units", "layers", "critic_units"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
                 raise InvalidArgument(name, "a whole number of at least 1", getattr(self, name))
         if not self.reward().measures_slope:
@@ -89,10 +100,16 @@ class Setting:
                 raise InvalidArgument("opening", "None where the reward measures no slope", _plain(self.opening))
             if self.learn_slope:
                 raise InvalidArgument("learn_slope", "False where the reward measures no slope", True)
+        elif self.critic_batch == "other":
+            raise InvalidArgument("critic_batch", "'own' where the reward measures a slope", self.critic_batch)
+        if self.keep_evaluations and self.unroll == "chunk":
+            raise InvalidArgument("keep_evaluations", "False in chunks, which decisions alone advance", True)
         choices: dict[str, tuple[str, ...]] = {
             "actor_batch": ("next", "draw", "same"),
+            "critic_batch": ("own", "other"),
+            "unroll": ("sliding", "chunk"),
             "critic_activation": tuple(ACTIVATIONS),
-            "initialisation": ("tensorflow", "pytorch"),
+            "initialisation": ("tensorflow", "small", "pytorch"),
             "dropout": ("fresh", "shared"),
         }
         for name, allowed in choices.items():

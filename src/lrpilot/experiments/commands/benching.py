@@ -13,6 +13,7 @@ from lrpilot.errors import InvalidArgument
 bench = typer.Typer(help="Measurements of lrpilot itself, from a checkout.", no_args_is_help=True)
 BENCHMARKS = {
     "overhead": "The cost of a step, as ratios to plain SGD; --quick: in a minute.",
+    "readings": "Which reading of the paper is sound most widely: all that it leaves open, in rungs; hours.",
     "rollouts": "What batching thousands of small trainings is worth.",
     "policy": "What the pilot's policy owes to its parts. Hours on one core.",
     "faults": "Processes killed, disks that fill, two at one folder: what is lost.",

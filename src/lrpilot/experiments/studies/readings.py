@@ -37,7 +37,7 @@ READINGS: Mapping[str, Mapping[str, Scalar]] = {
     "x_j = x_i": {"actor_batch": "same"},
     "critic with tanh": {"critic_activation": "tanh"},
     "evaluations advance the memory": {"keep_evaluations": True},
-    "no unrolling": {"unroll": 1},
+    "no unrolling": {"unroll_steps": 1},
     "paper + D1 (log loss seen)": {"deviations": "D1"},
     "paper + D2 (log rate)": {"deviations": "D2"},
     "paper + D3 (next batch's reward)": {"deviations": "D3"},

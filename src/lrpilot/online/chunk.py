@@ -1,0 +1,82 @@
+"""Chunks: the steps that the actor is unrolled through for one update, where it is unrolled in chunks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lrpilot.core.state import StateDict
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from .actor import LSTMState
+
+
+class Chunk:
+    """What decisions have read, and what was judged, since the actor was last updated. Mutable.
+
+    Args:
+        branches: whether what is judged after a step (s_j) is something else than what the next decision reads.
+    """
+
+    def __init__(self, *, branches: bool) -> None:
+        self._branches = branches
+        self.drop()
+
+    def drop(self) -> None:
+        """Begin anew: with an update, or where steps follow that nobody judges."""
+        self._start: LSTMState | None = None
+        self._visited: list[Tensor] = []
+        self._judged: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        """Steps judged so far."""
+        return len(self._judged)
+
+    def visit(self, observation: Float[Tensor, " s"]) -> None:
+        """A decision has read ``observation``."""
+        if self._judged:
+            self._visited.append(observation)
+
+    def judge(self, observation: Float[Tensor, " s"], dq_da: Float[Tensor, ""], memory: LSTMState) -> None:
+        """The actor was judged at ``observation``, read from ``memory``; the first one's is where the chunk begins."""
+        if self._start is None:
+            self._start = memory
+        self._judged.append((observation, dq_da))
+
+    def read(self) -> tuple[Float[Tensor, "step sequence s"], LSTMState]:
+        """What the actor has to read to answer to all that was judged, and the (constant) memory at the beginning.
+
+        One sequence, if nothing branches. Else one for each step judged, the n-th of which follows the decisions for
+        n - 1 steps and then branches off: its n-th output counts, and what comes later does not.
+
+        Raises:
+            RuntimeError: nothing was judged.
+        """
+        if self._start is None:
+            raise RuntimeError("an empty chunk")
+        judged = torch.stack([observation for observation, _ in self._judged])
+        if not self._branches:
+            return judged.unsqueeze(1), self._start
+        lived = torch.stack([*self._visited[: len(judged) - 1], judged[-1]]).unsqueeze(1)
+        there = torch.eye(len(judged), dtype=torch.bool, device=judged.device).unsqueeze(-1)
+        return torch.where(there, judged, lived), self._start
+
+    def outputs(self, raw: Float[Tensor, "step sequence"]) -> Float[Tensor, " step"]:
+        """Of what the actor answered to :meth:`read`, its outputs at what was judged."""
+        return raw.diagonal() if self._branches else raw.squeeze(1)
+
+    def slopes(self) -> Float[Tensor, " step"]:
+        """dQ/da as it was at each."""
+        return torch.stack([dq_da for _, dq_da in self._judged])
+
+    def state_dict(self) -> StateDict:
+        """All tensors."""
+        return {"start": self._start, "visited": list(self._visited), "judged": list(self._judged)}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        self._start, self._visited, self._judged = state["start"], list(state["visited"]), list(state["judged"])
