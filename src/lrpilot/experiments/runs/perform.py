@@ -146,10 +146,18 @@ def _surroundings() -> dict[str, str]:
     return {
         "commit": commit(),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", *PACKAGES)},
+        **{name: version for name in ("torch", *PACKAGES) if (version := _version(name))},
         "processor": _processor(),
         "threads": "1",
     }
+
+
+def _version(package: str) -> str | None:
+    """None of a package that is not installed: of the peers' some are extras."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def commit() -> str:
