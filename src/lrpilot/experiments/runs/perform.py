@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lrpilot.experiments.tasks.catalogue import LoadedTask, load_task
+from lrpilot.experiments.tasks.suite import SUITE, load_suite_task
 
 from .controllers import Terms
 from .lessons import teach
@@ -111,6 +112,8 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
 @lru_cache(maxsize=2)
 def _task(name: str, folder: str | Path | None, validation: int, fraction: float) -> LoadedTask:
     """The task in memory, whole and with a part held out, kept for the next trial of the same."""
+    if name in SUITE:
+        return load_suite_task(name)
     return load_task(name, folder=folder, validation=validation, fraction=fraction)
 
 

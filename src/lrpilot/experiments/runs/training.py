@@ -141,7 +141,7 @@ class Training:
 
     def _train_until(self, step: int) -> None:
         draw, train, losses = self._batches.draw, self.controller.step, self._losses
-        loss_fn = loss_of(self.network)
+        loss_fn = loss_of(self.network, self.task.loss)
         started = self._clock()
         try:
             while self.step < step and not self.stop_requested:
@@ -163,9 +163,11 @@ class Training:
         measured: dict[str, float] = {}
         if self.failure or self.plan.evaluates(self.step):
             with evaluation_weights(self.optimizer):
-                measured["test_loss"], measured["test_error"] = evaluate(self.network, self.task.data.test)
+                measured["test_loss"], measured["test_error"] = evaluate(
+                    self.network, self.task.data.test, self.task.loss
+                )
                 if self.task.data.validation:
-                    validation = evaluate(self.network, self.task.data.validation)
+                    validation = evaluate(self.network, self.task.data.validation, self.task.loss)
                     measured["validation_loss"], measured["validation_error"] = validation
         return Record(
             step=self.step,
