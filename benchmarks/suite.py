@@ -45,7 +45,11 @@ def suite(
     """Make the runs of the suite that are missing; print where every method stands and draw the profile."""
     store, console = Store(results), Console()
     plan = partial(
-        trials, tasks=_names(task, tuple(SUITE)), methods=_names(methods, METHODS), seeds=seeds, policy=policy or "shipped"
+        trials,
+        tasks=_names(task, tuple(SUITE)),
+        methods=_names(methods, METHODS),
+        seeds=seeds,
+        policy=policy or "shipped",
     )
     engine = Engine(workers=workers, policy=policy and policy.resolve())
     with stoppable(console, f"What was made is in {store.root / ROOT}.jsonl; the same command goes on from there."):

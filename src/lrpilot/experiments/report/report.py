@@ -42,9 +42,9 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
     ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
-    each other, ``claims`` the verdicts on the paper's claims, ``suite`` and ``compared`` where each method stands over the
-    suite's tasks and over those of all comparisons; a part named after an experiment is its tables. A part
-    without any results stays as it is, and so does one that another command writes.
+    each other, ``claims`` the verdicts on the paper's claims, ``suite`` and ``compared`` where each method stands over
+    the suite's tasks and over those of all comparisons; a part named after an experiment is its tables. A part without
+    any results stays as it is, and so does one that another command writes.
 
     Args:
         readme: the file.

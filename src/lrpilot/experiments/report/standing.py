@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from pandas import DataFrame, Series
 
-from lrpilot.experiments.runs.methods import GIVEN_NO_RATE, LABELS, SEARCHES
+from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
 from lrpilot.experiments.studies.comparison import UNTRAINED
 from lrpilot.experiments.studies.frame import groups
 
@@ -118,13 +118,12 @@ class Row:
 
 
 def ways(rows: Sequence[Row]) -> Iterator[Way]:
-    """Every way that has runs: of a method with several settings both."""
-    for method in LABELS:
-        settings = [row.runs[row.runs.method == method].setting.nunique() for row in rows]
-        if method == UNTRAINED or not any(settings):
-            continue
-        yield Way(method, False)
-        if max(settings) > 1:
+    """Every way that has runs, the pilot's first; of other methods with several settings the search among them too."""
+    for method in (*GIVEN_AN_OPTIMIZER, *GIVEN_NO_RATE):
+        settings = max((row.runs[row.runs.method == method].setting.nunique() for row in rows), default=0)
+        if settings:
+            yield Way(method, False)
+        if settings > 1 and not method.startswith("pilot"):
             yield Way(method, True)
 
 
@@ -166,7 +165,13 @@ def by_task(title: str, rows: Sequence[Row]) -> Table:
         sharp = f"{metrics.sensitivity(own.to_numpy(), row.untrained, row.least):.3f}" if capped else "-"
         bests = [row.best(methods) for methods in OPPONENTS.values()]
         cells.append(
-            [row.title, f"{row.untrained:.3f}", *starts, sharp, *("-" if b is None else f"{b.mean():.3f}" for b in bests)]
+            [
+                row.title,
+                f"{row.untrained:.3f}",
+                *starts,
+                sharp,
+                *("-" if b is None else f"{b.mean():.3f}" for b in bests),
+            ]
         )
     header = ["task", "untrained", "pilot, worst start", "pilot, best start", "LR sensitivity"]
     return Table(title, [*header, *(f"best {opponent}" for opponent in OPPONENTS)], cells)
@@ -178,9 +183,7 @@ def profiles(name: str, rows: Sequence[Row]) -> Picture:
     shown = [row for row in rows if np.isfinite(row.untrained)]
     for number, way in enumerate(ways(shown)):
         there = [row for row in shown if not row.way(way).empty]
-        regrets = [
-            metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there
-        ]
+        regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
         thick = 2.6 if way.method == "pilot" else 1.0
         style = {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10], "linewidth": thick}
         axes.plot(LEVELS, metrics.profile(regrets, np.log(LEVELS).tolist()), label=str(way), **style)

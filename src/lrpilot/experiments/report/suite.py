@@ -31,7 +31,7 @@ def suite_rows(store: Store, *, policy: str | Path = "shipped") -> list[Row]:
 
 
 def compared_rows(store: Store, measure: str) -> list[Row]:
-    """A row for each comparison at its longest runs, with the shipped policy; settings chosen on the test set itself."""
+    """A row for each comparison at its longest runs, with the shipped policy; settings chosen by the measure itself."""
     runs = frame(store.saved(comparison.ROOT))
     found = comparisons(runs)
     rows = []
@@ -39,8 +39,9 @@ def compared_rows(store: Store, measure: str) -> list[Row]:
         task, _, steps = key
         own = found[key]
         own = own[(own.method != "pilot") | (own.label == LABELS["pilot"])]
-        start = (runs.method == UNTRAINED) & (runs.task == task) & (runs.experiment == f"{comparison.ROOT}/{steps}-steps")
-        rows.append(Row(comparison.title(*key), pd.concat([own, runs[start]]), measure, measure))
+        untrained = runs[(runs.method == UNTRAINED) & (runs.task == task)]
+        untrained = untrained[untrained.experiment == f"{comparison.ROOT}/{steps}-steps"]
+        rows.append(Row(comparison.title(*key), pd.concat([own, untrained]), measure, measure))
     return rows
 
 

@@ -50,7 +50,5 @@ def trials(
         for seed in range(seeds)
         for task in chosen
         for method in methods
-        for setting in settings_of(
-            method, task.optimizer, {"policy": fingerprint(policy)} if method == "pilot" else {}
-        )
+        for setting in settings_of(method, task.optimizer, {"policy": fingerprint(policy)} if method == "pilot" else {})
     ]

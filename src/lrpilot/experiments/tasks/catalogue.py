@@ -176,7 +176,7 @@ def load_task(
 
 
 def loss_of(network: nn.Module, loss: Loss = F.cross_entropy) -> Callable[[Batch], Tensor]:
-    """The mean loss of ``network``, whose outputs are logits of classes or numbers, on a batch of inputs and targets."""
+    """The mean loss of ``network``, whose outputs are logits or numbers, on a batch of inputs and targets."""
 
     def loss_fn(batch: Batch) -> Tensor:
         inputs, targets = batch

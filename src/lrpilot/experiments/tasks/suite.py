@@ -67,9 +67,7 @@ _ALL = (
         batch_size=32,
         cost=15.0,
     ),
-    SuiteTask(
-        "resnet", _PICTURES, partial(networks.residual, 8), _DECAYED, steps=2000, batch_size=32, cost=30.0
-    ),
+    SuiteTask("resnet", _PICTURES, partial(networks.residual, 8), _DECAYED, steps=2000, batch_size=32, cost=30.0),
     SuiteTask(
         "transformer",
         _PROSE,

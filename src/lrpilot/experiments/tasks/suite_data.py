@@ -87,7 +87,7 @@ def patches(rows: int) -> TensorData:
     from sklearn.datasets import load_sample_images
 
     generator = torch.Generator().manual_seed(3)
-    photographs = torch.stack([torch.from_numpy(picture).float().mean(-1) / 255 for picture in load_sample_images().images])
+    photographs = torch.stack([torch.tensor(picture).float().mean(-1) / 255 for picture in load_sample_images().images])
     windows = photographs.unfold(1, PATCH, 1).unfold(2, PATCH, 1)  # [picture, row, column, 14, 14]
     columns = windows.shape[2]
     parts: list[Examples] = []
