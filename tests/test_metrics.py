@@ -116,7 +116,8 @@ def test_the_profile_draws_a_line_a_way(store):
     picture = profiles("suite", suite_rows(store))
     (axes,) = picture.figure.axes
     lines = {line.get_label(): line.get_ydata() for line in axes.lines}
-    assert len(lines) == 7  # pilot, two of each grid, range test, Prodigy, DoG, less ... the untrained
+    searched = {"constant rate, best of its rates", "cosine, best of its rates"}
+    assert lines.keys() == {"pilot", "constant rate", "cosine", *searched, "range test, one-cycle", "Prodigy", "DoG"}
     assert lines["DoG"][0] == 1.0
     assert lines["pilot"][0] == 0.0
     assert lines["pilot"][-1] == 1.0

@@ -53,11 +53,14 @@ def test_parts_share_no_example_and_are_the_same_at_every_call():
 
 
 def test_data_by_hand():
-    parity = suite_data.running_parity(5).train
-    assert parity.targets[0].tolist() == [sum(parity.inputs[0, : i + 1].tolist()) % 2 for i in range(12)]
-    recall = suite_data.marked(5).train
-    (place,) = (recall.inputs[0] >= suite_data.SYMBOLS).nonzero().flatten().tolist()
-    assert recall.inputs[0, place] - suite_data.SYMBOLS == recall.targets[0]
+    parity = suite_data.running_parity(100).train
+    odd = torch.tensor([[sum(bits[: i + 1]) % 2 for i in range(16)] for bits in parity.inputs.tolist()])
+    assert (odd == parity.targets).float().mean().item() == pytest.approx(0.95, abs=0.02)  # a tenth is drawn anew
+    recall = suite_data.marked(500).train
+    marks = recall.inputs >= suite_data.SYMBOLS
+    assert marks.sum(1).tolist() == [1] * 500
+    right = (recall.inputs[marks] - suite_data.SYMBOLS == recall.targets).float().mean().item()
+    assert right == pytest.approx(1 - 0.1 * 7 / 8, abs=0.03)
     prose = suite_data.prose(5)
     assert torch.equal(prose.train.inputs[:, 1:], prose.train.targets[:, :-1])
     assert prose.test.targets.max() < prose.classes

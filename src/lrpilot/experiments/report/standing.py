@@ -164,15 +164,8 @@ def by_task(title: str, rows: Sequence[Row]) -> Table:
         capped = len(means) and np.isfinite(row.untrained)
         sharp = f"{metrics.sensitivity(own.to_numpy(), row.untrained, row.least):.3f}" if capped else "-"
         bests = [row.best(methods) for methods in OPPONENTS.values()]
-        cells.append(
-            [
-                row.title,
-                f"{row.untrained:.3f}",
-                *starts,
-                sharp,
-                *("-" if b is None else f"{b.mean():.3f}" for b in bests),
-            ]
-        )
+        others = ["-" if best is None else f"{best.mean():.3f}" for best in bests]
+        cells.append([row.title, f"{row.untrained:.3f}", *starts, sharp, *others])
     header = ["task", "untrained", "pilot, worst start", "pilot, best start", "LR sensitivity"]
     return Table(title, [*header, *(f"best {opponent}" for opponent in OPPONENTS)], cells)
 

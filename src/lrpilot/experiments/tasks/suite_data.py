@@ -20,6 +20,7 @@ PICTURE, PATCH = 20, 14  # pixels across
 VOCABULARY = 96  # printable ASCII, and one token for everything else
 LENGTH = 32  # characters of a window
 SYMBOLS = 8
+MISTAKEN = 0.1  # share of targets drawn at random, where the truth is a rule
 
 
 def shapes(rows: int, *, flat: bool) -> TensorData:
@@ -101,20 +102,20 @@ def patches(rows: int) -> TensorData:
 
 
 def marked(rows: int) -> TensorData:
-    """Sixteen symbols of which one bears a mark, and that symbol: the loss rests before it falls."""
+    """Twenty-four symbols of which an early one bears a mark, and that symbol: the loss rests before it falls."""
     generator = torch.Generator().manual_seed(4)
     count = rows + VALIDATION + TEST
-    symbols = torch.randint(SYMBOLS, (count, 16), generator=generator)
+    symbols = torch.randint(SYMBOLS, (count, 24), generator=generator)
     place = torch.randint(12, (count, 1), generator=generator)
-    targets = symbols.gather(1, place).squeeze(1)
+    targets = _mistaken(symbols.gather(1, place).squeeze(1), SYMBOLS, generator)
     return _split("marked symbols", symbols.scatter_add(1, place, torch.full_like(place, SYMBOLS)), targets, SYMBOLS)
 
 
 def running_parity(rows: int) -> TensorData:
-    """Twelve bits, and after each whether their number so far is odd: the loss rests before it falls."""
+    """Sixteen bits, and after each whether their number so far is odd: the loss rests before it falls."""
     generator = torch.Generator().manual_seed(5)
-    bits = torch.randint(2, (rows + VALIDATION + TEST, 12), generator=generator)
-    return _split("running parity", bits, bits.cumsum(1) % 2, 2)
+    bits = torch.randint(2, (rows + VALIDATION + TEST, 16), generator=generator)
+    return _split("running parity", bits, _mistaken(bits.cumsum(1) % 2, 2, generator), 2)
 
 
 def friedman(rows: int) -> TensorData:
@@ -133,6 +134,12 @@ def moons(rows: int) -> TensorData:
     outer = torch.stack([turn.cos(), turn.sin()], 1)
     points = torch.where(targets.unsqueeze(1) == 0, outer, torch.tensor([1.0, 0.5]) - outer)
     return _split("two moons", points + 0.2 * torch.randn(count, 2, generator=generator), targets, 2)
+
+
+def _mistaken(targets: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    """A tenth of the targets drawn anew, so that no loss comes near 0, where how near is luck."""
+    drawn = torch.randint(classes, targets.shape, generator=generator)
+    return torch.where(torch.rand(targets.shape, generator=generator) < MISTAKEN, drawn, targets)
 
 
 def _split(label: str, inputs: Tensor, targets: Tensor, classes: int) -> TensorData:
