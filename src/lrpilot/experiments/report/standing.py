@@ -11,6 +11,7 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
+from lrpilot.experiments.runs.trial import Trial
 from lrpilot.experiments.studies.comparison import UNTRAINED
 from lrpilot.experiments.studies.frame import groups
 
@@ -107,14 +108,19 @@ class Row:
         own = self.runs[self.runs.method == way.method]
         total = own.seconds + own.run.map(lambda run: sum(run.earlier.get("seconds", [])))
         mean = total.groupby(own.setting).mean()
-        unit = self.runs[self.runs.method == "constant"].seconds.mean()
+        unit = self.runs[(self.runs.method == "constant") & self.runs.finished].seconds.mean()
         return float(mean.sum() if way.searched else mean.mean()) / float(unit)
 
     def trials(self, way: Way) -> float:
-        """The same in training runs, steps of a search among them by their share."""
+        """The same in training runs, those that teach or search among them by their length."""
         own = self.runs[self.runs.method == way.method]
-        search = own.run.map(lambda run: run.trial.setting.get("run_steps", 0) / run.trial.steps).mean()
-        return (own.setting.nunique() if way.searched else 1) + float(search)
+        before = own.run.map(lambda run: _before(run.trial)).mean()
+        return (own.setting.nunique() if way.searched else 1) + float(before)
+
+
+def _before(trial: Trial) -> float:
+    steps = float(trial.setting.get("run_steps", trial.steps))
+    return float(trial.setting.get("runs", 0)) * steps / trial.steps
 
 
 def ways(rows: Sequence[Row]) -> Iterator[Way]:
@@ -144,7 +150,8 @@ def overall(title: str, rows: Sequence[Row]) -> Table:
         runs, seconds = np.mean([row.trials(way) for row in there]), np.mean([row.seconds(way) for row in there])
         cells.append([*line, " / ".join(shares), f"{runs:.3g}", f"{seconds:.2f}", str(len(there))])
     regrets = [f"log-regret to best {opponent}" for opponent in OPPONENTS]
-    header = ["method", "LR sensitivity, nats", *regrets, f"starts at or below {' / '.join(OPPONENTS)}, %"]
+    unit = "nats" if all(row.measure == "test_loss" for row in rows) else "%"
+    header = ["method", f"LR sensitivity, {unit}", *regrets, f"starts at or below {' / '.join(OPPONENTS)}, %"]
     note = (
         "LR sensitivity: the mean over starts of the loss, capped at the untrained network's, less the best of all "
         "methods; tasks with cross entropy. Log-regret: interquartile mean over tasks, starts and seeds, with 95% "
