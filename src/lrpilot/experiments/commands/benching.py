@@ -16,6 +16,7 @@ BENCHMARKS = {
     "readings": "Which reading of the paper is sound most widely: all that it leaves open, in rungs; hours.",
     "rollouts": "What batching thousands of small trainings is worth.",
     "policy": "What the pilot's policy owes to its parts. Hours on one core.",
+    "bank": "A policy on the bank's tasks that none learns from; an hour on one core.",
     "faults": "Processes killed, disks that fill, two at one folder: what is lost.",
 }
 
