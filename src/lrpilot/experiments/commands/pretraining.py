@@ -35,10 +35,10 @@ def pretrain(
         int | None, typer.Option(help="Budget of the first stage: groups of tasks whose schedules are tried.", min=0)
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(help="Budget of the second stage: iterations of the actor-critic.", min=0)
+        int | None, typer.Option(help="Budget of the third stage: iterations of the actor-critic.", min=0)
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(help="Budget of the third stage: rounds over the bank of real trainings.", min=0)
+        int | None, typer.Option(help="Budget of the second stage: rounds over the bank of real trainings.", min=0)
     ] = None,
     bank: Annotated[Path, path_option("The bank's file, which `lrpilot pretrain bank` makes.")] = BANK,
     workers: Annotated[int, typer.Option(help="Trainings of the bank side by side, each with one thread.")] = 1,
