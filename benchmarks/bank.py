@@ -17,9 +17,11 @@ from joblib import Parallel, delayed
 from pandas import DataFrame
 from rich.console import Console
 
+from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.report.terminal import show
 from lrpilot.learning.bank import store
+from lrpilot.learning.bank.networks import build
 from lrpilot.learning.bank.rollouts import judge_task
 from lrpilot.learning.bank.store import Entry
 from lrpilot.learning.bank.training import BankTraining
@@ -91,21 +93,68 @@ def table(frame: DataFrame, by: str) -> Table:
     return Table("Held-out tasks of the bank", heading, rows)
 
 
+def contents(entries: Sequence[Entry]) -> Table:
+    """What the bank holds: a row for each kind of task."""
+    frame = DataFrame(
+        {
+            "kind": entry.task.kind,
+            "held out": entry.task.held_out,
+            "steps": entry.task.steps,
+            "parameters": parameters(entry),
+            "batch": entry.task.batch_size,
+            "optimizer": entry.task.optimizer,
+            "runs": len(entry.scores),
+        }
+        for entry in entries
+    )
+
+    def row(name: str, group: DataFrame) -> tuple[str, ...]:
+        ranges = [f"{group[key].min():,} to {group[key].max():,}" for key in ("steps", "parameters", "batch")]
+        numbers = (len(group), group["held out"].sum(), group["runs"].sum())
+        return (name, *map(str, numbers), *ranges, ", ".join(sorted(group["optimizer"].unique())))
+
+    rows = [row(str(kind), group) for kind, group in frame.groupby("kind")]
+    header = ("kind", "tasks", "held out", "schedules tried", "steps", "parameters", "batch", "optimizers")
+    return Table("The bank", header, [*rows, row("all", frame)])
+
+
+def parameters(entry: Entry) -> int:
+    """How many a task's network has."""
+    network = build(entry.task.network, entry.task.network_options, initial=entry.task.initial, seed=entry.task.seed)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def origin(policy: str | Path) -> Table:
+    """Where a policy comes from, out of its file's header."""
+    provenance = Policy.load(policy).provenance
+    known = {key: value for key, value in provenance.items() if key not in ("configuration", "done")}
+    values = {"fingerprint": fingerprint(policy), **known, **provenance.get("done", {}), **provenance["configuration"]}
+    return Table("Origin", ("", "value"), [(key.replace("_", " "), str(value)) for key, value in values.items()])
+
+
 @app.command()
 def main(
     policy: Annotated[str, typer.Option(help="The policy: `shipped`, or its file.")] = "shipped",
     bank: Annotated[Path, typer.Option(help="The bank's file.")] = Path("results/bank.jsonl"),
     out: Annotated[Path, typer.Option(help="The results, which grow.")] = Path("results/bank-judged.jsonl"),
     workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
+    readme: Annotated[
+        Path | None, typer.Option(help="A page whose parts `origin`, `bank` and `held-out` are to be written.")
+    ] = None,
 ) -> None:
     """Judge a policy on the held-out tasks of the bank; an hour on one core."""
     torch.set_num_threads(1)
     console, entries = Console(), store.read(bank)
     run(out, entries, policy, workers=workers, console=console)
     frame = regrets(out, entries)
-    show(console, table(frame, "policy"))
-    for by in ("kind", "optimizer"):
-        show(console, table(frame[frame["policy"] == fingerprint(policy)], by))
+    own = frame[frame["policy"] == fingerprint(policy)]
+    tables = [table(frame, "policy"), table(own, "kind"), table(own, "optimizer")]
+    for each in tables:
+        show(console, each)
+    if readme is not None:
+        fill(readme, "origin", origin(policy).to_markdown())
+        fill(readme, "bank", contents(entries).to_markdown())
+        fill(readme, "held-out", "\n\n".join(each.to_markdown() for each in tables))
 
 
 if __name__ == "__main__":

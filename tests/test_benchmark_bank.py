@@ -1,6 +1,7 @@
 """A policy is judged on what no policy learns from, once."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ def small_bank(tmp_path):
 
 def test_held_out_tasks_are_judged_once_and_the_regrets_tabled(small_bank, tmp_path, capsys):
     policy, out = tmp_path / "policy.safetensors", tmp_path / "judged.jsonl"
-    Policy(width=8).save(policy)
-    call = ["--policy", str(policy), "--bank", str(small_bank), "--out", str(out)]
+    Policy(width=8, provenance={"configuration": {"seed": 7}, "hours": 0.25, "done": {"distil": 3}}).save(policy)
+    card = tmp_path / "card.md"
+    card.write_text("".join(f"<!-- {part}:begin -->\n<!-- {part}:end -->\n" for part in ("origin", "bank", "held-out")))
+    call = ["--policy", str(policy), "--bank", str(small_bank), "--out", str(out), "--readme", str(card)]
     bank.app(call, standalone_mode=False)
     before = out.read_bytes()
     bank.app(call, standalone_mode=False)
@@ -39,6 +42,24 @@ def test_held_out_tasks_are_judged_once_and_the_regrets_tabled(small_bank, tmp_p
     frame = bank.regrets(out, [entry])
     assert frame["regret"].tolist() == pytest.approx([score - entry.best for score in line["scores"]])
     assert fingerprint(policy) in capsys.readouterr().out
+    written = card.read_text()
+    assert all(
+        row in written
+        for row in ("| seed | 7 |", "| hours | 0.25 |", "| distil | 3 |", f"| {fingerprint(policy)} | 1 |")
+    )
+
+
+def test_what_the_bank_holds_by_hand(small_bank):
+    entries = store.read(small_bank)
+    line = json.loads(small_bank.read_text().splitlines()[0])
+    *_, last = bank.contents(entries).rows
+    task = line["task"]
+    tried = 2 * len(line["tried"])
+    layers = [task["network_options"]["inputs"], *task["network_options"]["widths"], task["network_options"]["outputs"]]
+    weights = sum((above + 1) * below for above, below in pairwise(layers))
+    batch = task["batch_size"]
+    ranges = ("30 to 30", f"{weights} to {weights}", f"{batch} to {batch}")
+    assert last == ("all", "2", "1", str(tried), *ranges, task["optimizer"])
 
 
 def test_the_table_by_hand(tmp_path, small_bank):
