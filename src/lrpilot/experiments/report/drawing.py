@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from lrpilot.experiments.runs.methods import LABELS
 
 PANEL = (4.2, 3.6)  # inches
 LEGEND = 1.8
-COLOURS: Mapping[str, str] = tomllib.loads(files(__package__).joinpath("colours.toml").read_text("utf-8"))
+COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
 SPARE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#aec7e8")
 
 

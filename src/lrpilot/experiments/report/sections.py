@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ HEADINGS = {name: task.heading for name, task in PAPERS.items()}
 CONTROLLED = ("online-paper", "online-stable")
 OTHERS = tuple(name for name in LABELS if name not in {*PAPERS_BASELINES, *CONTROLS})
 PUBLISHED: Mapping[str, Mapping[str, float]] = tomllib.loads(
-    files(__package__).joinpath("published.toml").read_text("utf-8")
+    Path(__file__).with_name("published.toml").read_text("utf-8")
 )
 VERSIONS = ("commit", "processor", "torch", *PACKAGES)
 

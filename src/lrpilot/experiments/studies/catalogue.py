@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from lrpilot.experiments.runs.methods import (
@@ -37,7 +37,7 @@ ONLINE: Mapping[str, Setting] = {f"online-{setting}": start for setting, start i
 DISCOUNTS = (0.0, 0.9, 0.95, 0.99, 1.0)
 FIFTH = 0.2  # of the training data: Figures 4 and 6
 READ, READ_ON = "online-paper", ("m0", "m1")  # every reading is this method with a setting of its own, on these tasks
-READINGS: Mapping[str, Setting] = tomllib.loads(files(__package__).joinpath("readings.toml").read_text("utf-8"))
+READINGS: Mapping[str, Setting] = tomllib.loads(Path(__file__).with_name("readings.toml").read_text("utf-8"))
 
 Plan = Callable[[Profile, Store], list[Trial]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 
@@ -49,6 +49,6 @@ def _profile(name: str, rates: list[float], sizes: dict[str, dict[str, Any]], **
     return Profile(name=name, rates=tuple(rates), sizes=by_task, **numbers)
 
 
-_stored = tomllib.loads(files(__package__).joinpath("profiles.toml").read_text("utf-8"))
+_stored = tomllib.loads(Path(__file__).with_name("profiles.toml").read_text("utf-8"))
 PROFILES = {name: _profile(name, **fields) for name, fields in _stored.items()}
 SMOKE, QUICK, PAPER = (PROFILES[name] for name in ("smoke", "quick", "paper"))
