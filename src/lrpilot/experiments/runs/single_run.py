@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lrpilot.core.signals import stopped_by_signals
 from lrpilot.errors import Diverged, InvalidArgument, Unusable
@@ -16,11 +16,16 @@ from lrpilot.experiments.tasks.catalogue import load_task
 
 from .configuration import Configuration
 from .run_directory import CHECKPOINT, CONFIG, CURVES, RunDirectory
-from .training import Training
+from .training import Record, Training
 from .trial import plain_name
 
-if TYPE_CHECKING:
-    from .progress import Display
+
+class Display(Protocol):
+    """Shows a run as it goes: where it begins, how far it has come, and what one line tells."""
+
+    def begin(self, configuration: Configuration, step: int) -> None: ...  # noqa: D102
+    def show(self, record: Record) -> None: ...  # noqa: D102
+    def say(self, line: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
