@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lrpilot.core.signals import stopped_by_signals
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import at_least
-from lrpilot.experiments.report.terminal import say
 
 from .options import command, path_option, stoppable
+from .terminal import say
 
 STAGES = {"distil": "learning from schedules", "ppo": "actor-critic", "bank": "learning from the bank"}
 

@@ -23,7 +23,7 @@ BENCHMARKS = {
 
 def _benchmark(context: typer.Context) -> None:
     """A benchmark is part of the repository, not of the installed package: it reads its own arguments."""
-    checkout = Path(__file__).resolve().parents[4]
+    checkout = Path(__file__).resolve().parents[3]
     if not (checkout / "benchmarks" / "__init__.py").is_file():
         raise InvalidArgument("bench", "called from a checkout of the repository", "an installed package")
     sys.path.insert(0, str(checkout))
