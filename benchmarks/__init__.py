@@ -5,6 +5,7 @@ overhead.py    what a controller costs: steps.py, one step of each kind, and run
 readings.py    which literal reading of the paper is sound most widely: a map of all that it leaves open
 rollouts.py    what batching thousands of small trainings is worth
 policy.py      what the pilot's policy owes to its parts, and the noisy quadratic against its optimum
+bank.py        a policy on the bank's tasks that none learns from
 suite.py       the pilot and its opponents on tasks that nothing was chosen on, with metrics over all of them
 faults.py      what is lost when processes are killed, disks fill, and two share a folder
 

@@ -27,11 +27,11 @@ import typer
 from rich.console import Console
 
 from lrpilot.cli import BAD_INPUT, main
+from lrpilot.commands.terminal import say, show
 from lrpilot.core.files import Log, fingerprint, load_state
 from lrpilot.errors import Damaged, InvalidArgument, Unusable
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
-from lrpilot.experiments.report.terminal import say, show
 from lrpilot.experiments.runs.run_directory import CHECKPOINT, CONFIG, KIND, METRICS, PREVIOUS
 from lrpilot.experiments.runs.store import Store
 from lrpilot.learning.population.evaluation import EvaluationPopulation
@@ -284,7 +284,7 @@ def faults(
 ) -> None:
     """What is lost when processes are killed, disks fill, and two share a folder. reproduce needs LRPILOT_DATA."""
     torch.set_num_threads(1)
-    import_module("lrpilot.experiments.commands.app")  # once, before processes are forked
+    import_module("lrpilot.commands.app")  # once, before processes are forked
     console, out = Console(), out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in commands or COMMANDS:

@@ -21,9 +21,9 @@ import typer
 from pandas import DataFrame
 from rich.console import Console
 
+from lrpilot.commands.terminal import show
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table, mean_text
-from lrpilot.experiments.report.terminal import show
 from lrpilot.experiments.studies.comparison import HIGH_STARTS
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation

@@ -21,9 +21,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from lrpilot.commands.terminal import show
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.report.tables import Table, mean_text
-from lrpilot.experiments.report.terminal import show
 from lrpilot.experiments.runs.execute import Engine, complete
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result, Scalar, Trial, setting_name

@@ -14,11 +14,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lrpilot.experiments.commands.options import close, stoppable
+from lrpilot.commands.options import close, stoppable
+from lrpilot.commands.terminal import say, show
 from lrpilot.experiments.report.page import Picture
 from lrpilot.experiments.report.suite import suite_blocks, suite_rows
 from lrpilot.experiments.report.tables import Table
-from lrpilot.experiments.report.terminal import say, show
 from lrpilot.experiments.runs.execute import Engine, complete
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.suite import METHODS, ROOT, SEEDS, trials

@@ -171,7 +171,7 @@ def test_a_truncated_checkpoint_is_told_and_mended(lrpilot):
 
 
 def test_ctrl_c_stops_with_the_command_that_goes_on(lrpilot, monkeypatch):
-    from lrpilot.experiments.runs.progress import Display
+    from lrpilot.commands.progress import Display
 
     show = Display.show
 
@@ -193,7 +193,7 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(lrpilot, monkeypatch):
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch, lrpilot):
     monkeypatch.setitem(sys.modules, "typer", None)
-    monkeypatch.delitem(sys.modules, "lrpilot.experiments.commands.app", raising=False)
+    monkeypatch.delitem(sys.modules, "lrpilot.commands.app", raising=False)
     code, _, err = lrpilot("train")
     assert code == 2
     assert err == "lrpilot: the command needs typer: pip install 'lrpilot[experiments]'\n"
@@ -339,8 +339,8 @@ def test_without_a_home_nothing_breaks(tmp_path):
 def test_the_line_of_progress_has_whole_numbers_and_the_time_left_first(width):
     from rich.console import Console
 
+    from lrpilot.commands.progress import Display
     from lrpilot.experiments.runs.configuration import Configuration
-    from lrpilot.experiments.runs.progress import Display
     from lrpilot.experiments.runs.training import Record
 
     stream = io.StringIO()

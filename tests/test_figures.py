@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from lrpilot.experiments.report.drawing import COLOURS, colours
 from lrpilot.experiments.report.figures import against_start, learning_curves, rates
-from lrpilot.experiments.report.palette import COLOURS, colours
 from lrpilot.experiments.runs.methods import LABELS, RATE_FREE
 from lrpilot.experiments.studies.frame import frame
 from made_up import result, trial

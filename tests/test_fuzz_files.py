@@ -120,7 +120,7 @@ WORDS = st.one_of(
 @PLAIN
 @given(words=st.lists(WORDS, max_size=6))
 def test_a_command_line_of_any_words_ends_in_one_line(words, tmp_path, monkeypatch, capsys):
-    from lrpilot.experiments.commands import pretraining
+    from lrpilot.commands import pretraining
     from lrpilot.experiments.runs import execute, single_run
     from lrpilot.experiments.studies import demo
 

@@ -21,6 +21,7 @@ LAYERS = (
     "baselines",
     "integrations",
     "experiments",
+    "commands",
     "cli public",
     "__init__ __main__",
 )

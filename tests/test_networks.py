@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.tasks import networks
 
 
-def layers_of(name, seed=0, **options):
-    network = getattr(networks, name)(torch.Generator().manual_seed(seed), **options)
+def layers_of(name, seed=0):
+    network = getattr(networks, name)(torch.Generator().manual_seed(seed))
     return [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
 
 
@@ -56,31 +55,15 @@ def test_cifar10_weights_follow_the_tutorial():
     assert layers[0].weight.abs().max() > 0.1  # convolutions are not truncated
 
 
-def test_pytorch_weights_match_what_pytorch_draws_by_itself():
-    for layer in layers_of("mnist_cnn", initialisation="pytorch"):
-        bound = layer.weight[0].numel() ** -0.5
-        fresh = type(layer)(*((1, 32, 5) if isinstance(layer, nn.Conv2d) else (100, 100)))
-        assert fresh.weight.abs().max() <= fresh.weight[0].numel() ** -0.5  # PyTorch's bound, checked on its own
-        assert layer.weight.abs().max() <= bound
-        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
-        assert layer.bias.abs().max() <= bound
-
-
-@pytest.mark.parametrize("initialisation", ["tensorflow", "pytorch"])
-def test_weights_depend_on_the_generator_alone(initialisation):
+def test_weights_depend_on_the_generator_alone():
     torch.manual_seed(1)
-    first = layers_of("m1", seed=5, initialisation=initialisation)
+    first = layers_of("m1", seed=5)
     torch.manual_seed(2)
-    again = layers_of("m1", seed=5, initialisation=initialisation)
-    other = layers_of("m1", seed=6, initialisation=initialisation)
+    again = layers_of("m1", seed=5)
+    other = layers_of("m1", seed=6)
     assert torch.equal(first[0].weight, again[0].weight)
     assert torch.equal(first[1].bias, again[1].bias)
     assert not torch.equal(first[0].weight, other[0].weight)
-
-
-def test_unknown_initialisation_is_refused():
-    with pytest.raises(InvalidArgument, match=r"initialisation must be .*, got 'keras'"):
-        layers_of("m0", initialisation="keras")
 
 
 @pytest.mark.parametrize("name", ["mnist_batchnorm", "mnist_lstm", "mnist_attention"])

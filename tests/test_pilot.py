@@ -137,6 +137,13 @@ def test_a_start_rate_that_destroys_costs_only_its_steps(kind):
         assert all(torch.equal(torch.as_tensor(v), torch.as_tensor(state[index][k])) for k, v in values.items())
 
 
+@pytest.fixture
+def large(monkeypatch):
+    """Networks are too large for a copy to be kept throughout."""
+    monkeypatch.setattr("lrpilot.pilot.guard.SMALL", 0)
+
+
+@pytest.mark.usefixtures("large")
 def test_the_copy_is_freed_after_the_first_twentieth():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
@@ -152,6 +159,7 @@ def spoil(model):
             parameter.fill_(torch.nan)
 
 
+@pytest.mark.usefixtures("large")
 def test_weights_that_are_not_finite_raise_where_nothing_is_kept():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
@@ -161,6 +169,22 @@ def test_weights_that_are_not_finite_raise_where_nothing_is_kept():
         fly(pilot, model, 100, begin=500)
     assert "rollback=True" in raised.value.__notes__[0]
     assert not pilot.optimizer._optimizer_step_pre_hooks
+
+
+def test_weights_that_are_not_finite_never_end_the_run_of_a_small_network():
+    """Three times they go back to a good network; the run is worth its loss at the end."""
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
+    fly(pilot, model, 500)
+    for begin in (500, 600, 700):
+        spoil(model)
+        fly(pilot, model, 100, begin=begin)
+    fly(pilot, model, 200, begin=800)
+    returns = [decision for decision in pilot.history.decisions if decision.back_to is not None]
+    assert [decision.reason for decision in returns] == ["the weights were not finite"] * 3
+    assert all(0 < decision.step - decision.back_to < 120 for decision in returns)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert pilot.history["loss"][-1] < pilot.history["loss"][0]
 
 
 def test_a_network_that_has_learned_nothing_yet_goes_back_to_its_start_at_any_time():

@@ -6,7 +6,7 @@ from torch import nn
 
 from lrpilot.pilot.buffers import Buffers
 from lrpilot.pilot.features import observe
-from lrpilot.pilot.guard import PATIENCE, Guard, ended_well
+from lrpilot.pilot.guard import PATIENCE, SMALL, Guard, ended_well
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.memory import Memory
 
@@ -99,8 +99,11 @@ def test_only_statistics_that_move_are_copied():
     assert len(guard.state_dict()["changing"]) == 3
 
 
-@pytest.mark.parametrize("rollback", [True, False])
-def test_which_copy_is_held(rollback):
+@pytest.mark.parametrize(("rollback", "small"), [(True, 36), (False, 36), (False, 37)])
+def test_which_copy_is_held(monkeypatch, rollback, small):
+    """The network has 4 * 6 + 6 and 6 + 1 parameters."""
+    monkeypatch.setattr("lrpilot.pilot.guard.SMALL", small)
+    keeps = rollback or small == 37
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     guard = Guard(optimizer, rollback=rollback)
@@ -112,13 +115,28 @@ def test_which_copy_is_held(rollback):
         assert guard.state_dict()["good"] is not None  # still that of the start
         assert guard.step == 0
     guard.look_after(1, interval(*FINE), memory)
-    assert (guard.state_dict()["good"] is not None) == rollback
+    assert (guard.state_dict()["good"] is not None) == keeps
     assert guard.step == 0  # a network whose last step may have spoiled it is not gone back to
     guard.look_after(2, interval(*FINE), memory)
-    assert guard.step == (1 if rollback else 0)
+    assert guard.step == (1 if keeps else 0)
     guard.look_after(3, interval(*NAN), memory)
     guard.look_after(4, interval(*FINE), memory)
-    assert guard.step == (1 if rollback else 0)  # the copy of step 2 was followed by losses that were not finite
+    assert guard.step == (1 if keeps else 0)  # the copy of step 2 was followed by losses that were not finite
+
+
+def test_how_large_a_network_is_kept_throughout():
+    """Sixteen million parameters: with Adam's state two copies take 384 MB."""
+    assert SMALL == 16e6
+
+
+def test_without_rollback_the_copy_serves_weights_that_are_not_finite_alone():
+    guard = ready(rollback=False)
+    memory = remembered(interval(*FINE))
+    assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False) is None
+    broken = interval(*NAN, weight_norm=torch.nan)
+    for _ in range(PATIENCE + 1):
+        assert guard.verdict(broken, memory, opens=False, closes=False) == "the weights were not finite"
+        guard.take_back()
 
 
 def test_a_copy_that_does_not_help_is_given_up():

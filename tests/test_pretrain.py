@@ -121,7 +121,7 @@ def test_the_rounds_over_a_bank_are_gone_on_with_bit_for_bit(tmp_path, monkeypat
     events: list[dict[str, Any]] = []
     whole = pretrain(config, tmp_path / "whole", bank=small_bank, report=events.append)
     assert [event.get("runs") for event in events if event["stage"] == "bank"] == [2, None, None, 2, None, None]
-    assert whole.provenance["done"] == {"distil": 1, "ppo": 0, "bank": 4}
+    assert whole.provenance["done"] == {"distil": 1, "bank": 4, "ppo": 0}
     if after is None:
         only_distilled = pretrain(replace(config, bank_rounds=0), tmp_path / "distilled")
         assert not torch.equal(only_distilled.actor.head.weight, whole.actor.head.weight)

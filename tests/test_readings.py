@@ -10,7 +10,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.report import studies
 from lrpilot.experiments.runs.controllers import Terms
 from lrpilot.experiments.runs.methods import METHODS
-from lrpilot.experiments.studies import readings
+from lrpilot.experiments.studies.catalogue import READ, READINGS
 from lrpilot.experiments.studies.frame import frame
 from lrpilot.online.settings import DEVIATIONS, STABLE_DEVIATIONS, deviating
 from made_up import result, trial
@@ -52,9 +52,9 @@ def test_an_unknown_deviation_is_refused():
         deviating("D1", "D11")
 
 
-@pytest.mark.parametrize(("reading", "setting"), readings.READINGS.items(), ids=readings.READINGS)
+@pytest.mark.parametrize(("reading", "setting"), READINGS.items(), ids=READINGS)
 def test_every_reading_makes_a_controller_of_its_own(reading, setting, generator, network):
-    method = METHODS[readings.METHOD]
+    method = METHODS[READ]
     made = method.controller(method.make_optimizer(network, setting), terms(setting, generator)).setting
     if reading not in ("paper", "stable"):
         assert made not in (PAPER, STABLE)
@@ -64,12 +64,12 @@ def test_every_reading_makes_a_controller_of_its_own(reading, setting, generator
 
 
 def test_no_two_readings_are_the_same():
-    settings = [tuple(sorted(setting.items())) for setting in readings.READINGS.values()]
+    settings = [tuple(sorted(setting.items())) for setting in READINGS.values()]
     assert len(settings) == len(set(settings))
 
 
 def run(setting, task, error, status="finished", seed=0):
-    made = trial(experiment="readings", method=readings.METHOD, task=task, setting=setting, seed=seed)
+    made = trial(experiment="readings", method=READ, task=task, setting=setting, seed=seed)
     return result(status, trial=made, errors=(9, 4, error))
 
 
@@ -78,7 +78,7 @@ def test_a_reading_is_sound_where_no_run_diverges_and_the_mean_is_near_the_best_
         result(trial=trial(task=task, setting={"lr": rate}), errors=(9, 9, error))
         for task, rate, error in [("m0", 0.1, 10.0), ("m0", 1.0, 12.0), ("m1", 0.1, 3.0)]
     ]
-    stable = readings.READINGS["stable"]
+    stable = READINGS["stable"]
     runs = [run({}, "m0", 10.9), run({}, "m1", 3.4), run({}, "m1", 3.4, seed=1)]
     runs += [run(stable, "m0", 11.0), run(stable, "m1", 3.2), run(stable, "m1", 3.3, seed=1)]
     runs += [run({"discount": 0.0}, "m0", 9.0), run({"discount": 0.0}, "m0", 9.0, "diverged", seed=1)]
@@ -93,6 +93,6 @@ def test_a_reading_is_sound_where_no_run_diverges_and_the_mean_is_near_the_best_
 
 def test_replacing_a_field_of_a_reading(generator, network):
     setting = {"deviations": "D1+D2", "discount": 0.5, "lr": 0.1}
-    method = METHODS[readings.METHOD]
+    method = METHODS[READ]
     made = method.controller(method.make_optimizer(network, setting), terms(setting, generator)).setting
     assert made == replace(deviating("D1", "D2"), discount=0.5)

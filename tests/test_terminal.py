@@ -5,8 +5,8 @@ import re
 import pytest
 from rich.console import Console
 
+from lrpilot.commands.terminal import show
 from lrpilot.experiments.report.tables import Table
-from lrpilot.experiments.report.terminal import show
 
 METHODS = ("pilot", "D-Adaptation Adam", "Schedule-Free AdamW")
 WIDE = Table(

@@ -8,7 +8,8 @@ Two controllers that know nothing of each other stand on one ground floor; each 
     learning/      how that policy is learned: from thousands of batched trainings, and from a bank of real ones
     baselines/     what both are measured against
     integrations/  the pilot in trainers that have a loop of their own
-    experiments/   tasks, runs, studies and reports, and the command's subcommands
+    experiments/   tasks, runs, studies and reports
+    commands/      the command's subcommands, and what they show on a terminal
 
 Imports run upwards in this list, never down: ``core`` imports none of the others.
 

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     with answering(_leave):
-        from lrpilot.experiments.commands.app import app
+        from lrpilot.commands.app import app
     with answering(_interrupt):
         return app(arguments or ["--help"], prog_name="lrpilot", standalone_mode=False) or 0
 

@@ -1,8 +1,8 @@
-"""Learning the pilot's policy: on the population by schedules and by actor-critic, then on the bank of real trainings.
+"""Learning the pilot's policy: from schedules on a population and on a bank of real trainings, then by actor-critic.
 
     draw a group -> roll out schedules and policy side by side -> distil        (stage 1, lrpilot.learning.distill)
-    draw groups  -> roll out the policy with exploration       -> PPO with GAE  (stage 2, lrpilot.learning.ppo)
-    the bank     -> run the teacher, then the policy           -> distil        (stage 3, lrpilot.learning.bank)
+    the bank     -> run the teacher, then the policy           -> distil        (stage 2, lrpilot.learning.bank)
+    draw groups  -> roll out the policy with exploration       -> PPO with GAE  (stage 3, lrpilot.learning.ppo)
 
 Resumable after every checkpoint; the curves are written as they grow; it ends in a policy file.
 """
@@ -56,7 +56,7 @@ def pretrain(
     Args:
         config: what to do.
         out: a new or empty folder, made if need be; or that of the pretraining to go on with.
-        bank: what the third stage learns from; ``config.bank`` is its fingerprint.
+        bank: what the second stage learns from; ``config.bank`` is its fingerprint.
         workers: processes that run the bank's trainings; the result does not depend on it.
         resume: go on from the checkpoint in ``out``: what comes is as if it had never stopped.
         report: called with each line of the curves.
@@ -109,8 +109,8 @@ class Pretraining:
         rounds = Rounds(bank, out / "runs", noise=config.bank_noise, seed=config.seed)
         self._stages: tuple[Stage, ...] = (
             Distillation(config),
-            Improvement(config),
             BankRounds(config, rounds, workers=workers),
+            Improvement(config),
         )
         self._seconds = 0.0
         self._evaluation = evaluation

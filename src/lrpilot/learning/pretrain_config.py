@@ -23,19 +23,19 @@ class PretrainConfig:
         distil_updates: updates after each group, of four times ``distil_runs`` runs from the last
             ``distil_memory`` groups.
         distil_rate: Adam's learning rate at the start of stage 1.
-        ppo_iterations: of stage 2; ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of
+        bank: fingerprint of the bank's file; None where nothing is learned from it.
+        bank_rounds: of stage 2: the teacher's runs first, then the policy's own.
+        bank_noise: standard deviation of the noise on the raw action of every other run.
+        bank_updates: of each round; bank_runs: runs in each update; bank_rate: Adam's learning rate at its start.
+        bank_population: how many of stage 1's last groups are gone on learning from; bank_mix: their weight.
+        ppo_iterations: of stage 3; ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of
             each task.
         ppo_epochs: passes over them; ppo_rate: Adam's learning rate at the start of stage 2.
-        exploration: standard deviation of the noise on the raw action in stage 2.
+        exploration: standard deviation of the noise on the raw action in stage 3.
         clip: how far the ratio of action probabilities may move from 1 in one iteration. More learns faster and less
             safely.
         gae: decay of the advantage estimate, in [0, 1]: 1 counts a run's whole future, less relies on the critic.
         dense: weight of the decrease of the log loss in the reward, beside the final score.
-        bank: fingerprint of the bank's file; None where nothing is learned from it.
-        bank_rounds: of stage 3: the teacher's runs first, then the policy's own.
-        bank_noise: standard deviation of the noise on the raw action of every other run.
-        bank_updates: of each round; bank_runs: runs in each update; bank_rate: Adam's learning rate at its start.
-        bank_population: how many of stage 1's last groups are gone on learning from; bank_mix: their weight.
         evaluate_every: seconds between evaluations.
     """
 
@@ -55,6 +55,14 @@ class PretrainConfig:
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
+    bank: str | None = None
+    bank_rounds: int = 2
+    bank_noise: float = 0.15
+    bank_updates: int = 1200
+    bank_runs: int = 64
+    bank_rate: float = 1e-3
+    bank_population: int = 30
+    bank_mix: float = 0.5
     ppo_iterations: int = 50
     ppo_groups: int = 6
     ppo_tasks: int = 10
@@ -65,12 +73,4 @@ class PretrainConfig:
     clip: float = 0.2
     gae: float = 0.97
     dense: float = 0.3
-    bank: str | None = None
-    bank_rounds: int = 2
-    bank_noise: float = 0.15
-    bank_updates: int = 1200
-    bank_runs: int = 64
-    bank_rate: float = 1e-3
-    bank_population: int = 30
-    bank_mix: float = 0.5
     evaluate_every: float = 480.0

@@ -121,6 +121,43 @@ class Distillation:
         return {"loss": sum(losses) / max(len(losses), 1), "regret": regret}
 
 
+class BankRounds:
+    """The policy learns from the bank of real trainings, in rounds: runs on all of its tasks, then updates.
+
+    Args:
+        config: of the pretraining.
+        rounds: the bank, and where the runs are kept.
+        workers: processes that make the runs.
+    """
+
+    name = "bank"
+
+    def __init__(self, config: PretrainConfig, rounds: Rounds, *, workers: int = 1) -> None:
+        self._blocks = config.bank_updates // BLOCK
+        self.total, self.done = config.bank_rounds * self._blocks, 0
+        self._rounds, self._workers = rounds, workers
+
+    def advance(self, learner: Learner) -> dict[str, Any]:
+        """Make the runs of some tasks that the round lacks, or a block of updates."""
+        config, (number, block) = learner.config, divmod(self.done, self._blocks)
+        tasks = len(self._rounds.entries)
+        if self._rounds.done(number) < tasks:
+            ready = self._rounds.explore(learner.policy, number, tasks=4 * self._workers, workers=self._workers)
+            return {"round": number, "runs": ready, "of": tasks}
+        lessons = self._rounds.lessons(number)
+        losses: list[float] = []
+        for step in range(BLOCK):
+            learner.set_rate(config.bank_rate * (1.03 - (block + step / BLOCK) / self._blocks))
+            loss = bank_loss(lessons, learner.policy.actor, runs=config.bank_runs, generator=learner.generator)
+            shared = [config.bank_mix / 2 * learner.population_loss(config.bank_runs) for _ in range(2)]
+            learner.descend([loss, *shared])
+            losses.append(loss.item())
+        self.done += 1
+        if self.done == self.total:
+            learner.lessons = []
+        return {"round": number, "loss": sum(losses) / len(losses)}
+
+
 class Improvement:
     """The policy runs with exploration on new groups, and PPO makes what went well more likely."""
 
@@ -169,40 +206,3 @@ class Improvement:
         self.done += 1
         score = torch.cat([part.rollout.scores for part in batch]).mean().item()
         return {"score": score, "value_error": sum(errors) / len(errors)}
-
-
-class BankRounds:
-    """The policy learns from the bank of real trainings, in rounds: runs on all of its tasks, then updates.
-
-    Args:
-        config: of the pretraining.
-        rounds: the bank, and where the runs are kept.
-        workers: processes that make the runs.
-    """
-
-    name = "bank"
-
-    def __init__(self, config: PretrainConfig, rounds: Rounds, *, workers: int = 1) -> None:
-        self._blocks = config.bank_updates // BLOCK
-        self.total, self.done = config.bank_rounds * self._blocks, 0
-        self._rounds, self._workers = rounds, workers
-
-    def advance(self, learner: Learner) -> dict[str, Any]:
-        """Make the runs of some tasks that the round lacks, or a block of updates."""
-        config, (number, block) = learner.config, divmod(self.done, self._blocks)
-        tasks = len(self._rounds.entries)
-        if self._rounds.done(number) < tasks:
-            ready = self._rounds.explore(learner.policy, number, tasks=4 * self._workers, workers=self._workers)
-            return {"round": number, "runs": ready, "of": tasks}
-        lessons = self._rounds.lessons(number)
-        losses: list[float] = []
-        for step in range(BLOCK):
-            learner.set_rate(config.bank_rate * (1.03 - (block + step / BLOCK) / self._blocks))
-            loss = bank_loss(lessons, learner.policy.actor, runs=config.bank_runs, generator=learner.generator)
-            shared = [config.bank_mix / 2 * learner.population_loss(config.bank_runs) for _ in range(2)]
-            learner.descend([loss, *shared])
-            losses.append(loss.item())
-        self.done += 1
-        if self.done == self.total:
-            learner.lessons = []
-        return {"round": number, "loss": sum(losses) / len(losses)}

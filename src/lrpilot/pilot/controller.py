@@ -57,8 +57,9 @@ class Pilot(Deciding, Shape):
 
     If the loss rises above the untrained network's within the first twentieth of the run, or has not moved after a
     far higher rate, the network is taken back to its start (weights, optimizer state, BatchNorm's statistics) and the
-    rate is cut. One copy is kept for this, and freed when all is well after that twentieth and something has been
-    learned. A loss that is not finite shows at the next decision, and cuts the rate at any time.
+    rate is cut. One copy is kept for this until all is well after that twentieth and something has been learned. Of a
+    network of up to 16 million parameters, or with ``rollback``, the last good one is kept from then on: weights that
+    are not finite go back to it. A loss that is not finite shows at the next decision, and cuts the rate at any time.
 
     Steps are the optimizer's. Under gradient accumulation :meth:`step` may be called for every micro-batch: the losses
     between two steps are averaged. What is amiss in the loop is told once, as a `PilotWarning`.
@@ -72,8 +73,8 @@ class Pilot(Deciding, Shape):
         total_steps: how many steps the optimizer will take. The last rate stays in force beyond. None if unknown:
             decisions then come ever more rarely without an end, until :meth:`finish` lets the rate decay to zero.
         policy: ``"shipped"``, the path of a policy file, or a `lrpilot.pilot.policy.Policy`.
-        rollback: keep a copy of the last good network throughout, taken at decisions, and go back to it whenever the
-            network is destroyed: its weights are not finite, or more than half is lost of what the log loss had gained.
+        rollback: keep a copy of the last good network throughout whatever its size, and go back to it also when more
+            than half is lost of what the log loss had gained.
         network: the module (or several) whose buffers go back with the weights; None looks for those that hold one of
             the optimizer's parameters.
         process_group: None for the default one. A group of this rank alone lets it decide alone.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from lrpilot.core.snapshot import Snapshot
+from lrpilot.core.snapshot import Snapshot, parameters_of
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -28,6 +28,10 @@ WIDEST = 14.0
 
 PATIENCE = 3
 """So often is a network taken back to one copy. If it is lost again from there, the copy does not help."""
+
+
+SMALL = 16_000_000
+"""Of a network with no more parameters a copy is kept throughout: its memory will hardly be missed."""
 
 
 class Copy(NamedTuple):
@@ -50,14 +54,16 @@ class Guard:
     """Takes a network back that its learning rate has destroyed: weights, optimizer state and running statistics.
 
     It holds a copy of the network before its first step until the window has closed on a good network. With
-    ``rollback`` it then goes on: at a decision at which all is well a second copy is taken, which takes the first one's
-    place when the interval that follows has ended well too; before, the network may have been spoiled by its last step.
+    ``rollback``, and wherever the network is `SMALL`, it then goes on: at a decision at which all is well a second copy
+    is taken, which takes the first one's place when the interval that follows has ended well too; before, the network
+    may have been spoiled by its last step.
 
-    A copy to which the network was taken back `PATIENCE` times in vain is given up: the run goes on from where it is.
+    Weights that are not finite always go back to the copy. One to which the network was taken back `PATIENCE` times in
+    vain for another reason is given up: the run goes on from where it is.
 
     Args:
         optimizer: of the network.
-        rollback: go on after the window closes.
+        rollback: go back after the window closes too, not only from weights that are not finite.
         buffers: of the network; those that the first steps change belong to the copies. None: looked for.
     """
 
@@ -134,7 +140,7 @@ class Guard:
         return True
 
     def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
-        """Outside the window, once an interval ends well: free the copy of the start; with rollback, replace it.
+        """Outside the window, once an interval ends well: replace the copy of the start, or free it.
 
         A network that has learned nothing yet has nothing to lose by going back, and keeps it.
 
@@ -143,7 +149,8 @@ class Guard:
             interval: what happened since the last decision; the network has not been taken back now.
             memory: what the pilot remembers from now on.
         """
-        if self._good is None and not self.rollback:
+        keeps = self.rollback or self._small
+        if self._good is None and not keeps:
             return  # all has been well once, and nothing is kept
         self._returned = False
         unproven, self._unproven = self._unproven, None
@@ -151,7 +158,7 @@ class Guard:
             return
         if memory.best > PROGRESS:
             return
-        if not self.rollback:
+        if not keeps:
             self._free()
             return
         if unproven is not None:
@@ -167,6 +174,10 @@ class Guard:
             self._unproven = None
             self._returns += 1
             self._returned = True
+
+    @property
+    def _small(self) -> bool:
+        return sum(parameter.numel() for parameter in parameters_of(self._optimizer)) <= SMALL
 
     def close(self) -> None:
         """Free everything."""

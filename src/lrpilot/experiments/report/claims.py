@@ -1,6 +1,7 @@
 """The paper's claims, and lrpilot's own, held against the committed results: what came out, whether it holds.
 
-A claim is judged for both settings of the online actor-critic.
+A claim is judged for both settings of the online actor-critic. A judge is given the runs of the claim's own method and
+those of its rivals, each at its setting with the least test error, and says whether the claim holds, with numbers.
 """
 
 from __future__ import annotations
@@ -31,113 +32,93 @@ NOTE = (
     "whatever the spread, which the tables show."
 )
 
-Rivals = Mapping[str, DataFrame]  # runs by method, at the setting with the least test error
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came of a claim under one setting: whether it holds, and the numbers."""
-
-    holds: bool
-    numbers: str
-
-    def __str__(self) -> str:
-        return f"{'holds' if self.holds else 'does not hold'}: {self.numbers}"
+Rivals = Mapping[str, DataFrame]  # runs by method
+Judge = Callable[[DataFrame, Rivals], tuple[bool, str] | None]  # None where runs are missing
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, and the runs that decide on it; ``{}`` in the name of a method stands for the setting.
+    """A statement, and the runs that decide on it; ``{}`` in the name of a method stands for the setting."""
 
-    Attributes:
-        statement: as the table of claims has it.
-        place: where the paper makes it; empty if it does not.
-        judge: what :meth:`finding` asks.
-        experiment: whose runs they are.
-        task: likewise.
-        rivals: the methods that the claim's own is held against, some of which must have runs.
-        own: the method that the claim is about.
-        beside: the experiment of the rivals' runs where it is another one.
-    """
+    statement: str  # as the table of claims has it
+    place: str  # where the paper makes it; empty if it does not
+    judge: Judge
+    experiment: str  # whose runs they are
+    task: str  # likewise
+    rivals: tuple[str, ...] = ()  # the methods that its own is held against, some of which must have runs
+    own: str = ONLINE  # the method that it is about
+    beside: str | None = None  # the experiment of the rivals' runs where it is another one
 
-    statement: str
-    place: str
-    judge: Callable[[DataFrame, Rivals], Finding | None]
-    experiment: str
-    task: str
-    rivals: tuple[str, ...] = ()
-    own: str = ONLINE
-    beside: str | None = None
-
-    def finding(self, setting: str, runs: DataFrame) -> Finding | None:
+    def verdict(self, setting: str, runs: DataFrame) -> str | None:
         """What came of it under one setting; None while the runs that decide are missing."""
         runs = runs[runs.task == self.task]
         own = runs[(runs.experiment == self.experiment) & (runs.method == self.own.format(setting))]
         others = runs[runs.experiment == (self.beside or self.experiment)]
         tried = {name: others[others.method == name] for name in (rival.format(setting) for rival in self.rivals)}
         rivals = {name: choose(made, "test_error") for name, made in tried.items() if len(made)}
-        return self.judge(own, rivals) if len(own) and (rivals or not self.rivals) else None
+        found = self.judge(own, rivals) if len(own) and (rivals or not self.rivals) else None
+        return f"{'holds' if found[0] else 'does not hold'}: {found[1]}" if found else None
 
 
 def verdicts(runs: DataFrame) -> Table:
     """One row a claim that has been measured: verdict and numbers under the literal and the stable setting."""
-    rows = []
-    for claim in CLAIMS:
-        findings = [claim.finding(setting, runs) for setting in SETTINGS]
-        if any(findings):
-            rows.append([claim.statement, claim.place, *(str(finding or UNKNOWN) for finding in findings)])
+    judged = {claim: [claim.verdict(setting, runs) for setting in SETTINGS] for claim in CLAIMS}
+    rows = [
+        [claim.statement, claim.place, *(said or UNKNOWN for said in both)]
+        for claim, both in judged.items()
+        if any(both)
+    ]
     return Table("The paper's claims", ["claim", "where", *SETTINGS], rows, NOTE)
 
 
-def _lowest_error(own: DataFrame, rivals: Rivals) -> Finding:
+def _lowest_error(own: DataFrame, rivals: Rivals) -> tuple[bool, str]:
     """The least mean test error of all."""
     errors = {name: runs.test_error.mean() for name, runs in rivals.items()}
     best = min(errors, key=lambda name: errors[name])
     mine = own.test_error.mean()
-    return Finding(mine < errors[best], f"{mine:.2f}% against {errors[best]:.2f}% ({LABELS[best]})")
+    return mine < errors[best], f"{mine:.2f}% against {errors[best]:.2f}% ({LABELS[best]})"
 
 
-def _similar_convergence(own: DataFrame, rivals: Rivals) -> Finding:
+def _similar_convergence(own: DataFrame, rivals: Rivals) -> tuple[bool, str]:
     """The mean training loss over the run, beside the least of the baselines'."""
     mine, least = _mean_training_loss(own), min(map(_mean_training_loss, rivals.values()))
-    return Finding(mine <= SIMILAR * least, f"mean training loss {mine:.3f}, the best baseline's {least:.3f}")
+    return mine <= SIMILAR * least, f"mean training loss {mine:.3f}, the best baseline's {least:.3f}"
 
 
-def _no_overfitting(own: DataFrame, rivals: Rivals) -> Finding:
+def _no_overfitting(own: DataFrame, rivals: Rivals) -> tuple[bool, str]:
     """The test loss on a fifth of CIFAR-10 at the end, over its least in the run; the baselines' rises."""
     mine, rises = _rise(own), {name: _rise(runs) for name, runs in rivals.items()}
-    numbers = (
-        f"test loss ends at {mine:.2f}x its least; "
-        f"{', '.join(f'{LABELS[name]} {rise:.2f}x' for name, rise in rises.items())}; "
-        f"test error {own.test_error.mean():.1f}% against {min(r.test_error.mean() for r in rivals.values()):.1f}%"
-    )
-    return Finding(mine <= RISES and any(rise > RISES for rise in rises.values()), numbers)
+    least = min(runs.test_error.mean() for runs in rivals.values())
+    theirs = ", ".join(f"{LABELS[name]} {rise:.2f}x" for name, rise in rises.items())
+    errors = f"test error {own.test_error.mean():.1f}% against {least:.1f}%"
+    holds = mine <= RISES and any(rise > RISES for rise in rises.values())
+    return holds, f"test loss ends at {mine:.2f}x its least; {theirs}; {errors}"
 
 
-def _range_of_rates(own: DataFrame, rivals: Rivals) -> Finding:
+def _range_of_rates(own: DataFrame, rivals: Rivals) -> tuple[bool, str]:
     """Figure 5."""
     rates = [rate for run in own.run for rate in run.curve["rate"] if math.isfinite(rate)]
     low, high = min(rates), max(rates)
-    return Finding(RATES[0] <= low and high <= RATES[1], f"between {low:.2g} and {high:.2g} in {len(own)} runs")
+    return RATES[0] <= low and high <= RATES[1], f"between {low:.2g} and {high:.2g} in {len(own)} runs"
 
 
-def _beats_one(numbers: str, own: DataFrame, rivals: Rivals) -> Finding:
+def _beats_one(numbers: str, own: DataFrame, rivals: Rivals) -> tuple[bool, str]:
     """A lower mean test error than the only rival."""
     (rival,) = rivals.values()
     mine, other = own.test_error.mean(), rival.test_error.mean()
-    return Finding(mine < other, numbers.format(mine, other))
+    return mine < other, numbers.format(mine, other)
 
 
-def _learning_matters(own: DataFrame, rivals: Rivals) -> Finding | None:
+def _learning_matters(own: DataFrame, rivals: Rivals) -> tuple[bool, str] | None:
     """Both controls: an untrained actor, and plain SGD at the mean of the learned rates."""
     if len(rivals) < 2:
         return None
     mine, (frozen, constant) = own.test_error.mean(), (runs.test_error.mean() for runs in rivals.values())
     numbers = f"{mine:.2f}%; its untrained actor {frozen:.2f}%, a constant rate equal to its mean {constant:.2f}%"
-    return Finding(mine < min(frozen, constant), numbers)
+    return mine < min(frozen, constant), numbers
 
 
-def _sound_from_any_start(own: DataFrame, rivals: Rivals) -> Finding:
+def _sound_from_any_start(own: DataFrame, rivals: Rivals) -> tuple[bool, str]:
     """The worst start's mean test error beside the best constant rate's; no run diverges."""
     starts = own.groupby("setting_lr").test_error.mean()
     worst, best, diverged = starts.max(), rivals["sgd"].test_error.mean(), (~own.finished).sum()
@@ -145,7 +126,7 @@ def _sound_from_any_start(own: DataFrame, rivals: Rivals) -> Finding:
         f"from the worst of {len(starts)} starts {worst:.2f}%, the best constant rate {best:.2f}%; "
         f"the worst of {len(own)} runs {own.test_error.max():.2f}%, {diverged} diverged"
     )
-    return Finding(worst <= SOUND * best and not diverged, numbers)
+    return worst <= SOUND * best and not diverged, numbers
 
 
 def _mean_training_loss(runs: DataFrame) -> float:

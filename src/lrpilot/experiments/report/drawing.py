@@ -1,8 +1,12 @@
-"""What all pictures share: panels, numbers on a log axis, lines with bands over seeds, a legend beside the panels."""
+"""What all pictures share: colours, panels, numbers on a log axis, lines with bands over seeds, a legend, a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +14,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from lrpilot.experiments.runs.methods import LABELS
+
 PANEL = (4.2, 3.6)  # inches
 LEGEND = 1.8
+COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
+SPARE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#aec7e8")
+
+
+def colours(labels: Iterable[str]) -> dict[str, str]:
+    """A colour for each label: its method's, or for any other line the next spare one that this picture lacks."""
+    labels = list(dict.fromkeys(labels))
+    own = {LABELS[method]: colour for method, colour in COLOURS.items()}
+    taken = {own[label] for label in labels if label in own}
+    spare = cycle([colour for colour in SPARE if colour not in taken])
+    return {label: own.get(label) or next(spare) for label in labels}
 
 
 class PlainNumbers(LogFormatter):
@@ -44,13 +61,9 @@ def plain_numbers(axes: Axes, *, minor: tuple[float, float]) -> None:
 
 
 def band(axes: Axes, columns: Sequence[Mapping[str, Sequence[float]]], name: str, **style: Any) -> None:
-    """The mean over runs against the step, and a band from the least to the greatest.
+    """The mean of ``name`` over runs against their ``step``, and a band from the least to the greatest.
 
-    Args:
-        axes: where it is drawn.
-        columns: of each run ``step`` and ``name``; the shortest run says where the line ends.
-        name: what is drawn.
-        style: of the line.
+    The shortest run says where the line ends.
     """
     length = min(len(each["step"]) for each in columns)
     steps, values = columns[0]["step"][:length], np.asarray([each[name][:length] for each in columns], dtype=float)
@@ -63,3 +76,10 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """At the right of the panels: every line of any panel, once."""
     handles = {label: line for panel in axes for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(list(handles.values()), list(handles), loc="outside right upper", fontsize=7)
+
+
+def png(figure: Figure) -> bytes:
+    """The same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()

@@ -14,25 +14,15 @@ from lrpilot.experiments.studies.frame import frame
 from lrpilot.experiments.studies.profiles import Profile
 from lrpilot.experiments.tasks.catalogue import PAPERS
 
-TASKS = {name: task.heading for name, task in PAPERS.items()}
-"""The paper's tasks in the order of the report, and what it calls them."""
-
 
 @dataclass(frozen=True)
 class Evidence:
-    """The runs of some experiments of a profile, as far as they are made.
-
-    Attributes:
-        profile: how much of each experiment is run.
-        root: the folder that they were found in.
-        runs: all of them (:func:`~lrpilot.experiments.studies.frame.frame`).
-        planned: by experiment, how many runs are known to be needed so far.
-    """
+    """The runs of some experiments of a profile, as far as they are made."""
 
     profile: Profile
-    root: Path
-    runs: DataFrame
-    planned: Mapping[str, int]
+    root: Path  # the folder that they were found in
+    runs: DataFrame  # all of them, as of `frame`
+    planned: Mapping[str, int]  # by experiment, how many runs are known to be needed so far
 
     @classmethod
     def load(cls, profile: Profile, store: Store, names: Iterable[str] = tuple(EXPERIMENTS)) -> Evidence:
@@ -46,6 +36,6 @@ class Evidence:
         return self.runs[self.runs.experiment.isin(experiments)]
 
     def by_task(self, *experiments: str) -> dict[str, DataFrame]:
-        """The same by task, those without any left out."""
+        """The same by task, in the order of the paper, those without any left out."""
         runs = self.of(*experiments)
-        return {task: own for task in TASKS if len(own := runs[runs.task == task])}
+        return {task: own for task in PAPERS if len(own := runs[runs.task == task])}

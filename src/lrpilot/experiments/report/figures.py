@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.studies.frame import groups
 
-from .drawing import PlainNumbers, band, legend, panels, plain_numbers
-from .palette import colours
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
+from .drawing import PlainNumbers, band, colours, legend, panels, plain_numbers
 
 
 def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Figure:
     """Training loss, test loss and test accuracy against mini-batches: the form of Figures 2 and 3.
 
-    Without ``accuracy`` the third panel is left out: the form of Figures 4 and 6. Lines are means over the finished
-    runs, bands reach from the least to the greatest.
-
-    Args:
-        title: above the panels.
-        runs: those to draw, a line for each label.
-        accuracy: whether to draw the third panel.
+    Without ``accuracy`` the third panel is left out: the form of Figures 4 and 6. A line for each label is the mean
+    over its finished runs, a band reaches from the least to the greatest.
     """
     figure, axes = panels(3 if accuracy else 2, title)
     palette = colours(runs.label)
@@ -38,13 +29,11 @@ def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Fi
             axes[0].plot([], [], color=palette[label], label=f"{label} (diverged)")
             continue
         style = {"color": palette[label], "label": label}
-        looks = [
-            {**run.evaluations, "accuracy": [100 - error for error in run.evaluations["test_error"]]}
-            for run in finished
-        ]
         band(axes[0], [run.curve for run in finished], "train_loss", **style)
-        band(axes[1], looks, "test_loss", **style)
+        band(axes[1], [run.evaluations for run in finished], "test_loss", **style)
         if accuracy:
+            accuracies = [[100 - error for error in run.evaluations["test_error"]] for run in finished]
+            looks = [{**run.evaluations, "accuracy": shares} for run, shares in zip(finished, accuracies, strict=True)]
             band(axes[2], looks, "accuracy", **style)
     axes[0].set(ylabel="training loss", yscale="log")
     axes[1].set(ylabel="test loss", yscale="log")
@@ -57,12 +46,9 @@ def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Fi
 
 
 def rates(title: str, runs: DataFrame, *, epoch: float | None = None) -> Figure:
-    """The learning rate in use, a line for each run, on a log axis.
+    """The learning rate in use, a line for each run, diverged ones included, and a colour for each label.
 
-    Args:
-        title: above the panel.
-        runs: those to draw, diverged ones included; a colour for each label.
-        epoch: steps in an epoch: the horizontal axis is then epochs on a log scale, the form of Figure 5.
+    With the steps of an ``epoch`` the horizontal axis is epochs on a log scale, the form of Figure 5.
     """
     figure, (axes,) = panels(1, title)
     palette = colours(runs.label)
@@ -77,12 +63,9 @@ def rates(title: str, runs: DataFrame, *, epoch: float | None = None) -> Figure:
 
 
 def against_start(tasks: Mapping[str, DataFrame]) -> Figure:
-    """Final test error against starting rate: every run a point, lines through the means over seeds.
+    """Final test error against starting rate, a panel for each title: every run a point, lines through the means.
 
     A method that is given no rate is a dashed level; the pilot's line stands out.
-
-    Args:
-        tasks: by title, the runs of each panel, a line for each label.
     """
     figure, axes = panels(len(tasks))
     palette = colours(label for runs in tasks.values() for label in runs.label)

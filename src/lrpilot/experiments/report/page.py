@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
 
 from lrpilot.core.files import replace_file
 
+from .drawing import png
 from .tables import Table, render
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,8 @@ class Picture:
 
     @cached_property
     def png(self) -> bytes:
-        """The figure as PNG; the same bytes for the same figure."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-        return buffer.getvalue()
+        """The figure as a file."""
+        return png(self.figure)
 
     @property
     def base64(self) -> str:
@@ -59,11 +55,10 @@ class Section:
 
 def write_page(title: str, sections: Sequence[Section], folder: Path) -> tuple[Path, Path]:
     """Write ``report.md``, its pictures beside it, and ``report.html``, which needs no other file and has no script."""
-    for section in sections:
-        for block in section.blocks:
-            if isinstance(block, Picture):
-                block.write(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for block in (block for section in sections for block in section.blocks):
+        if isinstance(block, Picture):
+            block.write(folder)
     pages = folder / "report.md", folder / "report.html"
     for page in pages:
         replace_file(page, render(f"page{page.suffix}", title=title, sections=sections).encode())

@@ -52,14 +52,7 @@ def paper_form(title: str, tasks: Mapping[str, DataFrame], methods: Sequence[str
 
 
 def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, headings: Mapping[str, str]) -> Table:
-    """One row a method, one column a task: final test error in percent, the paper's in brackets.
-
-    Args:
-        title: above the table.
-        tasks: the runs by task; methods without any are left out.
-        paper: the paper's errors, by task and method.
-        headings: what to call each task.
-    """
+    """One row a method with runs, one column a task by its heading: final test error, the paper's in brackets."""
     tried = {method for runs in tasks.values() for method in runs.method}
     columns = {
         headings[task]: _beside_the_papers(runs, paper.get(task, {}), spread=True) for task, runs in tasks.items()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpilot.core.files import replace_file
 
-from .drawing import plain_numbers
+from .drawing import plain_numbers, png
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from matplotlib.axes import Axes
-
-    Records = Sequence[Mapping[str, Any]]  # as in metrics.jsonl; those without a number are left out of its curve
+Records = Sequence[Mapping[str, Any]]  # as in metrics.jsonl; those without a number are left out of its curve
 
 
 def draw_run(records: Records, file: Path) -> None:
@@ -29,17 +24,13 @@ def draw_run(records: Records, file: Path) -> None:
     _curve(error, records, "test_error", marker=".", color="C1")
     _curve(rate, records, "learning_rate", color="C2")
     losses.legend(frameon=False)
-    _save(figure, file)
+    replace_file(file, png(figure))
 
 
 def draw_comparison(runs: Mapping[str, Records], file: Path, *, title: str, bold: Sequence[str]) -> None:
-    """Several runs of one task: test error and learning rate against the step.
+    """Several runs of one task by label: test error and learning rate against the step, as the PNG ``file``.
 
-    Args:
-        runs: records by the label of the run.
-        file: where the PNG goes.
-        title: above the picture.
-        bold: the labels of the runs that stand out; the others are in shades of grey.
+    Those labelled in ``bold`` stand out, the others are in shades of grey.
     """
     figure, (error, rate) = _stack("test error, %", "learning rate")
     shades = iter([str(0.75 - 0.55 * index / max(1, len(runs) - 2)) for index in range(len(runs))])
@@ -51,7 +42,7 @@ def draw_comparison(runs: Mapping[str, Records], file: Path, *, title: str, bold
         _curve(rate, records, "learning_rate", **style)
     error.set_title(title, loc="left")
     figure.legend(loc="outside right upper", frameon=False)
-    _save(figure, file)
+    replace_file(file, png(figure))
 
 
 def _stack(*names: str) -> tuple[Figure, list[Axes]]:
@@ -70,9 +61,3 @@ def _stack(*names: str) -> tuple[Figure, list[Axes]]:
 def _curve(axes: Axes, records: Records, name: str, **style: Any) -> None:
     points = [(record["step"], record[name]) for record in records if record.get(name) is not None]
     axes.plot([step for step, _ in points], [value for _, value in points], **style)
-
-
-def _save(figure: Figure, file: Path) -> None:
-    content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content)
-    replace_file(file, content.getvalue())

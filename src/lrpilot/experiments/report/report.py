@@ -23,10 +23,7 @@ from .tables import Table
 def write_report(evidence: Evidence, folder: Path, *, before: Sequence[Section] = ()) -> tuple[Path, Path]:
     """Write ``report.md`` (pictures beside it) and ``report.html`` (everything in it) into ``folder``.
 
-    Args:
-        evidence: what is written.
-        folder: made if need be.
-        before: sections that come first, such as those on comparisons.
+    Sections ``before``, such as those on comparisons, come first.
 
     Raises:
         InvalidArgument: there is no result of this profile, and nothing comes before.
@@ -44,12 +41,8 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
     each other, ``claims`` the verdicts on the paper's claims, ``suite`` and ``compared`` where each method stands over
     the suite's tasks and over those of all comparisons; a part named after an experiment is its tables. A part without
-    any results stays as it is, and so does one that another command writes.
-
-    Args:
-        readme: the file.
-        evidence: the results that are shown.
-        compared: where comparisons are; their picture is written there too, as ``compare/headline.png``.
+    any results stays as it is, and so does one that another command writes. Pictures are written where the results are,
+    that of the comparisons as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.

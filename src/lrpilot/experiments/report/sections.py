@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,15 +15,17 @@ from lrpilot.experiments.tasks.catalogue import PAPERS
 
 from . import figures, studies
 from .claims import verdicts
-from .evidence import TASKS, Evidence
+from .evidence import Evidence
 from .page import Block, Picture, Section
 from .paper_tables import comparison, overview, paper_form
-from .published import PAPER_FORM, TABLE1, TABLE2, TABLE3
 from .tables import Table
 
+HEADINGS = {name: task.heading for name, task in PAPERS.items()}
 CONTROLLED = ("online-paper", "online-stable")
 OTHERS = tuple(name for name in LABELS if name not in {*PAPERS_BASELINES, *CONTROLS})
-PAPER = {**TABLE3, "mnist-cnn": TABLE1, "cifar10-cnn": TABLE2}
+PUBLISHED: Mapping[str, Mapping[str, float]] = tomllib.loads(
+    Path(__file__).with_name("published.toml").read_text("utf-8")
+)
 VERSIONS = ("commit", "processor", "torch", *PACKAGES)
 
 Writer = Callable[[Evidence], Iterable[Block]]
@@ -39,9 +43,10 @@ def sections(evidence: Evidence) -> list[Section]:
 
 def summary(evidence: Evidence) -> Table:
     """All methods on all tasks in one table: what the README shows."""
-    errors = {**PAPER, "cifar10-cnn": {name: 100 - accuracy for name, accuracy in TABLE2.items()}}
+    accuracies = PUBLISHED["cifar10-cnn"].items()
+    errors = {**PUBLISHED, "cifar10-cnn": {name: 100 - accuracy for name, accuracy in accuracies}}
     return overview(
-        "Test error, %; the paper's in brackets", evidence.by_task("table1", "table2", "table3"), errors, TASKS
+        "Test error, %; the paper's in brackets", evidence.by_task("table1", "table2", "table3"), errors, HEADINGS
     )
 
 
@@ -63,7 +68,7 @@ def _runs(evidence: Evidence) -> Iterator[Block]:
         rows.append([name, str(planned), *ends, f"{(own.seconds + own.evaluation_seconds).sum() / 3600:.2f}"])
     header = ["experiment", "runs known so far", "finished", "diverged", "failed", "core hours"]
     yield Table("Runs", header, [row for row in rows if row[1] != "0"])
-    if screened := [TASKS[task] for task, size in sizes.items() if size.screens]:
+    if screened := [HEADINGS[task] for task, size in sizes.items() if size.screens]:
         yield (
             f"With {', '.join(screened)} the first seed tried the whole grid, and "
             "the others ran at the settings that it chose by test error and by validation error."
@@ -75,12 +80,12 @@ def _runs(evidence: Evidence) -> Iterator[Block]:
 def _table(name: str) -> Writer:
     def write(evidence: Evidence) -> Iterator[Block]:
         for task, runs in evidence.by_task(name).items():
-            yield comparison(TASKS[task], runs, PAPER[task], accuracy=task == "cifar10-cnn")
+            yield comparison(HEADINGS[task], runs, PUBLISHED[task], accuracy=task == "cifar10-cnn")
             others = chosen(runs[runs.method.isin(OTHERS)])
-            drawn = figures.rates(f"{TASKS[task]}: the rates in use, by run", others)
+            drawn = figures.rates(f"{HEADINGS[task]}: the rates in use, by run", others)
             caption = "The rate of every method that changes it: learned, estimated or scheduled."
             yield Picture(f"{name}-{task}-rates", drawn, caption)
-            slopes = studies.critic_slope(f"{TASKS[task]}: the critic's slope", runs)
+            slopes = studies.critic_slope(f"{HEADINGS[task]}: the critic's slope", runs)
             if slopes.rows:
                 yield slopes
 
@@ -89,7 +94,7 @@ def _table(name: str) -> Writer:
 
 def _table3(evidence: Evidence) -> Iterator[Block]:
     if tasks := evidence.by_task("table3"):
-        yield paper_form("Table 3 as the paper prints it", tasks, PAPER_FORM, TABLE3)
+        yield paper_form("Table 3 as the paper prints it", tasks, ["sgd", *PUBLISHED["m0"]], PUBLISHED)
     yield from _table("table3")(evidence)
 
 
@@ -100,8 +105,8 @@ def _curves(experiment: str, name: str) -> Writer:
             for (whose, those), suffix in zip(methods.items(), ("", "-peers"), strict=True):
                 best = chosen(runs[runs.method.isin(those)])
                 if len(best):
-                    figure = figures.learning_curves(TASKS[task], best)
-                    yield Picture(f"{name}{suffix}", figure, f"{TASKS[task]}: {whose}.")
+                    figure = figures.learning_curves(HEADINGS[task], best)
+                    yield Picture(f"{name}{suffix}", figure, f"{HEADINGS[task]}: {whose}.")
 
     return write
 
@@ -149,7 +154,7 @@ def _appendix(evidence: Evidence) -> Iterator[Block]:
 def _start(evidence: Evidence) -> Iterator[Block]:
     fixed = evidence.of("table3")
     for task, runs in evidence.by_task("start").items():
-        title = f"{TASKS[task]}: the starting rate"
+        title = f"{HEADINGS[task]}: the starting rate"
         beside = pd.concat([fixed[(fixed.task == task) & (fixed.method == "sgd")], runs])
         yield studies.sensitivity(title, beside, "lr")
         yield Picture(f"start-{task}", figures.against_start({title: beside}), f"{title}; every run is a point.")
@@ -157,7 +162,7 @@ def _start(evidence: Evidence) -> Iterator[Block]:
 
 def _discount(evidence: Evidence) -> Iterator[Block]:
     for task, runs in evidence.by_task("discount").items():
-        yield studies.sensitivity(f"{TASKS[task]}: the discount", runs, "discount")
+        yield studies.sensitivity(f"{HEADINGS[task]}: the discount", runs, "discount")
 
 
 def _readings(evidence: Evidence) -> Iterator[Block]:

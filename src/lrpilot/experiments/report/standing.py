@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
-from lrpilot.experiments.runs.trial import Trial
+from lrpilot.experiments.runs.trial import Result
 from lrpilot.experiments.studies.comparison import UNTRAINED
 from lrpilot.experiments.studies.frame import groups
 
@@ -79,7 +79,7 @@ class Row:
         means = self._means[self._means.index.get_level_values("method").isin(methods)]
         if means.empty:
             return None
-        method, setting = means.idxmin()
+        method, setting = means.index[int(means.to_numpy().argmin())]
         return self._losses[method].loc[setting]
 
     @cached_property
@@ -106,7 +106,7 @@ class Row:
     def seconds(self, way: Way) -> float:
         """Processor time of all that the way takes, the search included, as a multiple of a run at a constant rate."""
         own = self.runs[self.runs.method == way.method]
-        total = own.seconds + own.run.map(lambda run: sum(run.earlier.get("seconds", [])))
+        total = own.seconds + own.run.map(_seconds_before)
         mean = total.groupby(own.setting).mean()
         unit = self.runs[(self.runs.method == "constant") & self.runs.finished].seconds.mean()
         return float(mean.sum() if way.searched else mean.mean()) / float(unit)
@@ -114,11 +114,16 @@ class Row:
     def trials(self, way: Way) -> float:
         """The same in training runs, those that teach or search among them by their length."""
         own = self.runs[self.runs.method == way.method]
-        before = own.run.map(lambda run: _before(run.trial)).mean()
+        before = own.run.map(_runs_before).mean()
         return (own.setting.nunique() if way.searched else 1) + float(before)
 
 
-def _before(trial: Trial) -> float:
+def _seconds_before(run: Result) -> float:
+    return sum(run.earlier.get("seconds", []))
+
+
+def _runs_before(run: Result) -> float:
+    trial = run.trial
     steps = float(trial.setting.get("run_steps", trial.steps))
     return float(trial.setting.get("runs", 0)) * steps / trial.steps
 
@@ -185,7 +190,11 @@ def profiles(name: str, rows: Sequence[Row]) -> Picture:
         there = [row for row in shown if not row.way(way).empty]
         regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
         thick = 2.6 if way.method == "pilot" else 1.0
-        style = {"color": f"C{number % 10}", "linestyle": ("-", "--", ":")[number // 10], "linewidth": thick}
+        style: dict[str, Any] = {
+            "color": f"C{number % 10}",
+            "linestyle": ("-", "--", ":")[number // 10],
+            "linewidth": thick,
+        }
         axes.plot(LEVELS, metrics.profile(regrets, np.log(LEVELS).tolist()), label=str(way), **style)
     axes.set(xscale="log", xlabel="loss / best loss of all", ylabel="share of runs", ylim=(0, 1))
     axes.set_xticks([1, 1.5, 2, 3, 4], labels=["1", "1.5", "2", "3", "4"])

@@ -43,10 +43,12 @@ def comparisons(runs: DataFrame, *, policy: str | None = None) -> dict[Key, Data
     for (task, optimizer, steps), own in by_start.groupby(["task", "setting_optimizer", "planned_steps"]):
         beside = peers[(peers.task == task) & (peers.planned_steps == steps)]
         found[task, optimizer, steps] = arranged(pd.concat([own, beside]), policy=policy)
-    tasks = list(TASKS)
-    return dict(
-        sorted(found.items(), key=lambda one: (_place(tasks, one[0][0]), _place(OPTIMIZERS, one[0][1]), one[0][2]))
-    )
+
+    def place(key: Key) -> tuple[int, str, int, str, int]:
+        task, optimizer, steps = key
+        return _place(list(TASKS), task), task, _place(OPTIMIZERS, optimizer), optimizer, steps
+
+    return {key: found[key] for key in sorted(found, key=place)}
 
 
 def arranged(runs: DataFrame, *, policy: str | None = None) -> DataFrame:
@@ -106,7 +108,7 @@ def headline(store: Store) -> tuple[Picture, Table] | None:
     found = comparisons(frame(store.saved(ROOT)))
     longest = {key[:2]: key for key in found}
     shown = {key: found[key] for key in longest.values()}
-    drawn = {key: runs for key, runs in shown.items() if key[1] == "sgd"}
+    drawn = _of_optimizer("sgd", shown)
     return (picture(drawn, "headline"), standings(shown)) if drawn else None
 
 
@@ -115,16 +117,19 @@ def sections(store: Store) -> list[Section]:
     found = comparisons(frame(store.saved(ROOT)))
     if not found:
         return []
-    blocks: list[Block] = [standings(found)]
-    for optimizer in dict.fromkeys(key[1] for key in found):
-        drawn = {key: runs for key, runs in found.items() if key[1] == optimizer}
-        blocks.append(picture(drawn, f"compare-{optimizer}"))
-    tables = (by_rate(key, runs) for key, runs in found.items())
-    return [Section("The pilot from any starting rate", [*blocks, *tables])]
+    optimizers = dict.fromkeys(optimizer for _, optimizer, _ in found)
+    pictures = [picture(_of_optimizer(name, found), f"compare-{name}") for name in optimizers]
+    tables = [by_rate(key, runs) for key, runs in found.items()]
+    blocks: list[Block] = [standings(found), *pictures, *tables]
+    return [Section("The pilot from any starting rate", blocks)]
 
 
-def _place(order: Sequence[str], name: str) -> tuple[int, str]:
-    return (order.index(name) if name in order else len(order), name)
+def _place(order: Sequence[str], name: str) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def _of_optimizer(name: str, compared: Comparisons) -> Comparisons:
+    return {key: runs for key, runs in compared.items() if key[1] == name}
 
 
 def _least(means: Series) -> str:

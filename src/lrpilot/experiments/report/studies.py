@@ -6,20 +6,16 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import LABELS
-from lrpilot.experiments.runs.trial import setting_name
+from lrpilot.experiments.runs.trial import Result, setting_name
+from lrpilot.experiments.studies.catalogue import READ, READ_ON, READINGS
 from lrpilot.experiments.studies.frame import choose, chosen, groups
-from lrpilot.experiments.studies.readings import METHOD, READINGS, TASKS
 
 from .tables import Table, count_text, diverged_text, mean_text
-
-if TYPE_CHECKING:
-    from lrpilot.experiments.runs.trial import Result
 
 SOUND = 1.1
 """Sound on a task: no run diverges, and the mean error is at most this multiple of that of the best constant rate."""
@@ -35,12 +31,9 @@ def seconds_to_error(run: Result, target: float) -> float:
 
 
 def wall_clock(title: str, runs: DataFrame, target: float) -> Table:
-    """Each method's time to a given test error, at its setting by validation, and what a step costs.
+    """Each method's time to a test error of ``target`` percent, at its setting by validation, and what a step costs.
 
-    Args:
-        title: above the table.
-        runs: of one task; plain SGD's among them, whose step is the unit.
-        target: test error in percent.
+    The runs are of one task, plain SGD's among them, whose step is the unit.
     """
 
     def median_text(times: Series) -> str:
@@ -56,9 +49,9 @@ def wall_clock(title: str, runs: DataFrame, target: float) -> Table:
         "reached": ("time", lambda times: f"{(times < math.inf).sum()} of {len(times)}"),
     }
     cells = best.groupby("label", sort=False).agg(**columns)
-    cells["ms a step"] = [f"{1000 * costs.get(label, math.nan):.2f}" for label in cells.index]
-    unit = costs.get(LABELS["sgd"], math.nan) if LABELS["sgd"] in cells.index else None
-    cells["of SGD's"] = [f"{costs.get(label, math.nan) / unit:.2f}" if unit else "-" for label in cells.index]
+    costs = costs.reindex(cells.index)
+    cells["ms a step"] = (1000 * costs).map("{:.2f}".format, na_action="ignore")
+    cells["of SGD's"] = (costs / costs.get(LABELS["sgd"], math.nan)).map("{:.2f}".format, na_action="ignore")
     note = (
         "Median processor time of training alone, in one thread: the wall-clock of a core of its own. What the "
         "search for the setting cost is not in it."
@@ -74,10 +67,15 @@ def early_stopping(title: str, runs: DataFrame) -> Table:
     stops = [look.loc[look.validation_loss.argmin()] for look in looks]
     stops = DataFrame(stops, columns=["step", "test_loss", "test_error"]).set_index(best.index).add_suffix("_stopped")
     by_label = best.join(stops).groupby("label", sort=False)
-    three, two = partial(mean_text, digits=3), mean_text
-    columns = [("test_loss", three), ("test_loss_stopped", three), ("test_error", two), ("test_error_stopped", two)]
-    cells = by_label.agg(setting=("setting", "first"), step=("step_stopped", lambda steps: f"{steps.median():.0f}"))
-    cells = cells.join(by_label.agg(**{name: (name, text) for name, text in columns}))
+    three = partial(mean_text, digits=3)
+    cells = by_label.agg(
+        setting=("setting", "first"),
+        step=("step_stopped", lambda steps: f"{steps.median():.0f}"),
+        test_loss=("test_loss", three),
+        test_loss_stopped=("test_loss_stopped", three),
+        test_error=("test_error", mean_text),
+        test_error_stopped=("test_error_stopped", mean_text),
+    )
     cells.columns = ["setting", "stopped at step", "test loss", "stopped", "test error %", "stopped"]
     return Table.of(
         title, "method", cells, "Stopped where the validation loss was least, by run; the step is the median."
@@ -106,13 +104,7 @@ def offline(title: str, runs: DataFrame, *, accuracy: bool) -> Table:
 
 
 def sensitivity(title: str, runs: DataFrame, setting: str) -> Table:
-    """Mean final test error of each method at each value of one setting, such as ``lr``.
-
-    Args:
-        title: above the table.
-        runs: of one task, with the setting varied and the rest of each method fixed.
-        setting: the name of the one that is varied.
-    """
+    """Mean final test error on one task of each method at each value of one ``setting``, such as ``lr``."""
     runs = runs.assign(value=runs[f"setting_{setting}"].astype(float)).dropna(subset="value")
     cells = {label: {value: _errors(own) for value, own in by.groupby("value")} for label, by in groups(runs).items()}
     table = DataFrame.from_dict(cells, orient="index").sort_index(axis=1)
@@ -128,18 +120,10 @@ def critic_slope(title: str, runs: DataFrame) -> Table:
     for row in ordered:
         slopes, rates = (_finite(row.run.curve.get(name, [])) for name in ("dq_da", "rate"))
         if len(slopes) and len(rates):
-            rows.append(
-                [
-                    row.label,
-                    row.setting,
-                    str(row.seed),
-                    f"{slopes.mean():.3g}",
-                    f"{100 * (slopes > 0).sum() / len(slopes):.0f}",
-                    str((slopes[:-1] * slopes[1:] < 0).sum()),
-                    f"{rates.min():.3g} to {rates.max():.3g}",
-                    f"{row.test_error:.2f}",
-                ]
-            )
+            positive, changes = 100 * (slopes > 0).sum() / len(slopes), (slopes[:-1] * slopes[1:] < 0).sum()
+            cells = [f"{slopes.mean():.3g}", f"{positive:.0f}", str(changes)]
+            cells += [f"{rates.min():.3g} to {rates.max():.3g}", f"{row.test_error:.2f}"]
+            rows.append([row.label, row.setting, str(row.seed), *cells])
     header = ["method", "setting", "seed", "mean dQ/da", "positive %", "sign changes", "rates", "test error %"]
     return Table(title, header, rows, "dQ/da and rate as means over each interval of the logged curve.")
 
@@ -147,34 +131,26 @@ def critic_slope(title: str, runs: DataFrame) -> Table:
 def readings(runs: DataFrame) -> Table:
     """One row a reading of Algorithm 1: the test error on each task, the rates at the end, and where it is sound.
 
-    Args:
-        runs: of any readings, and of plain SGD over the grid, which they are held against.
+    The runs are of any readings, and of plain SGD over the grid, which they are held against.
     """
-    constant = groups(runs[(runs.method == "sgd") & runs.task.isin(TASKS)], "task")
-    limits = {
-        task: SOUND * choose(constant[task], "test_error").test_error.mean() for task in TASKS if task in constant
-    }
+    constant = groups(runs[runs.method == "sgd"], "task")
+    best = {task: choose(constant[task], "test_error") for task in READ_ON if task in constant}
+    limits = {task: SOUND * own.test_error.mean() for task, own in best.items()}
     names = {setting_name(setting): reading for reading, setting in READINGS.items()}
-    read = runs[runs.method == METHOD]
+    read = runs[runs.method == READ]
+    by_reading = groups(read.assign(reading=read.setting.map(names)), "reading")
+    columns = [f"{task.upper()}, {what}" for task in READ_ON for what in ("error %", "rate at the end")]
     rows = {}
-    for reading, made in groups(read.assign(reading=read.setting.map(names)), "reading").items():
-        by_task = groups(made, "task")
-        cells = {f"{task.upper()}, error %": _errors(own) for task, own in by_task.items()}
-        cells |= {f"{task.upper()}, rate at the end": _last_rates(own) for task, own in by_task.items()}
-        sound = [
-            task.upper()
-            for task in TASKS
-            if task in limits and task in by_task
-            if by_task[task].finished.all() and by_task[task].test_error.mean() <= limits[task]
-        ]
-        rows[reading] = {**cells, "sound on": ", ".join(sound) or "nowhere"}
-    columns = [f"{task.upper()}, {what}" for task in TASKS for what in ("error %", "rate at the end")]
-    cells = DataFrame.from_dict(rows, orient="index").reindex(
-        index=[reading for reading in READINGS if reading in rows], columns=[*columns, "sound on"]
-    )
+    for reading in (reading for reading in READINGS if reading in by_reading):
+        row, sound = dict.fromkeys(columns, "-"), []
+        for task, own in groups(by_reading[reading], "task").items():
+            row |= {f"{task.upper()}, error %": _errors(own), f"{task.upper()}, rate at the end": _last_rates(own)}
+            if task in limits and own.finished.all() and own.test_error.mean() <= limits[task]:
+                sound.append(task.upper())
+        rows[reading] = {**row, "sound on": ", ".join(sound) or "nowhere"}
     shown = ", ".join(f"{task.upper()} {limit:.2f}" for task, limit in limits.items())
     note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's ({shown})."
-    return Table.of("Readings of Algorithm 1", "reading", cells, note)
+    return Table.of("Readings of Algorithm 1", "reading", DataFrame.from_dict(rows, orient="index"), note)
 
 
 def _errors(runs: DataFrame) -> str:

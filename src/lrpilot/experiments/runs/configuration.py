@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import at_least, choose
-from lrpilot.experiments.tasks.catalogue import task_named
+from lrpilot.experiments.tasks.catalogue import LoadedTask, task_named
 from lrpilot.online.settings import resolve
 
 from .methods import METHODS, Method
 from .optimizers import default_learning_rate, make_optimizer
 from .training import Plan, Training
-
-if TYPE_CHECKING:
-    from lrpilot.experiments.tasks.catalogue import LoadedTask
 
 CONTROLLERS = ("online", "pilot", "none")
 USUAL = {"setting": "stable", "optimizer": "sgd"}
@@ -30,14 +27,9 @@ def option(help_: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """As a user gives it, what was not said is None; :meth:`complete` fills that in.
+    """As a user gives it, what was not said is None; :meth:`complete` fills that in."""
 
-    Attributes:
-        task: a name that `load_task` takes.
-        data: the label of the data set used.
-    """
-
-    task: str = "digits"
+    task: str = "digits"  # a name that load_task takes
     controller: str | None = option("What drives the rate: pilot (default), online, or none for a fixed rate.")
     setting: str | None = option("Of the online actor-critic: stable (default), or paper, the literal one.")
     discount: float | None = option("Gamma of the online actor-critic; default the setting's.")
@@ -48,7 +40,7 @@ class Configuration:
     batch_size: int | None = option("Examples a step; default the task's.")
     seed: int | None = option("Of everything random; default 0.")
     evaluate_every: int | None = option("Steps between evaluations; default a twentieth of the run, 100 at least.")
-    data: str | None = None
+    data: str | None = None  # the label of the data set used
 
     @property
     def driver(self) -> str:
@@ -74,12 +66,10 @@ class Configuration:
         """
         task_named(self.task)
         choose("controller", self.driver, dict.fromkeys(CONTROLLERS))
-        for name in ("setting", "discount"):
-            if getattr(self, name) is not None and self.driver != "online":
-                raise InvalidArgument(name, f"left out with --controller {self.driver}", getattr(self, name))
-        setting = resolve(self._or_usual("setting"))
-        if self.discount is not None:
-            replace(setting, discount=self.discount)
+        for name, value in self._given("setting", "discount").items():
+            if self.driver != "online":
+                raise InvalidArgument(name, f"left out with --controller {self.driver}", value)
+        replace(resolve(self._or_usual("setting")), **self._given("discount"))
         probe = [torch.nn.Parameter(torch.zeros(1))]
         make_optimizer(self._or_usual("optimizer"), probe, learning_rate=self.lr, momentum=self.momentum)
         at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
@@ -102,11 +92,7 @@ class Configuration:
         return replace(self, data=task.data.label, **missing)
 
     def check_against(self, saved: Configuration, where: str) -> None:
-        """Compare what is now asked for with a saved configuration.
-
-        Raises:
-            InvalidArgument: names the first field that differs, and ``where`` its saved value stands.
-        """
+        """Refuse whatever is asked for otherwise than in a configuration saved at ``where``, by its field."""
         for each in fields(self):
             given, value = getattr(self, each.name), getattr(saved, each.name)
             if given is not None and given != value:

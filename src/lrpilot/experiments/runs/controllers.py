@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -22,9 +23,6 @@ from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.policy_file import fingerprint
 
 from .trial import Scalar
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 OF_THE_OPTIMIZER = {"optimizer", "lr", "momentum"}  # entries of a setting that are not the controller's
 
@@ -46,27 +44,19 @@ class Controller(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...  # noqa: D102
 
 
+def rate_in_use(optimizer: Optimizer) -> float:
+    """Of the first group; of an optimizer that finds its own what it found, of vSGD the median over parameters."""
+    return optimizer.effective_rate() if isinstance(optimizer, VSGD) else effective_rate(optimizer)
+
+
 class PlainTraining:
-    """Forward, backward, update; then a scheduler or a pilot makes its step, if there is one.
+    """Forward, backward, update; then ``follower``, a scheduler or a pilot of this optimizer, makes its step."""
 
-    Args:
-        optimizer: trains.
-        follower: of the same optimizer; its state is all that there is beside network and optimizer.
-        rate: reads the rate in use, where the optimizer finds its own.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        follower: LRScheduler | Pilot | None = None,
-        *,
-        rate: Callable[[Optimizer], float] = lambda optimizer: float(optimizer.param_groups[0]["lr"]),
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, follower: LRScheduler | Pilot | None = None) -> None:
         self.optimizer = optimizer
         self.mends = isinstance(follower, Pilot)
         self._follower = follower
-        self._rate = rate
-        self._scheduled = rate(optimizer) if isinstance(follower, LRScheduler) else None
+        self._scheduled = rate_in_use(optimizer) if isinstance(follower, LRScheduler) else None
 
     @property
     def history(self) -> History:
@@ -82,7 +72,7 @@ class PlainTraining:
         if isinstance(self._follower, Pilot):
             self._follower.step(loss.detach())
         elif self._follower:
-            self._scheduled = self._rate(self.optimizer)
+            self._scheduled = rate_in_use(self.optimizer)
             self._follower.step()
         return loss.detach()
 
@@ -90,10 +80,10 @@ class PlainTraining:
         """The rate of the first parameter group in the last step."""
         if isinstance(self._follower, Pilot):
             return self._follower.get_used_lr()[:1]
-        return [self._rate(self.optimizer) if self._scheduled is None else self._scheduled]
+        return [rate_in_use(self.optimizer) if self._scheduled is None else self._scheduled]
 
     def state_dict(self) -> dict[str, Any]:
-        """The follower's."""
+        """The follower's: all that there is beside network and optimizer."""
         return self._follower.state_dict() if self._follower else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -116,18 +106,8 @@ MakeController = Callable[[Optimizer, Terms], Controller]
 
 
 def fixed(optimizer: Optimizer, terms: Terms) -> Controller:
-    """The optimizer as it is."""
+    """The optimizer as it is, be its rate constant or its own finding."""
     return PlainTraining(optimizer)
-
-
-def found_rate(optimizer: Optimizer) -> float:
-    """The rate that an optimizer found: vSGD's median over parameters, or a peer's estimate."""
-    return optimizer.effective_rate() if isinstance(optimizer, VSGD) else effective_rate(optimizer)
-
-
-def self_tuning(optimizer: Optimizer, terms: Terms) -> Controller:
-    """An optimizer that finds its own rate: the rate logged is what it found."""
-    return PlainTraining(optimizer, rate=found_rate)
 
 
 def inverse_time(optimizer: Optimizer, terms: Terms) -> Controller:
@@ -138,11 +118,6 @@ def inverse_time(optimizer: Optimizer, terms: Terms) -> Controller:
 def cosine(optimizer: Optimizer, terms: Terms) -> Controller:
     """Down to nothing along a cosine."""
     return PlainTraining(optimizer, schedules.cosine(optimizer, terms.steps))
-
-
-def self_tuning_cosine(optimizer: Optimizer, terms: Terms) -> Controller:
-    """The factor that the authors of Prodigy advise above its own rate."""
-    return PlainTraining(optimizer, schedules.cosine(optimizer, terms.steps), rate=found_rate)
 
 
 def piloted(optimizer: Optimizer, terms: Terms) -> Controller:

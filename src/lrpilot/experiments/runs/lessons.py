@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
 
 import torch
+from torch.optim import Optimizer
 
 from lrpilot.errors import Diverged
 from lrpilot.learning.population.score import Performance, score
@@ -18,47 +18,28 @@ from lrpilot.online.offline import OfflineActorCritic
 from lrpilot.pilot.controller import Pilot
 
 from .controllers import Controller, PlainTraining, Terms, check_policy
+from .training import Record, Training
 from .trial import CHANCE, Trial
 
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
-    from .training import Record, Training
-
 RUNS_APART = 1000  # between the seeds of two studies' training runs
-
-
-class Lessons(Protocol):
-    """What is taught, and how: `OfflineLessons` or `RefiningLessons`.
-
-    ``controller`` makes that of the next run that teaches, which lasts until ``stack`` is left; ``taught`` that of the
-    run that counts. ``score`` says, before the stack is left, how a run ended; ``held_out`` whether it needs examples
-    that are held out of the training set for that.
-    """
-
-    held_out: bool
-
-    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller: ...  # noqa: D102
-    def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller: ...  # noqa: D102
-    def score(self, end: Record, first_loss: float) -> None: ...  # noqa: D102
 
 
 class OfflineLessons:
     """The actor improves from one run to the next; the run that counts is one more of them."""
 
-    held_out = False
+    held_out = False  # whether it needs examples held out of the training set to score a run
 
     def __init__(self, setting: str, terms: Terms) -> None:
         self._study = OfflineActorCritic(setting, generator=terms.generator)
 
     def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
-        """An actor that is frozen within its run."""
+        """Of the next run that teaches, which lasts until ``stack`` is left: an actor that is frozen within its run."""
         return stack.enter_context(self._study.run(optimizer))
 
     taught = controller
 
     def score(self, end: Record, first_loss: float) -> None:
-        """The rewards say it all."""
+        """How a run ended, said before the stack is left: nothing, for the rewards say it all."""
 
 
 class RefiningLessons:
@@ -86,6 +67,9 @@ class RefiningLessons:
         self._study.score(score(*(Performance(*map(torch.tensor, each)) for each in losses)).item())
 
 
+Lessons = OfflineLessons | RefiningLessons
+
+
 def teach(lessons: Lessons, trial: Trial, make_training: Callable[..., Training]) -> dict[str, list[float]]:
     """The runs before the trial's own, each of a network of its own. Returns how each of them ended.
 
@@ -97,9 +81,9 @@ def teach(lessons: Lessons, trial: Trial, make_training: Callable[..., Training]
         make_training: ``make_training(trial, controller=...)`` prepares a run.
     """
     ends: dict[str, list[float]] = {"test_error": [], "validation_error": [], "mean_rate": [], "seconds": []}
+    steps = int(trial.setting.get("run_steps", trial.steps))
     for number in range(int(trial.setting["runs"])):
-        steps, seed = int(trial.setting.get("run_steps", trial.steps)), RUNS_APART * (trial.seed + 1) + number
-        one = replace(trial, steps=steps, seed=seed, evaluations=1)
+        one = replace(trial, steps=steps, seed=RUNS_APART * (trial.seed + 1) + number, evaluations=1)
         with suppress(Diverged), ExitStack() as stack:
             training = make_training(one, controller=partial(lessons.controller, stack))
             *_, last = training.run()

@@ -9,42 +9,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Generator, nn
+from torch.optim import Optimizer
 
 from lrpilot.baselines.nadamw import WARM_UP
 from lrpilot.baselines.opponents import OPPONENTS as MAKE_OPPONENT
 from lrpilot.baselines.peers import PEERS
 from lrpilot.baselines.vsgd import VSGD, Granularity
+from lrpilot.experiments.tasks.catalogue import LoadedTask
 from lrpilot.pilot.policy_file import fingerprint
 
-from .controllers import (
-    Controller,
-    MakeController,
-    Terms,
-    cosine,
-    fixed,
-    inverse_time,
-    online,
-    piloted,
-    self_tuning,
-    self_tuning_cosine,
-)
+from .controllers import Controller, MakeController, Terms, cosine, fixed, inverse_time, online, piloted
 from .lessons import Lessons, OfflineLessons, RefiningLessons
 from .opponents import RangeTestLessons, cycled, greedy, polled, told_the_loss, warmed
 from .optimizers import make_optimizer
 from .training import Plan, Training
 from .trial import Scalar
 
-if TYPE_CHECKING:
-    from torch import nn
-    from torch.optim import Optimizer
-
-    from lrpilot.experiments.tasks.catalogue import LoadedTask
-
 Setting = Mapping[str, Scalar]
-MakeOptimizer = Callable[[Any, Setting], "Optimizer"]
+MakeOptimizer = Callable[[Any, Setting], Optimizer]
 
 START_RATE = 0.01  # of the optimizers that the online controller drives: the middle of the grid
 STARTS: Mapping[str, Setting] = {"paper": {}, "stable": {"lr": START_RATE}}
@@ -91,7 +77,7 @@ class Method:
     ) -> Training:
         """A run before its first step; ``controller`` in place of the method's own, ``options`` as of `Training`."""
 
-        def driven(optimizer: Optimizer, generator: Any) -> Controller:
+        def driven(optimizer: Optimizer, generator: Generator) -> Controller:
             terms = Terms(steps=plan.steps, generator=generator, setting=setting, policy=policy)
             return (controller or self.controller)(optimizer, terms)
 
@@ -113,8 +99,8 @@ def _peer(name: str, heading: str, package: str, *, of: str | None = None, **cha
     def optimizer(network: nn.Module, setting: Setting) -> Optimizer:
         return PEERS[of or name](network.parameters(), **setting)
 
-    usual: dict[str, Any] = {"controller": self_tuning, "settings": only({})}
-    return Method(name, heading, "rate-free", optimizer=optimizer, package=package, **{**usual, **changes})
+    given: dict[str, Any] = {"settings": only({}), "package": package, **changes}
+    return Method(name, heading, "rate-free", optimizer=optimizer, **given)
 
 
 def _opponent(name: str, heading: str, package: str | None, *, of: str | None = None, **changes: Any) -> Method:
@@ -137,16 +123,20 @@ def _vsgd(name: str, heading: str, granularity: Granularity, *settings: Setting)
         return VSGD(network, granularity, overestimate=overestimate, epsilon=float(setting.get("epsilon", 1e-9)))
 
     tried = only(*(settings or OVERESTIMATES))
-    return Method(name, heading, "schaul", optimizer=optimizer, controller=self_tuning, settings=tried)
+    return Method(name, heading, "schaul", optimizer=optimizer, settings=tried)
 
 
-def _online(name: str, heading: str, setting: str, *, learn: bool) -> Method:
+def _online(name: str, heading: str, setting: str, *, learn: bool = True) -> Method:
     control = partial(online, setting, learn=learn)
     return Method(name, heading, "actor-critic", controller=control, settings=only(STARTS[setting]))
 
 
 def _offline(name: str, heading: str, setting: str) -> Method:
     return Method(name, heading, "offline", settings=only(), lessons=partial(OfflineLessons, setting))
+
+
+def _control(name: str, whose: str, control_of: str) -> Method:
+    return Method(name, f"SGD at the mean rate of {whose}", "control", control_of=control_of)
 
 
 def _with_decays(grid: Sequence[float]) -> Sequence[Setting]:
@@ -170,24 +160,22 @@ _ALL = (
     _vsgd("vsgd-b", "vSGD-b", "block"),
     _vsgd("vsgd-g", "vSGD-g", "global"),
     _peer("prodigy", "Prodigy", "prodigyopt"),
-    _peer("prodigy-cosine", "Prodigy, cosine", "prodigyopt", of="prodigy", controller=self_tuning_cosine),
+    _peer("prodigy-cosine", "Prodigy, cosine", "prodigyopt", of="prodigy", controller=cosine),
     _peer("d-adaptation-sgd", "D-Adaptation SGD", "dadaptation"),
     _peer("d-adaptation-adam", "D-Adaptation Adam", "dadaptation"),
     # Its default rate of 1, and 0.1: at 1 the MNIST CNN learns nothing.
     _peer("schedule-free-sgd", "Schedule-Free SGD", "schedulefree", settings=only({}, {"lr": 0.1})),
     _peer("schedule-free-adamw", "Schedule-Free AdamW", "schedulefree"),
-    _online("online-paper", "actor-critic, paper", "paper", learn=True),
-    _online("online-stable", "actor-critic, stable", "stable", learn=True),
+    _online("online-paper", "actor-critic, paper", "paper"),
+    _online("online-stable", "actor-critic, stable", "stable"),
     _online("frozen-paper", "untrained actor, paper", "paper", learn=False),
     _online("frozen-stable", "untrained actor, stable", "stable", learn=False),
     _offline("offline-paper", "offline actor-critic, paper", "paper"),
     _offline("offline-stable", "offline actor-critic, stable", "stable"),
-    Method("mean-rate-paper", "SGD at the mean rate of paper", "control", control_of="online-paper"),
-    Method("mean-rate-stable", "SGD at the mean rate of stable", "control", control_of="online-stable"),
-    Method("mean-rate-offline-paper", "SGD at the mean rate of offline, paper", "control", control_of="offline-paper"),
-    Method(
-        "mean-rate-offline-stable", "SGD at the mean rate of offline, stable", "control", control_of="offline-stable"
-    ),
+    _control("mean-rate-paper", "paper", "online-paper"),
+    _control("mean-rate-stable", "stable", "online-stable"),
+    _control("mean-rate-offline-paper", "offline, paper", "offline-paper"),
+    _control("mean-rate-offline-stable", "offline, stable", "offline-stable"),
     Method("pilot", "pilot", "start", controller=piloted, settings=_shipped),
     Method("pilot-refined", "refined pilot", "start", settings=only(), lessons=RefiningLessons),
     Method("constant", "constant rate", "start"),

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
+from torch.optim import Optimizer
 
 from lrpilot.baselines.tensorflow import TFAdagrad, TFAdam, TFRMSprop
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from torch.optim import Optimizer
 
 # torch's own default for SGD, 1e-3, is of use to few networks; TensorFlow's two have none: torch's are taken.
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "tf-adagrad": 0.01, "tf-rmsprop": 0.01}
@@ -30,12 +26,9 @@ REFUSED = {
 
 
 def _torch_optimizers() -> dict[str, type[Optimizer]]:
-    found = {
-        name.lower(): value
-        for name, value in vars(torch.optim).items()
-        if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
-    }
-    return {name: found[name] for name in sorted(found) if name not in {"optimizer", *REFUSED}}
+    classes = {name.lower(): kind for name, kind in inspect.getmembers(torch.optim, inspect.isclass)}
+    unwanted = {"optimizer", *REFUSED}
+    return {name: kind for name, kind in sorted(classes.items()) if issubclass(kind, Optimizer) if name not in unwanted}
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {

@@ -50,8 +50,7 @@ class Making:
             if method.lessons:
                 generator = torch.Generator().manual_seed(trial.seed)
                 terms = Terms(steps=trial.steps, generator=generator, setting=trial.setting, policy=policy)
-                lessons = method.lessons(terms)
-                part = task
+                lessons, part = method.lessons(terms), task
                 if lessons.held_out:
                     held_out = trial.validation or len(task.data.train) // HELD_OUT
                     part = _task(trial.task, folder, held_out, trial.fraction)
@@ -64,26 +63,18 @@ class Making:
 
     def result(self, status: Status, reason: str | None) -> Result:
         """What came of it."""
-        records, looks = self.records, [record for record in self.records if record.test_error is not None]
-        seconds = records[-1].seconds if records else 0.0
+        looks = [record for record in self.records if record.test_error is not None]
+        seconds = self.records[-1].seconds if self.records else 0.0
+        curve = {"step": "step", "train_loss": "loss", "rate": "learning_rate"}
         return Result(
             trial=self.trial,
             status=status,
             reason=reason,
-            steps=records[-1].step if records else 0,
+            steps=self.records[-1].step if self.records else 0,
             seconds=round(seconds, 3),
             evaluation_seconds=round(CLOCK() - self.started - seconds, 3),
-            curve={
-                "step": [record.step for record in records],
-                "train_loss": [record.loss for record in records],
-                "rate": [record.learning_rate for record in records],
-                **self.logged,
-            },
-            evaluations={
-                "step": [record.step for record in looks],
-                "seconds": [record.seconds for record in looks],
-                **{name: [math.nan if (v := getattr(r, name)) is None else v for r in looks] for name in MEASURES},
-            },
+            curve={column: _column(self.records, name) for column, name in curve.items()} | self.logged,
+            evaluations={name: _column(looks, name) for name in ("step", "seconds", *MEASURES)},
             earlier=self.earlier,
             about={**_surroundings(), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")},
         )
@@ -129,6 +120,10 @@ def _training(trial: Trial, task: LoadedTask, **options: Any) -> Training:
     return METHODS[trial.method].training(task, plan, trial.setting, clock=CLOCK, **options)
 
 
+def _column(records: list[Record], name: str) -> list[float]:
+    return [math.nan if (value := getattr(record, name)) is None else value for record in records]
+
+
 def _means(training: Training, ends: list[int]) -> dict[str, list[float]]:
     """What the controller logged at every step, as means over the intervals that end at ``ends``.
 
@@ -146,13 +141,9 @@ def _means(training: Training, ends: list[int]) -> dict[str, list[float]]:
 @cache
 def _surroundings() -> dict[str, str]:
     """Commit, versions and processor: the same for all trials of a process."""
-    return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        **{name: version for name in ("torch", *PACKAGES) if (version := _version(name))},
-        "processor": _processor(),
-        "threads": "1",
-    }
+    versions = {name: version for name in ("torch", *PACKAGES) if (version := _version(name))}
+    where = {"commit": commit(), "python": platform.python_version()}
+    return {**where, **versions, "processor": _processor(), "threads": "1"}
 
 
 def _version(package: str) -> str | None:

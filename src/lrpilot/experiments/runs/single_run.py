@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lrpilot.core.signals import stopped_by_signals
 from lrpilot.errors import Diverged, InvalidArgument, Unusable
@@ -15,13 +16,16 @@ from lrpilot.experiments.tasks.catalogue import load_task
 
 from .configuration import Configuration
 from .run_directory import CHECKPOINT, CONFIG, CURVES, RunDirectory
+from .training import Record, Training
 from .trial import plain_name
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
-    from .progress import Display
-    from .training import Training
+class Display(Protocol):
+    """Shows a run as it goes: where it begins, how far it has come, and what one line tells."""
+
+    def begin(self, configuration: Configuration, step: int) -> None: ...  # noqa: D102
+    def show(self, record: Record) -> None: ...  # noqa: D102
+    def say(self, line: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -72,14 +76,14 @@ def train(
         raise InvalidArgument("out", "the directory of the run that --resume goes on with", out)
     fresh = f"{plain_name(asked.task).strip('-')[-60:]}-{asked.driver}-{time.strftime('%Y%m%d-%H%M%S')}"
     with RunDirectory(out, name=fresh, resume=resume) as directory:
+        config, curves = directory.path / CONFIG, directory.path / CURVES
         saved = directory.saved_configuration() if resume else None
         if saved:
-            asked.check_against(saved, where=str(directory.path / CONFIG))
+            asked.check_against(saved, where=str(config))
         task = load_task(asked.task, folder=folder)
         configuration = saved or asked.complete(task)
         if configuration.data != task.data.label:
-            allowed = f"{configuration.data} as in {directory.path / CONFIG}"
-            raise InvalidArgument("data", allowed, task.data.label)
+            raise InvalidArgument("data", f"{configuration.data} as in {config}", task.data.label)
         training = configuration.training(task)
         if saved:
             _take_up(training, directory, display)
@@ -88,16 +92,10 @@ def train(
         display.begin(configuration, training.step)
         with stopped_by_signals(lambda: setattr(training, "stop_requested", True)):
             _record(training, directory, display, checkpoint_every or training.plan.evaluate_every)
-        records, curves = directory.records(), directory.path / CURVES
+        records = directory.records()
         draw(records, curves)
-        return Outcome(
-            path=directory.path,
-            configuration=configuration,
-            records=records,
-            curves=curves,
-            finished=training.step == training.plan.steps,
-            failure=training.failure,
-        )
+        finished = training.step == training.plan.steps
+        return Outcome(directory.path, configuration, records, curves, finished, training.failure)
 
 
 def _take_up(training: Training, directory: RunDirectory, display: Display) -> None:

@@ -10,26 +10,21 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.optim import Optimizer
 
 from lrpilot.baselines.peers import evaluation_weights
 from lrpilot.errors import Diverged, InvalidArgument, NonFiniteLoss
 from lrpilot.experiments.choices import at_least
-from lrpilot.experiments.tasks.catalogue import evaluate, loss_of
+from lrpilot.experiments.tasks.catalogue import LoadedTask, evaluate, loss_of
 from lrpilot.experiments.tasks.tensors import Batches
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-    from lrpilot.experiments.tasks.catalogue import LoadedTask
-
-    from .controllers import Controller
+from .controllers import Controller
 
 LOGS = 200  # records of loss and rate in a run, unless said otherwise
 
@@ -74,26 +69,15 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """The fields that say something, for ``json.dumps``; a number that is not finite is None (null)."""
-        fields = {name: value for name, value in asdict(self).items() if value is not None}
-        if not self.diverged:
-            del fields["diverged"]
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in fields.items()
-        }
+        said = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
+        return {name: None if not math.isfinite(value) else value for name, value in said.items()}
 
 
 class Training:
     """One run, from its first step or from where a saved one stopped.
 
-    Args:
-        task: what is trained on what.
-        plan: for how long.
-        make_optimizer: gives the optimizer for the network.
-        make_controller: gives the controller for the optimizer; it draws from the ``generator`` it is given.
-        clock: tells the time, in seconds from anywhere, that :attr:`Record.seconds` is measured with.
-
-    Two runs of one seed start from the same weights and see the same batches, whatever drives them.
+    ``clock`` tells the seconds that :attr:`Record.seconds` is measured with. Two runs of one seed start from the same
+    weights and see the same batches, whatever drives them.
     """
 
     def __init__(
@@ -114,10 +98,8 @@ class Training:
         self.controller = make_controller(self.optimizer, controller)
         self.step = 0
         self.seconds = 0.0
-        self.failure: Diverged | None = None
-        """Why the run ended early, if it diverged."""
-        self.stop_requested = False
-        """Set it (from a signal handler, say) and :meth:`run` returns after the step under way."""
+        self.failure: Diverged | None = None  # why the run ended early, if it diverged
+        self.stop_requested = False  # set it (from a signal handler, say) and run() ends after the step under way
         self._batches = Batches(task.data.train, plan.batch_size, generator=batches)
         self._random_state = dropout.get_state()
         self._losses: list[Tensor] = []
@@ -140,12 +122,12 @@ class Training:
                 torch.set_rng_state(self._random_state)
 
     def _train_until(self, step: int) -> None:
-        draw, train, losses = self._batches.draw, self.controller.step, self._losses
         loss_fn = loss_of(self.network, self.task.loss)
+        draw, train = self._batches.draw, self.controller.step
         started = self._clock()
         try:
             while self.step < step and not self.stop_requested:
-                losses.append(train(loss_fn, draw()))
+                self._losses.append(train(loss_fn, draw()))
                 self.step += 1
         except Diverged as failure:
             self.failure = failure
@@ -163,12 +145,11 @@ class Training:
         measured: dict[str, float] = {}
         if self.failure or self.plan.evaluates(self.step):
             with evaluation_weights(self.optimizer):
-                measured["test_loss"], measured["test_error"] = evaluate(
-                    self.network, self.task.data.test, self.task.loss
-                )
-                if self.task.data.validation:
-                    validation = evaluate(self.network, self.task.data.validation, self.task.loss)
-                    measured["validation_loss"], measured["validation_error"] = validation
+                for name in ("test", "validation"):
+                    if examples := getattr(self.task.data, name):
+                        measured[f"{name}_loss"], measured[f"{name}_error"] = evaluate(
+                            self.network, examples, self.task.loss
+                        )
         return Record(
             step=self.step,
             loss=math.nan if self.failure else losses.mean().item(),
@@ -178,27 +159,22 @@ class Training:
             **measured,
         )
 
+    def _parts(self) -> dict[str, Any]:
+        controlled = {"network": self.network, "optimizer": self.optimizer, "controller": self.controller}
+        return {**controlled, "batches": self._batches}
+
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on: resumed from it, the run goes on bit for bit."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "controller": self.controller.state_dict(),
-            "batches": self._batches.state_dict(),
-            "random_state": self._random_state,
-            "losses": list(self._losses),
-        }
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        numbers = {"step": self.step, "seconds": self.seconds}
+        return {**numbers, **parts, "random_state": self._random_state, "losses": list(self._losses)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave, for the same task, plan, optimizer and controller."""
         if not (isinstance(state["step"], int) and 0 <= state["step"] <= self.plan.steps):
             raise InvalidArgument("the saved step", f"a whole number in [0, {self.plan.steps}]", state["step"])
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.controller.load_state_dict(state["controller"])
-        self._batches.load_state_dict(state["batches"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self._random_state = state["random_state"]
         self._losses = list(state["losses"])
         self.step, self.seconds = state["step"], state["seconds"]

@@ -42,15 +42,13 @@ class Trial:
     def __post_init__(self) -> None:
         """Check that it can be run and named."""
         for name in ("experiment", "task", "method"):
-            if not isinstance(getattr(self, name), str):
-                raise InvalidArgument(name, "a name", getattr(self, name))
+            _check(self, name, isinstance(getattr(self, name), str), "a name")
         for name, least in {"seed": 0, "steps": 1, "batch_size": 1, "evaluations": 1, "validation": 0}.items():
-            if type(getattr(self, name)) is not int or getattr(self, name) < least:
-                raise InvalidArgument(name, f"an integer >= {least}", getattr(self, name))
-        if isinstance(self.fraction, str) or not 0 < self.fraction <= 1:
-            raise InvalidArgument("fraction", "a number in (0, 1]", self.fraction)
-        if not isinstance(self.setting, Mapping) or not all(isinstance(v, Scalar) for v in self.setting.values()):
-            raise InvalidArgument("setting", "numbers and words by name", self.setting)
+            value = getattr(self, name)
+            _check(self, name, type(value) is int and value >= least, f"an integer >= {least}")
+        _check(self, "fraction", _is_number(self.fraction) and 0 < self.fraction <= 1, "a number in (0, 1]")
+        scalars = isinstance(self.setting, Mapping) and all(isinstance(v, Scalar) for v in self.setting.values())
+        _check(self, "setting", scalars, "numbers and words by name")
 
     @property
     def name(self) -> str:
@@ -86,33 +84,27 @@ class Result:
 
     def __post_init__(self) -> None:
         """Check that it can be shown."""
-        if self.status not in get_args(Status):
-            raise InvalidArgument("status", f"one of {', '.join(get_args(Status))}", self.status)
+        _check(self, "status", self.status in get_args(Status), f"one of {', '.join(get_args(Status))}")
         for name in ("steps", "seconds", "evaluation_seconds"):
-            if not _is_number(getattr(self, name)) or not getattr(self, name) >= 0:
-                raise InvalidArgument(name, "a number >= 0", getattr(self, name))
+            value = getattr(self, name)
+            _check(self, name, _is_number(value) and value >= 0, "a number >= 0")
         for name, needed in NEEDED.items():
             columns = getattr(self, name)
             numbers = all(_is_number(value) for column in columns.values() for value in column)
-            if not needed <= columns.keys() or not numbers or len(set(map(len, columns.values()))) > 1:
-                raise InvalidArgument(
-                    name, f"columns of numbers, as many in each, {', '.join(needed)} among them", columns
-                )
-        if self.status == "finished" and not self.evaluations["step"]:
-            raise InvalidArgument("evaluations", "those of a finished run", "none")
-        if not all(isinstance(word, str) for word in (*self.about, *self.about.values())):
-            raise InvalidArgument("about", "words by name", self.about)
+            sound = needed <= columns.keys() and numbers and len(set(map(len, columns.values()))) <= 1
+            _check(self, name, sound, f"columns of numbers, as many in each, {', '.join(needed)} among them")
+        looked_at = self.status != "finished" or bool(self.evaluations["step"])
+        _check(self, "evaluations", looked_at, "those of a finished run")
+        words = all(isinstance(word, str) for word in (*self.about, *self.about.values()))
+        _check(self, "about", words, "words by name")
 
     def final(self, measure: str) -> float:
         """The last evaluation's ``measure``; of a run that did not finish, the error of guessing, an infinite loss."""
-        if self.status != "finished":
-            return 100 * CHANCE if measure.endswith("error") else math.inf
-        return self.evaluations[measure][-1]
+        return self.evaluations[measure][-1] if self.status == "finished" else _guessing(measure)
 
     def best(self, measure: str) -> float:
         """The least ``measure`` of all evaluations, those of an unfinished run included."""
-        values = [value for value in self.evaluations.get(measure, []) if math.isfinite(value)]
-        return min([*values, 100 * CHANCE if measure.endswith("error") else math.inf])
+        return min([*filter(math.isfinite, self.evaluations.get(measure, [])), _guessing(measure)])
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Result:
@@ -144,8 +136,17 @@ def plain_name(task: str) -> str:
     return re.sub(r"[^\w.-]+", "-", task)
 
 
+def _check(record: Trial | Result, name: str, fits: bool, allowed: str) -> None:
+    if not fits:
+        raise InvalidArgument(name, allowed, getattr(record, name))
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _guessing(measure: str) -> float:
+    return 100 * CHANCE if measure.endswith("error") else math.inf
 
 
 def _rounded(value: float) -> float | None:

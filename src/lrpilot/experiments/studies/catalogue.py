@@ -8,9 +8,11 @@ mean rate), and is complete when nothing in it is missing.
 from __future__ import annotations
 
 import statistics
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from lrpilot.experiments.runs.methods import (
@@ -25,7 +27,6 @@ from lrpilot.experiments.runs.methods import (
 )
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result, Trial, setting_name
-from lrpilot.experiments.studies import readings
 from lrpilot.experiments.tasks.catalogue import MNIST_NETWORKS, PAPERS
 
 from .frame import choose, frame
@@ -35,7 +36,8 @@ EVERYWHERE = (*PAPERS_BASELINES, "sgd-cosine", *ACTOR_CRITICS, *RATE_FREE, "pilo
 ONLINE: Mapping[str, Setting] = {f"online-{setting}": start for setting, start in STARTS.items()}
 DISCOUNTS = (0.0, 0.9, 0.95, 0.99, 1.0)
 FIFTH = 0.2  # of the training data: Figures 4 and 6
-TABLES = ("table1", "table2", "table3")
+READ, READ_ON = "online-paper", ("m0", "m1")  # every reading is this method with a setting of its own, on these tasks
+READINGS: Mapping[str, Setting] = tomllib.loads(Path(__file__).with_name("readings.toml").read_text("utf-8"))
 
 Plan = Callable[[Profile, Store], list[Trial]]
 
@@ -57,8 +59,7 @@ def found(store: Store, trials: Iterable[Trial]) -> list[Result]:
 def _trial(
     profile: Profile, experiment: str, task: str, method: str, setting: Setting, seed: int, **changes: Any
 ) -> Trial:
-    size = profile.sizes[task]
-    sizes = {name: getattr(size, name) for name in ("steps", "batch_size", "validation", "evaluations")}
+    sizes = {name: getattr(profile.sizes[task], name) for name in ("steps", "batch_size", "validation", "evaluations")}
     named: dict[str, Any] = {"experiment": experiment, "task": task, "method": method, "setting": setting, "seed": seed}
     return Trial(**named, **{**sizes, **changes})
 
@@ -118,8 +119,7 @@ def _figure4(profile: Profile, store: Store) -> list[Trial]:
     """A fifth of CIFAR-10: the paper's baselines at the rates that Table 2 chose, and the controllers."""
     whole = frame(found(store, _table("table2", profile, store)))
     chosen = (choose(own, "test_error").run.iloc[0] for m in PAPERS_BASELINES if len(own := whole[whole.method == m]))
-    settings = {**{run.trial.method: run.trial.setting for run in chosen}, **ONLINE}
-    return _on_a_fifth("figure4", settings, profile)
+    return _on_a_fifth("figure4", {**{run.trial.method: run.trial.setting for run in chosen}, **ONLINE}, profile)
 
 
 def _figure6(profile: Profile, store: Store) -> list[Trial]:
@@ -160,27 +160,19 @@ def _start(profile: Profile, store: Store) -> list[Trial]:
 
 
 def _discount(profile: Profile, store: Store) -> list[Trial]:
-    make = partial(_trial, profile, "discount", steps=profile.reading_steps)
-    return [
-        make(task, method, {**start, "discount": discount}, seed)
-        for task in readings.TASKS
-        for seed in range(profile.reading_repeats)
-        for method, start in ONLINE.items()
-        for discount in DISCOUNTS
-    ]
+    settings = [(name, {**start, "discount": discount}) for name, start in ONLINE.items() for discount in DISCOUNTS]
+    return _short("discount", settings, profile)
 
 
 def _readings(profile: Profile, store: Store) -> list[Trial]:
     """All readings, and constant rates at the same length to hold them against."""
-    methods: list[tuple[str, Setting]] = [(readings.METHOD, setting) for setting in readings.READINGS.values()]
-    methods += [("sgd", {"lr": rate}) for rate in profile.rates]
-    make = partial(_trial, profile, "readings", steps=profile.reading_steps)
-    return [
-        make(task, method, setting, seed)
-        for seed in range(profile.reading_repeats)
-        for task in readings.TASKS
-        for method, setting in methods
-    ]
+    settings = [*((READ, setting) for setting in READINGS.values()), *(("sgd", {"lr": rate}) for rate in profile.rates)]
+    return _short("readings", settings, profile)
+
+
+def _short(experiment: str, settings: Iterable[tuple[str, Setting]], profile: Profile) -> list[Trial]:
+    make, seeds = partial(_trial, profile, experiment, steps=profile.reading_steps), range(profile.reading_repeats)
+    return [make(task, name, setting, seed) for task in READ_ON for seed in seeds for name, setting in settings]
 
 
 EXPERIMENTS: Mapping[str, Experiment] = {
@@ -196,7 +188,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "start": Experiment("Sensitivity to the starting rate", _start, ("table3",)),
     "discount": Experiment("Sensitivity to the discount", _discount),
     "readings": Experiment("Under which reading it works", _readings),
-    "wall-clock": Experiment("Wall-clock to a given error", needs=TABLES),
+    "wall-clock": Experiment("Wall-clock to a given error", needs=("table1", "table2", "table3")),
     "early-stopping": Experiment("Early stopping", needs=("table2", "figure4")),
 }
 

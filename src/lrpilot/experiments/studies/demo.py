@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lrpilot.experiments.runs.configuration import Configuration
+from lrpilot.experiments.runs.training import Record
 from lrpilot.experiments.tasks.catalogue import load_task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lrpilot.experiments.runs.training import Record
 
 POOR_START = 1e-4  # a rate at which these networks learn next to nothing
 FIXED_RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1e0)  # the grid of the paper's section 4.1
@@ -32,19 +28,15 @@ class Row:
         return self.records[-1].test_error or 0.0
 
 
-def run_demo(*, steps: int, show: Callable[[Row], None], seed: int = 0) -> list[Row]:
+def run_demo(*, steps: int, show: Callable[[Row], None]) -> list[Row]:
     """Train the network of ``digits`` with the pilot, the online actor-critic and each fixed rate.
 
-    Args:
-        steps: of each run.
-        show: called with each run as it ends.
-        seed: the same for all: same initial weights, same batches.
+    All have the same initial weights and the same batches; ``show`` is called with each run as it ends.
     """
     task, rows = load_task("digits"), []
     runs = [(name, name, POOR_START) for name in LEARNED] + [(f"fixed {rate:g}", "none", rate) for rate in FIXED_RATES]
     for label, controller, rate in runs:
-        every = max(1, steps // 100)
-        asked = Configuration(controller=controller, lr=rate, steps=steps, evaluate_every=every, seed=seed)
+        asked = Configuration(controller=controller, lr=rate, steps=steps, evaluate_every=max(1, steps // 100))
         rows.append(Row(label, rate, list(asked.complete(task).training(task).run())))
         show(rows[-1])
     return rows

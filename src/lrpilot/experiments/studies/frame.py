@@ -9,15 +9,13 @@ import pandas as pd
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.methods import LABELS
-from lrpilot.experiments.runs.trial import Result
+from lrpilot.experiments.runs.trial import MEASURES, Result
 
 log = logging.getLogger(__name__)
 
-DATA, KINDS = ("test", "validation"), ("error", "loss")
 COLUMNS = (
     *("experiment", "task", "method", "label", "setting", "seed", "planned_steps"),
-    *("status", "finished", "steps", "seconds", "evaluation_seconds"),
-    *(f"{data}_{kind}" for data in DATA for kind in KINDS),
+    *("status", "finished", "steps", "seconds", "evaluation_seconds", *MEASURES),
     *("best_test_error", "best_test_loss", "run", "setting_lr", "setting_optimizer", "setting_policy"),
 )
 
@@ -30,34 +28,28 @@ def frame(results: Iterable[Result]) -> DataFrame:
     (percent) and losses are those at the end, and those of guessing and infinity where the run did not finish; ``best``
     ones are the least of the run. ``run`` is the :class:`Result` itself, for its curves.
     """
-    order = {method: place for place, method in enumerate(LABELS)}
-    known: list[Result] = []
+    rows = []
     for result in results:
-        if result.trial.method in order:
-            known.append(result)
+        if result.trial.method in LABELS:
+            rows.append(_row(result))
         else:
             log.warning("%s is of a method that this version does not know, skipped", result.trial.name)
-    rows = [_row(result) for result in sorted(known, key=lambda result: order[result.trial.method])]
+    order = {method: place for place, method in enumerate(LABELS)}
+    rows.sort(key=lambda row: order[row["method"]])
     return DataFrame(rows, columns=list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])))
 
 
 def _row(result: Result) -> dict[str, object]:
-    trial = result.trial
+    trial, of_the_result = result.trial, ("status", "steps", "seconds", "evaluation_seconds")
     return {
-        "experiment": trial.experiment,
-        "task": trial.task,
-        "method": trial.method,
+        **{name: getattr(trial, name) for name in ("experiment", "task", "method", "seed")},
+        **{name: getattr(result, name) for name in of_the_result},
         "label": LABELS[trial.method],
         "setting": trial.setting_name,
-        "seed": trial.seed,
         "planned_steps": trial.steps,
-        "status": result.status,
         "finished": result.status == "finished",
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "evaluation_seconds": result.evaluation_seconds,
-        **{f"{data}_{kind}": result.final(f"{data}_{kind}") for data in DATA for kind in KINDS},
-        **{f"best_test_{kind}": result.best(f"test_{kind}") for kind in KINDS},
+        **{measure: result.final(measure) for measure in MEASURES},
+        **{f"best_{measure}": result.best(measure) for measure in ("test_error", "test_loss")},
         **{f"setting_{name}": value for name, value in trial.setting.items()},
         "run": result,
     }
@@ -72,11 +64,7 @@ def choose(runs: DataFrame, measure: str) -> DataFrame:
     """The runs of one method on one task at the setting with the least mean ``measure``, in the order of the seeds.
 
     Where all settings were tried with one seed and the best went on with more, they are compared by the seeds
-    that all of them have.
-
-    Args:
-        runs: at least one.
-        measure: ``test_error``, as the paper chose, or ``validation_error``.
+    that all of them have. ``measure`` is ``test_error``, as the paper chose, or ``validation_error``.
     """
     runs = runs.sort_values("seed", kind="stable")
     tried = runs.groupby("seed")["setting"].transform("nunique")

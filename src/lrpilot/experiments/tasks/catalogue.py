@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrpilot.errors import InvalidArgument
@@ -23,11 +23,8 @@ from lrpilot.experiments.tasks import networks
 from .image_folder import read_image_folder
 from .tensors import Batch, Examples, TensorData
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
 IMAGE_FOLDER = "image-folder"
-Loss = Callable[["Tensor", "Tensor"], "Tensor"]  # of outputs and targets
+Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs and targets
 EVALUATION_BATCH = 100  # examples a forward pass when only testing: 1000 take twice the time, out of cache
 
 
@@ -82,16 +79,11 @@ _MNIST_CNN = Task(  # section 4.2
 _CIFAR10_CNN = Task(  # section 4.3
     "cifar10-cnn", data_sets.cifar10, _centred, networks.cifar10_cnn, steps=10_000, compared=4_000, cost=350.0
 )
+_DIGITS = Task(
+    "digits", data_sets.digits, partial(_scaled, largest=16.0), networks.digits_mlp, steps=2_000, compared=2_000
+)
 _ALL = (
-    Task(
-        "digits",
-        data_sets.digits,
-        partial(_scaled, largest=16.0),
-        networks.digits_mlp,
-        steps=2_000,
-        compared=2_000,
-        batch_size=32,
-    ),
+    replace(_DIGITS, batch_size=32),
     replace(_VECTORS, compared=6_000, heading="M0", table="table3", target=8.5),
     replace(_LAYERED, name="m1", network=networks.m1, cost=2.0, heading="M1"),
     replace(_LAYERED, name="m2", network=networks.m2, cost=8.0, heading="M2"),
@@ -141,14 +133,7 @@ class LoadedTask:
     loss: Loss = F.cross_entropy  # the mean over examples, and over the places of an example that has several
 
 
-def load_task(
-    name: str,
-    *,
-    folder: str | Path | None = None,
-    validation: int = 0,
-    fraction: float = 1.0,
-    initialisation: networks.Initialisation | None = None,
-) -> LoadedTask:
+def load_task(name: str, *, folder: str | Path | None = None, validation: int = 0, fraction: float = 1.0) -> LoadedTask:
     """The task of that name, its data in memory.
 
     Args:
@@ -156,7 +141,6 @@ def load_task(
         folder: where data sets lie; None: the variable LRPILOT_DATA, or the user's cache.
         validation: how many of the last training examples to hold out as ``data.validation``.
         fraction: the share of the remaining training set that is used, in ``(0, 1]``.
-        initialisation: whose initial weights the network gets, of those that have the choice; None: TensorFlow's.
 
     Raises:
         InvalidArgument: no such task, or a split that leaves nothing.
@@ -168,11 +152,9 @@ def load_task(
         data = data.hold_out(validation)
     if fraction != 1.0:
         data = data.fraction(fraction)
-    options: dict[str, object] = {"initialisation": initialisation} if initialisation else {}
-    if task.name == IMAGE_FOLDER:
-        options |= {"classes": data.classes, "size": data.train.inputs.shape[-1]}
+    shape = {"classes": data.classes, "size": data.train.inputs.shape[-1]} if task.name == IMAGE_FOLDER else {}
     batch_size = min(task.batch_size, len(data.train))
-    return LoadedTask(name, task.prepare(data), partial(task.network, **options), batch_size, task.steps)
+    return LoadedTask(name, task.prepare(data), partial(task.network, **shape), batch_size, task.steps)
 
 
 def loss_of(network: nn.Module, loss: Loss = F.cross_entropy) -> Callable[[Batch], Tensor]:
@@ -193,8 +175,7 @@ def evaluate(network: nn.Module, examples: Examples, loss: Loss = F.cross_entrop
     """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
-    total = torch.zeros((), dtype=torch.float64)
-    wrong = torch.zeros((), dtype=torch.int64)
+    total, wrong = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
     for start in range(0, len(examples), EVALUATION_BATCH):
         part = examples[start : start + EVALUATION_BATCH]
         outputs = network(part.inputs)

@@ -22,7 +22,7 @@ from lrpilot.core.files import read_file, replace_file
 from lrpilot.errors import Unusable
 
 from .picture import decode
-from .picture_layout import Layout, is_picture
+from .picture_layout import arranged, is_picture
 from .tensors import Examples, TensorData
 
 if TYPE_CHECKING:
@@ -52,12 +52,9 @@ def read_image_folder(path: str | Path, label: str, *, size: int = 32) -> Tensor
         if tensors is None:
             tensors = _decode_all(path, names, read, size)
             _write_cache(cached, tensors)
-    parts = {part: Examples(tensors[f"{part}_inputs"], tensors[f"{part}_targets"]) for part in _parts(tensors)}
-    return TensorData(label=label, classes=int(tensors["classes"]), **parts)
-
-
-def _parts(tensors: dict[str, Tensor]) -> list[str]:
-    return [name.removesuffix("_inputs") for name in tensors if name.endswith("_inputs")]
+    found = [name.removesuffix("_inputs") for name in tensors if name.endswith("_inputs")]
+    parts = {name: Examples(tensors[f"{name}_inputs"], tensors[f"{name}_targets"]) for name in found}
+    return TensorData(label=label, classes=int(parts["train"].targets.max()) + 1, **parts)
 
 
 @contextmanager
@@ -116,11 +113,11 @@ def _digest(content: Sequence[object]) -> str:
 
 
 def _decode_all(path: Path, names: list[str], read: Callable[[str], bytes], size: int) -> dict[str, Tensor]:
-    layout = Layout.of(names, path)
-    order = torch.randperm(len(layout.parts["train"]), generator=torch.Generator().manual_seed(0)).tolist()
-    layout.parts["train"][:] = [layout.parts["train"][index] for index in order]
-    tensors = {"classes": torch.tensor(len(layout.classes))}
-    for part, pictures in layout.parts.items():
+    parts = arranged(names, path)
+    order = torch.randperm(len(parts["train"]), generator=torch.Generator().manual_seed(0)).tolist()
+    parts["train"] = [parts["train"][index] for index in order]
+    tensors: dict[str, Tensor] = {}
+    for part, pictures in parts.items():
         images = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8)
         for index, (name, _) in enumerate(pictures):
             try:

@@ -1,35 +1,29 @@
 """The networks of the experiments, and their initial weights.
 
-The paper's code ran on TensorFlow, whose tutorials of that time gave the MNIST and CIFAR-10 networks their
-initial weights; ``initialisation="tensorflow"`` takes those, ``"pytorch"`` PyTorch's own. Both draw from the
-generator given. Networks of kinds that the paper has not (batch normalisation, recurrence, attention) take no
-such choice: theirs are PyTorch's. Convolutions keep their weights with the channels last: the same numbers, a
-forward pass on a CPU up to 2.5 times as fast.
+The paper's code ran on TensorFlow, whose tutorials of that time gave the MNIST and CIFAR-10 networks their initial
+weights. Networks of kinds that the paper has not (batch normalisation, recurrence, attention) have PyTorch's. All are
+drawn from the generator given. Convolutions keep their weights with the channels last: the same numbers, a forward pass
+on a CPU up to 2.5 times as fast.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from lrpilot.errors import InvalidArgument
-
-Initialisation = Literal["tensorflow", "pytorch"]
 Layers = list[nn.Linear | nn.Conv2d]
 
 
 def dense(*sizes: int, activation: type[nn.Module]) -> Callable[..., nn.Module]:
     """Fully connected layers of these sizes, an activation after each but the last. Input ``[batch, sizes[0]]``."""
 
-    def network(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
+    def network(generator: torch.Generator) -> nn.Module:
         layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())]
-        return _initialise(nn.Sequential(*layers[:-1]), _mnist_weights, generator, initialisation)
+        return _initialised(nn.Sequential(*layers[:-1]), _mnist_weights, generator)
 
     return network
 
@@ -44,23 +38,20 @@ m2 = dense(784, 500, 300, 10, activation=nn.Tanh)
 """545,810 parameters (section 4.4)."""
 
 
-def mnist_cnn(generator: torch.Generator, *, initialisation: Initialisation = "tensorflow") -> nn.Module:
+def mnist_cnn(generator: torch.Generator) -> nn.Module:
     """The convolutional network of section 4.2: 512 units with dropout 0.5. Input ``[batch, 1, 28, 28]``."""
     head = (nn.Linear(7 * 7 * 64, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, 10))
-    network = nn.Sequential(*_convolutions(1, 32, 64), *head)
-    return _initialise(network, _mnist_weights, generator, initialisation)
+    return _initialised(nn.Sequential(*_convolutions(1, 32, 64), *head), _mnist_weights, generator)
 
 
-def cifar10_cnn(
-    generator: torch.Generator, *, initialisation: Initialisation = "tensorflow", classes: int = 10, size: int = 32
-) -> nn.Module:
+def cifar10_cnn(generator: torch.Generator, *, classes: int = 10, size: int = 32) -> nn.Module:
     """The convolutional network of section 4.3: 384 and 192 units.
 
     Input ``[batch, 3, size, size]``, ``size`` a multiple of 4.
     """
     hidden = (nn.Linear((size // 4) ** 2 * 64, 384), nn.ReLU(), nn.Linear(384, 192), nn.ReLU())
     network = nn.Sequential(*_convolutions(3, 64, 64), *hidden, nn.Linear(192, classes))
-    return _initialise(network, _cifar10_weights, generator, initialisation)
+    return _initialised(network, _cifar10_weights, generator)
 
 
 def _convolutions(*channels: int) -> Iterator[nn.Module]:
@@ -128,17 +119,11 @@ def _drawing_from(generator: torch.Generator) -> Generator[None]:
         yield
 
 
-def _initialise(
-    network: nn.Sequential,
-    tensorflow_weights: Callable[[Layers, torch.Generator], None],
-    generator: torch.Generator,
-    initialisation: Initialisation,
+def _initialised(
+    network: nn.Sequential, draw: Callable[[Layers, torch.Generator], None], generator: torch.Generator
 ) -> nn.Module:
-    if initialisation not in get_args(Initialisation):
-        raise InvalidArgument("initialisation", "'tensorflow' or 'pytorch'", initialisation)
     network.to(memory_format=torch.channels_last)
-    layers = [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
-    (tensorflow_weights if initialisation == "tensorflow" else _pytorch_weights)(layers, generator)
+    draw([layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)], generator)
     return network
 
 
@@ -157,14 +142,6 @@ def _cifar10_weights(layers: Layers, generator: torch.Generator) -> None:
         _truncated_normal(layer, std, generator)
     for layer, bias in zip(layers, (0.0, 0.1, 0.1, 0.1, 0.0), strict=True):
         nn.init.constant_(layer.get_parameter("bias"), bias)
-
-
-def _pytorch_weights(layers: Layers, generator: torch.Generator) -> None:
-    """What PyTorch gives these layers by itself: uniform +-1/sqrt(fan_in), weights and biases alike."""
-    for layer in layers:
-        bound = 1 / math.sqrt(layer.weight[0].numel())
-        for parameter in layer.parameters():
-            nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 def _truncated_normal(layer: nn.Linear | nn.Conv2d, std: float, generator: torch.Generator) -> None:

@@ -7,8 +7,8 @@ Hidden files and folders are skipped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -23,6 +23,7 @@ PARTS = {
 TEST_EVERY = 5  # of pictures without a split of their own, every fifth is for testing
 
 Place = tuple[str, str, str]  # a picture's name, its part (empty: none) and its class
+Parts = dict[str, list[tuple[str, int]]]  # of each, the pictures with the number of their class, in alphabetical order
 
 
 def is_picture(name: PurePath) -> bool:
@@ -31,54 +32,46 @@ def is_picture(name: PurePath) -> bool:
     return name.suffix.lower() in SUFFIXES and not hidden
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The classes in alphabetical order, and of each part the pictures with the number of their class."""
+def arranged(names: Sequence[str], path: Path) -> Parts:
+    """The pictures below ``path`` by part: train, test, and validation where there is one beside a test.
 
-    classes: Sequence[str]
-    parts: Mapping[str, list[tuple[str, int]]]  # train, test, and validation where there is one beside a test
+    Raises:
+        Unusable: the layout is none of those that are read, or leaves too little.
+    """
+    places = [_place(name) for name in names]
+    turned = [_turned_round(name) for name in names]
+    if all(part for _, part, _ in turned) and "train" in {part for _, part, _ in turned}:
+        places = turned
+    found = {part for _, part, _ in places}
+    outside = [name for name, part, _ in places if not part]
+    if outside and len(found) > 1:
+        raise Unusable(f"{outside[0]} in {path} lies outside its folders for training and testing: move it")
+    as_parts = {PARTS.get(label.lower()) for _, _, label in places}  # what would the classes be as parts?
+    unsorted = found == {""} and None not in as_parts and "train" in as_parts
+    if unsorted or not places or not all(label for _, _, label in places):
+        raise Unusable(f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}")
+    if len(found) == 1:
+        places = _split(places)
+    elif "train" not in found:
+        raise Unusable(f"no folder train in {path}, beside those for testing and validation")
+    elif "test" not in found:
+        places = [(name, "train" if part == "train" else "test", label) for name, part, label in places]
+    return _checked(places, path)
 
-    @classmethod
-    def of(cls, names: Sequence[str], path: Path) -> Layout:
-        """The layout of the pictures below ``path``.
 
-        Raises:
-            Unusable: it is none of those that are read, or leaves too little.
-        """
-        places = [_place(name) for name in names]
-        turned = [_turned_round(name) for name in names]
-        if all(part for _, part, _ in turned) and "train" in {part for _, part, _ in turned}:
-            places = turned
-        found = {part for _, part, _ in places}
-        outside = [name for name, part, _ in places if not part]
-        if outside and len(found) > 1:
-            raise Unusable(f"{outside[0]} in {path} lies outside its folders for training and testing: move it")
-        as_parts = {PARTS.get(label.lower()) for _, _, label in places}  # what would the classes be as parts?
-        unsorted = found == {""} and None not in as_parts and "train" in as_parts
-        if unsorted or not places or not all(label for _, _, label in places):
-            raise Unusable(f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}")
-        if len(found) == 1:
-            places = _split(places)
-        elif "train" not in found:
-            raise Unusable(f"no folder train in {path}, beside those for testing and validation")
-        elif "test" not in found:
-            places = [(name, "train" if part == "train" else "test", label) for name, part, label in places]
-        return cls._checked(places, path)
-
-    @classmethod
-    def _checked(cls, places: Sequence[Place], path: Path) -> Layout:
-        classes = sorted({label for _, _, label in places})
-        parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
-        for name, part, label in places:
-            parts.setdefault(part, []).append((name, classes.index(label)))
-        if not parts["train"] or not parts["test"]:
-            raise Unusable(f"fewer than {TEST_EVERY} pictures of each class in {path}: too few to train and to test")
-        if len(classes) == 1:
-            raise Unusable(f"one class alone, {classes[0]}, in {path}: there is nothing to tell apart")
-        untaught = set(range(len(classes))) - {number for _, number in parts["train"]}
-        if untaught:
-            raise Unusable(f"the class {classes[min(untaught)]} in {path} has no pictures for training")
-        return cls(classes, parts)
+def _checked(places: Sequence[Place], path: Path) -> Parts:
+    classes = sorted({label for _, _, label in places})
+    parts: Parts = {"train": [], "test": []}
+    for name, part, label in places:
+        parts.setdefault(part, []).append((name, classes.index(label)))
+    if not parts["train"] or not parts["test"]:
+        raise Unusable(f"fewer than {TEST_EVERY} pictures of each class in {path}: too few to train and to test")
+    if len(classes) == 1:
+        raise Unusable(f"one class alone, {classes[0]}, in {path}: there is nothing to tell apart")
+    untaught = set(range(len(classes))) - {number for _, number in parts["train"]}
+    if untaught:
+        raise Unusable(f"the class {classes[min(untaught)]} in {path} has no pictures for training")
+    return parts
 
 
 def _place(name: str) -> Place:
@@ -97,9 +90,8 @@ def _turned_round(name: str) -> Place:
 
 
 def _split(places: Sequence[Place]) -> list[Place]:
-    seen: dict[str, int] = {}
-    split: list[Place] = []
+    seen, split = Counter[str](), list[Place]()
     for name, _, label in places:
-        seen[label] = seen.get(label, 0) + 1
+        seen[label] += 1
         split.append((name, "train" if seen[label] % TEST_EVERY else "test", label))
     return split

@@ -19,7 +19,7 @@ def dense(
     for fan_in, width in pairwise(sizes[:-1]):
         layers += [nn.Linear(fan_in, width), *([norm(width)] if norm else []), activation()]
         layers += [nn.Dropout(dropout)] if dropout else []
-    return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
 def convolutional(channels: Sequence[int], *, norm: bool) -> nn.Module:

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from lrpilot.experiments.choices import choose
-from lrpilot.experiments.report.terminal import say, show
 from lrpilot.experiments.runs.execute import Engine, complete
 
 from .options import Data, RetryFailed, close, command, path_option, stoppable, with_options_of
+from .terminal import say, show
 
 ALL = "all"
 

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lrpilot.experiments.report.terminal import STOPPED
-
 from .benching import bench
 from .comparing import compare
 from .pretraining import pretraining
 from .reproduction import report, reproduce
+from .terminal import STOPPED
 from .training import demo, train
 
 

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lrpilot.core.signals import stopped_by_signals
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import at_least
-from lrpilot.experiments.report.terminal import say
 
 from .options import command, path_option, stoppable
+from .terminal import say
 
 STAGES = {"distil": "learning from schedules", "ppo": "actor-critic", "bank": "learning from the bank"}
 
@@ -35,10 +35,10 @@ def pretrain(
         int | None, typer.Option(help="Budget of the first stage: groups of tasks whose schedules are tried.", min=0)
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(help="Budget of the second stage: iterations of the actor-critic.", min=0)
+        int | None, typer.Option(help="Budget of the third stage: iterations of the actor-critic.", min=0)
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(help="Budget of the third stage: rounds over the bank of real trainings.", min=0)
+        int | None, typer.Option(help="Budget of the second stage: rounds over the bank of real trainings.", min=0)
     ] = None,
     bank: Annotated[Path, path_option("The bank's file, which `lrpilot pretrain bank` makes.")] = BANK,
     workers: Annotated[int, typer.Option(help="Trainings of the bank side by side, each with one thread.")] = 1,

@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .tables import Table as ResultTable
+    from lrpilot.experiments.report.tables import Table as ResultTable
 
 STOPPED = 130  # the exit code of a command that Ctrl-C ended
 GAP = 2  # spaces between two columns

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.report.tables import Table
-from lrpilot.experiments.report.terminal import STOPPED, say, show
 from lrpilot.experiments.runs.configuration import Configuration
 
 from .options import Data, TaskName, path_option, with_options_of
+from .terminal import STOPPED, say, show
 
 if TYPE_CHECKING:
     from lrpilot.experiments.runs.single_run import Outcome
@@ -34,7 +34,8 @@ def train(
     """Train a network on TASK while its learning rate is learned."""
     from lrpilot.experiments.report.pictures import draw_run
     from lrpilot.experiments.runs import single_run
-    from lrpilot.experiments.runs.progress import Display
+
+    from .progress import Display
 
     console = Console()
     named: dict[str, Any] = {k: v.lower() if isinstance(v, str) else v for k, v in given.items()}

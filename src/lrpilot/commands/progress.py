@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from .trial import plain_name
+from lrpilot.experiments.runs.configuration import Configuration
+from lrpilot.experiments.runs.training import Record
+from lrpilot.experiments.runs.trial import plain_name
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from .configuration import Configuration
-    from .training import Record
-
+from .terminal import say
 
 NAME = 12  # letters of a task's name in the line
 
@@ -24,8 +21,7 @@ NAME = 12  # letters of a task's name in the line
 class Display:
     """Shows a run to whoever waits for it. Use it as a context manager.
 
-    Args:
-        console: on a terminal a line is redrawn; elsewhere, for logs and pipes, lines follow each other.
+    On a terminal a line is redrawn; elsewhere, for logs and pipes, lines follow each other.
     """
 
     def __init__(self, console: Console) -> None:
@@ -66,4 +62,4 @@ class Display:
 
     def say(self, line: str) -> None:
         """Something happened that one line tells."""
-        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        say(self._console, line)

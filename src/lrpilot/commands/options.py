@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.console import Console
 
-from lrpilot.experiments.report.terminal import STOPPED, say
 from lrpilot.experiments.tasks.catalogue import HELP
 from lrpilot.experiments.tasks.image_folder import expanded
+
+from .terminal import STOPPED, say
 
 if TYPE_CHECKING:
     from lrpilot.experiments.runs.execute import Tally

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "readings": "Which reading of the paper is sound most widely: all that it leaves open, in rungs; hours.",
     "rollouts": "What batching thousands of small trainings is worth.",
     "policy": "What the pilot's policy owes to its parts. Hours on one core.",
+    "bank": "A policy on the bank's tasks that none learns from; an hour on one core.",
     "suite": "The pilot and its opponents on tasks that nothing was chosen on. Hours on one core; resumable.",
     "faults": "Processes killed, disks that fill, two at one folder: what is lost.",
 }
@@ -23,7 +24,7 @@ BENCHMARKS = {
 
 def _benchmark(context: typer.Context) -> None:
     """A benchmark is part of the repository, not of the installed package: it reads its own arguments."""
-    checkout = Path(__file__).resolve().parents[4]
+    checkout = Path(__file__).resolve().parents[3]
     if not (checkout / "benchmarks" / "__init__.py").is_file():
         raise InvalidArgument("bench", "called from a checkout of the repository", "an installed package")
     sys.path.insert(0, str(checkout))

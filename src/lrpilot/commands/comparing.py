@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lrpilot.experiments.report.terminal import say, show
 from lrpilot.experiments.runs.execute import Engine, complete
 
 from .options import Data, RetryFailed, TaskName, close, command, path_option, stoppable, with_options_of
+from .terminal import say, show
 
 
 @with_options_of(Engine)

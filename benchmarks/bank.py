@@ -1,0 +1,161 @@
+"""``python -m benchmarks.bank``: a policy on the tasks of the bank that none learns from.
+
+From each of five starts over five decades the pilot trains each task; a run's regret is its score minus the best one
+of the schedules searched (`lrpilot.learning.bank.score`: a mean of log losses and log errors).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import torch
+import typer
+from joblib import Parallel, delayed
+from pandas import DataFrame
+from rich.console import Console
+
+from lrpilot.commands.terminal import show
+from lrpilot.experiments.report.readme import fill
+from lrpilot.experiments.report.tables import Table
+from lrpilot.learning.bank import store
+from lrpilot.learning.bank.networks import build
+from lrpilot.learning.bank.rollouts import judge_task
+from lrpilot.learning.bank.store import Entry
+from lrpilot.learning.bank.training import BankTraining
+from lrpilot.pilot.policy import Policy
+from lrpilot.pilot.policy_file import fingerprint
+
+BAD = 0.2
+"""A run with this regret or more is lost, or nearly so."""
+
+app = typer.Typer()
+
+
+def judge(entry: Entry, policy: Policy, name: str) -> dict[str, Any]:
+    """A line of the results: a task, how its runs ended, and how one of no step does."""
+    training = BankTraining(entry.task)
+    scores = [round(run.score, 5) for run in judge_task(entry.task, policy)]
+    untrained = round(training.score(training.yardstick.untrained), 5)
+    return {"policy": name, "task": entry.task.index, "scores": scores, "untrained": untrained}
+
+
+def run(path: Path, entries: Sequence[Entry], policy: str | Path, *, workers: int, console: Console) -> None:
+    """Judge a policy on what is missing."""
+    name, loaded = fingerprint(policy), Policy.load(policy)
+    judged = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+    known = {line["task"] for line in judged if line["policy"] == name}
+    missing = [entry for entry in entries if entry.task.held_out and entry.task.index not in known]
+    jobs = (delayed(judge)(entry, loaded, name) for entry in missing)
+    lines = cast("Iterable[dict[str, Any]]", Parallel(n_jobs=workers, return_as="generator_unordered")(jobs))
+    for done, line in enumerate(lines, start=1):
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        console.print(f"{done} of {len(missing)}: task {line['task']}")
+
+
+def regrets(path: Path, entries: Sequence[Entry]) -> DataFrame:
+    """A row for each run."""
+    by_index = {entry.task.index: entry for entry in entries}
+    rows = [
+        {
+            "policy": line["policy"],
+            "task": line["task"],
+            "kind": by_index[line["task"]].task.kind,
+            "optimizer": by_index[line["task"]].task.optimizer,
+            "start": start,
+            "regret": score - by_index[line["task"]].best,
+            "worse than untrained": score > line["untrained"] + 1e-6,
+        }
+        for line in map(json.loads, path.read_text().splitlines())
+        for start, score in enumerate(line["scores"])
+    ]
+    return DataFrame(rows)
+
+
+def table(frame: DataFrame, by: str) -> Table:
+    """Regrets, a row for each value of a column."""
+    groups = frame.groupby(by, sort=True)
+    rows = [
+        (
+            str(value),
+            str(group["task"].nunique()),
+            f"{group['regret'].mean():.3f}",
+            f"{group['regret'].median():.3f}",
+            f"{(group['regret'] >= BAD).mean():.0%}",
+            str(group["worse than untrained"].sum()),
+        )
+        for value, group in groups
+    ]
+    heading = (by, "tasks", "mean regret", "median", f"{BAD} or more", "runs worse than untrained")
+    return Table("Held-out tasks of the bank", heading, rows)
+
+
+def contents(entries: Sequence[Entry]) -> Table:
+    """What the bank holds: a row for each kind of task."""
+    frame = DataFrame(
+        {
+            "kind": entry.task.kind,
+            "held out": entry.task.held_out,
+            "steps": entry.task.steps,
+            "parameters": parameters(entry),
+            "batch": entry.task.batch_size,
+            "optimizer": entry.task.optimizer,
+            "runs": len(entry.scores),
+        }
+        for entry in entries
+    )
+
+    def row(name: str, group: DataFrame) -> tuple[str, ...]:
+        ranges = [f"{group[key].min():,} to {group[key].max():,}" for key in ("steps", "parameters", "batch")]
+        numbers = (len(group), group["held out"].sum(), group["runs"].sum())
+        return (name, *map(str, numbers), *ranges, ", ".join(sorted(group["optimizer"].unique())))
+
+    rows = [row(str(kind), group) for kind, group in frame.groupby("kind")]
+    header = ("kind", "tasks", "held out", "schedules tried", "steps", "parameters", "batch", "optimizers")
+    return Table("The bank", header, [*rows, row("all", frame)])
+
+
+def parameters(entry: Entry) -> int:
+    """How many a task's network has."""
+    network = build(entry.task.network, entry.task.network_options, initial=entry.task.initial, seed=entry.task.seed)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def origin(policy: str | Path) -> Table:
+    """Where a policy comes from, out of its file's header."""
+    provenance = Policy.load(policy).provenance
+    known = {key: value for key, value in provenance.items() if key not in ("configuration", "done")}
+    values = {"fingerprint": fingerprint(policy), **known, **provenance.get("done", {}), **provenance["configuration"]}
+    return Table("Origin", ("", "value"), [(key.replace("_", " "), str(value)) for key, value in values.items()])
+
+
+@app.command()
+def main(
+    policy: Annotated[str, typer.Option(help="The policy: `shipped`, or its file.")] = "shipped",
+    bank: Annotated[Path, typer.Option(help="The bank's file.")] = Path("results/bank.jsonl"),
+    out: Annotated[Path, typer.Option(help="The results, which grow.")] = Path("results/bank-judged.jsonl"),
+    workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
+    readme: Annotated[
+        Path | None, typer.Option(help="A page whose parts `origin`, `bank` and `held-out` are to be written.")
+    ] = None,
+) -> None:
+    """Judge a policy on the held-out tasks of the bank; an hour on one core."""
+    torch.set_num_threads(1)
+    console, entries = Console(), store.read(bank)
+    run(out, entries, policy, workers=workers, console=console)
+    frame = regrets(out, entries)
+    own = frame[frame["policy"] == fingerprint(policy)]
+    tables = [table(frame, "policy"), table(own, "kind"), table(own, "optimizer")]
+    for each in tables:
+        show(console, each)
+    if readme is not None:
+        fill(readme, "origin", origin(policy).to_markdown())
+        fill(readme, "bank", contents(entries).to_markdown())
+        fill(readme, "held-out", "\n\n".join(each.to_markdown() for each in tables))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,71 @@
+"""A policy is judged on what no policy learns from, once."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from benchmarks import bank
+from lrpilot.learning.bank import store
+from lrpilot.learning.bank.tasks import BLOCK, HELD_OUT
+from lrpilot.pilot.policy import Policy
+from lrpilot.pilot.policy_file import fingerprint
+
+HELD = BLOCK * (HELD_OUT - 1)
+
+
+@pytest.fixture
+def small_bank(tmp_path):
+    """A tiny task twice: to be learned from, and held out."""
+    lines = map(json.loads, Path("results/bank.jsonl").read_text().splitlines())
+    line = next(line for line in lines if line["task"]["kind"] == "tiny")
+    path = tmp_path / "bank.jsonl"
+    copies = [{**line, "task": {**line["task"], "index": index, "steps": 30}} for index in (0, HELD)]
+    path.write_text("".join(json.dumps(copy) + "\n" for copy in copies))
+    return path
+
+
+def test_held_out_tasks_are_judged_once_and_the_regrets_tabled(small_bank, tmp_path, capsys):
+    policy, out = tmp_path / "policy.safetensors", tmp_path / "judged.jsonl"
+    Policy(width=8, provenance={"configuration": {"seed": 7}, "hours": 0.25, "done": {"distil": 3}}).save(policy)
+    card = tmp_path / "card.md"
+    card.write_text("".join(f"<!-- {part}:begin -->\n<!-- {part}:end -->\n" for part in ("origin", "bank", "held-out")))
+    call = ["--policy", str(policy), "--bank", str(small_bank), "--out", str(out), "--readme", str(card)]
+    bank.app(call, standalone_mode=False)
+    before = out.read_bytes()
+    bank.app(call, standalone_mode=False)
+    assert out.read_bytes() == before
+    (line,) = map(json.loads, before.splitlines())
+    assert line["task"] == HELD
+    (entry,) = [entry for entry in store.read(small_bank) if entry.task.held_out]
+    frame = bank.regrets(out, [entry])
+    assert frame["regret"].tolist() == pytest.approx([score - entry.best for score in line["scores"]])
+    assert fingerprint(policy) in capsys.readouterr().out
+    written = card.read_text()
+    assert all(
+        row in written
+        for row in ("| seed | 7 |", "| hours | 0.25 |", "| distil | 3 |", f"| {fingerprint(policy)} | 1 |")
+    )
+
+
+def test_what_the_bank_holds_by_hand(small_bank):
+    entries = store.read(small_bank)
+    line = json.loads(small_bank.read_text().splitlines()[0])
+    *_, last = bank.contents(entries).rows
+    task = line["task"]
+    tried = 2 * len(line["tried"])
+    layers = [task["network_options"]["inputs"], *task["network_options"]["widths"], task["network_options"]["outputs"]]
+    weights = sum((above + 1) * below for above, below in pairwise(layers))
+    batch = task["batch_size"]
+    ranges = ("30 to 30", f"{weights} to {weights}", f"{batch} to {batch}")
+    assert last == ("all", "2", "1", str(tried), *ranges, task["optimizer"])
+
+
+def test_the_table_by_hand(tmp_path, small_bank):
+    (entry,) = [entry for entry in store.read(small_bank) if entry.task.held_out]
+    scores = [entry.best + regret for regret in (0.0, 0.1, 0.3, 0.201, 1.0)]
+    line = {"policy": "abc", "task": HELD, "scores": scores, "untrained": entry.best + 0.5}
+    (tmp_path / "judged.jsonl").write_text(json.dumps(line) + "\n")
+    table = bank.table(bank.regrets(tmp_path / "judged.jsonl", [entry]), "policy")
+    assert table.rows == [("abc", "1", "0.320", "0.201", "60%", "1")]
