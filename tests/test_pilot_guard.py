@@ -6,7 +6,7 @@ from torch import nn
 
 from lrpilot.pilot.buffers import Buffers
 from lrpilot.pilot.features import observe
-from lrpilot.pilot.guard import PATIENCE, Guard, ended_well
+from lrpilot.pilot.guard import Guard, ended_well
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.memory import Memory
 
@@ -125,7 +125,7 @@ def test_a_copy_that_does_not_help_is_given_up():
     """After the window, three returns are made; a fourth is not. Within it each return comes with a lower rate."""
     guard = ready(rollback=True)
     memory = remembered(interval(*FINE))
-    for _ in range(PATIENCE):
+    for _ in range(3):
         assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False)
         assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
         guard.take_back()
@@ -137,9 +137,10 @@ def test_a_copy_that_does_not_help_is_given_up():
 
 
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
-    """Right after a return the copy gives a loss of 3.5 where it gave 1 when it was taken."""
+    """Right after a return the copy gives more than three times the loss that it gave when it was taken: batches of one
+    network differ by less."""
     memory = remembered(interval(1.0, 1.0, 1.0, 1.0))
-    for level, given_up in ((2.5, False), (3.5, True)):
+    for level, given_up in ((2.95, False), (3.05, True)):
         guard = ready(rollback=True)
         guard.take_back()
         now = interval(level, 9.0, 9.0, 9.0)
@@ -197,6 +198,28 @@ def test_verdicts_outside_the_window():
         assert "not finite" in verdict(interval(*FINE, weight_norm=torch.inf))
         assert (verdict(lost) is not None) == rollback
         assert (verdict(interval(*HIGH)) is not None) == rollback
+
+
+@pytest.mark.parametrize(
+    ("best", "now", "lost"),
+    [
+        (0.25, 0.48, False),  # log losses: the best at -1.386, its half is a loss of 0.5
+        (0.25, 0.53, True),
+        (0.48, 0.8, True),
+        (0.52, 0.8, False),  # a loss that had not halved yet has too little to lose
+    ],
+)
+def test_half_of_a_gain_of_more_than_a_factor_of_two_is_lost(best, now, lost):
+    memory = remembered(interval(1.0), interval(best))
+    verdict = ready(rollback=True).verdict(interval(now), memory, opens=False, closes=False)
+    assert (verdict == "more than half of what the log loss had gained was lost") == lost
+
+
+@pytest.mark.parametrize(("level", "freed"), [(0.975, False), (0.965, True)])
+def test_the_start_is_kept_until_three_hundredths_are_learned(level, freed):
+    guard = ready()
+    guard.look_after(1, interval(level, level), remembered(interval(1.0), interval(level)))
+    assert (guard.state_dict()["good"] is None) == freed
 
 
 def test_no_verdict_without_a_copy():
