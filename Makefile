@@ -34,7 +34,7 @@ lint: $(VENV)/.dev                  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-mutants: $(VENV)/.dev               ## hours: which changes to core, online and pilot no test notices; MODULES=core/history
+mutants: $(VENV)/.dev               ## which changes to core, online and pilot no test notices; MODULES=core/history
 	$(BIN)/python .ci/mutants.py $(MODULES)
 
 format: $(VENV)/.dev

@@ -261,5 +261,9 @@ def test_rounds_run_what_is_missing_and_never_what_is_held_out(tmp_path):
     assert len(rounds.lessons(0).tasks) == 3 * rollouts.RUNS
     both = rounds.lessons(1)
     assert len(both.tasks) == 2 * 3 * rollouts.RUNS
-    loss = bank_loss(both, policy.actor, runs=5, generator=torch.Generator().manual_seed(0))
-    assert 0 < loss.item() < 2
+    losses = [
+        bank_loss(both, policy.actor, runs=5, blur=blur, generator=torch.Generator().manual_seed(0)).item()
+        for blur in (0.0, 0.0, 0.5)
+    ]
+    assert 0 < losses[0] < 2
+    assert losses[0] == losses[1] != losses[2]

@@ -10,7 +10,7 @@ import torch
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.features import FEATURES, observe
 from lrpilot.pilot.interval import Interval
-from lrpilot.pilot.memory import Memory
+from lrpilot.pilot.memory import Memory, anchored, log_losses
 from lrpilot.pilot.soundness import step_ceiling, takes_back
 from lrpilot.pilot.timetable import decision_steps
 
@@ -247,3 +247,288 @@ def test_without_gradients_the_rate_does_not_rise():
     interval = replace(Interval.unmeasured(torch.zeros(3)), gradient_norm=torch.tensor(0.0))
     _, memory = observe(interval, Memory.fresh())
     assert step_ceiling(interval, memory) == 0
+
+
+def by_name(features: torch.Tensor) -> dict[str, float]:
+    return dict(zip(FEATURES, features.tolist(), strict=True))
+
+
+def usual_interval(**changes: object) -> Interval:
+    """Losses of e^0.1, e^0.3, e^0.2 and e^0.6: a mean log of 0.3, halves at 0.2 and 0.4."""
+    numbers = {
+        "gradient_cosine": 0.3,
+        "update_cosine": -0.2,
+        "decrease": 0.02,
+        "next_decrease": 0.01,
+        "gradient_norm": 1.5,
+        "update_norm": 0.03,
+        "weight_norm": 3.0,
+        "tensor_update": 0.02,
+        "largest_tensor_update": 0.06,
+        "log_rate": 0.5,
+        "last_step": 0.7,
+    }
+    known = {name: torch.tensor(value) for name, value in numbers.items()}
+    losses = torch.tensor([0.1, 0.3, 0.2, 0.6]).exp()
+    return replace(Interval.unmeasured(losses, **known, boundaries=(0.1, 0.2, 0.4)), **changes)
+
+
+def known_memory(**changes: float) -> Memory:
+    """The memory of a run whose first loss was 1."""
+    numbers = {
+        "first": 1.0,
+        "last": 0.1,
+        "short": 0.2,
+        "long": 0.15,
+        "best": -0.01,
+        "gradient_norm": 1.0,
+        "highest": 2.0,
+        "rested": 10.0,
+        "moved": 0.2,
+    }
+    return Memory.fresh()._replace(**{name: torch.tensor(value) for name, value in (numbers | changes).items()})
+
+
+NOISE = math.sqrt(0.035)
+"""Of the usual interval: the deviations from 0.3 are -0.2, 0, -0.1 and 0.3, their mean square is 0.035."""
+
+
+@pytest.mark.parametrize(
+    ("feature", "expected"),
+    [
+        ("progress", 2 * 0.2 - 1),
+        ("anytime", 0),
+        ("linear_decay", math.log(0.7 / 0.85)),  # the decay's mean is 0.85 from 0.1 to 0.2, then 0.7
+        ("change", 2 * (0.3 - 0.1)),  # half a log loss is much in one interval: it is seen as 1
+        ("change_short", 2 * (0.3 - 0.2)),
+        ("change_long", 2 * (0.3 - 0.15)),
+        ("above_best", 2 * (0.3 + 0.01)),
+        ("below_first", 0.3 / 2),  # runs end three or four e-folds below their first loss
+        ("trend", 4 * 0.2),
+        ("trend_certainty", 0.2 / (2 * NOISE / math.sqrt(4) + 1e-3) / 3),  # two halves of n / 2 losses each
+        ("noise", math.log(NOISE + 1e-4) / 3 + 0.7),  # 0 at a standard deviation of an eighth
+        ("worst", 0.6 - 0.3),
+        ("gradient_cosine", 2 * 0.3),  # cosines between batches are rarely above a half
+        ("update_cosine", 2 * -0.2),
+        ("realised", 0.5),
+        ("predicted_decrease", (math.log(0.02) - 0.3) / 4 + 1),  # 0 where a step is promised e^-4 of the loss
+        ("uphill", -1),
+        ("update_ratio", math.log(0.01) / 4 + 1.5),  # 0 at e^-6, a four-hundredth of the weights a step
+        ("sensitivity", (math.log(1.5 * 3.0) - 0.3) / 3),
+        ("gradient_change", 2 * math.log(1.5)),
+        ("last_step", 0.7),
+        ("above_start", 0.5 / 4),
+        ("below_highest", (0.5 - 2.0) / 3),
+        ("steps", math.log(4) / 4 - 0.7),  # 0 at e^2.8, 16 steps
+        ("taken_back", 0),
+        ("tensor_update", math.log(0.02) / 4 + 1.5),
+        ("tensor_spread", math.log(3) / 2),
+        ("learned", -0.01 / math.log(0.97)),  # a third of the 3 % that count as progress
+        ("rested", math.log(1 + 14) / 4 - 1),  # 10 steps and these 4; 0 after e^4 of them
+        ("moved", math.log(0.2 + 4 * 0.02 + 1e-4) / 4 + 0.5),  # 0 where the weights have moved an eighth of their size
+    ],
+)
+def test_each_feature_by_hand(feature: str, expected: float) -> None:
+    """Divisors and shifts bring what runs show to within about one of 0, where a policy's first layer tells it apart;
+    the shipped weights are made for them."""
+    features, _ = observe(usual_interval(), known_memory())
+    assert by_name(features)[feature] == pytest.approx(expected, abs=2e-6)
+
+
+def test_a_feature_by_hand_for_each() -> None:
+    (table,) = (mark for mark in test_each_feature_by_hand.pytestmark if mark.name == "parametrize")
+    assert tuple(name for name, _ in table.args[1]) == FEATURES
+
+
+def test_what_is_remembered_by_hand() -> None:
+    """The short average forgets four tenths an interval (two or three of them count), the long one a tenth (ten)."""
+    _, after = observe(usual_interval(), known_memory())
+    expected = {
+        "first": 1.0,
+        "floor": 0.0,
+        "last": 0.3,
+        "short": 0.2 + 0.4 * (0.3 - 0.2),
+        "long": 0.15 + 0.1 * (0.3 - 0.15),
+        "best": -0.01,
+        "gradient_norm": 1.5,
+        "highest": 2.0,
+        "mark": 0.0,
+        "rested": 14.0,
+        "moved": 0.2 + 4 * 0.02,
+        "back": 0.0,
+    }
+    assert {name: value.item() for name, value in after._asdict().items()} == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_network_that_is_taken_back_remembers_its_start_alone() -> None:
+    """And the highest rate and the gradient of then, and that it was taken back."""
+    _, after = observe(usual_interval(taken_back=torch.tensor(True)), known_memory(mark=-0.5))
+    kept = {"first": 1.0, "gradient_norm": 1.5, "highest": 2.0, "back": 1.0}
+    assert {name: value.item() for name, value in after._asdict().items()} == kept | {
+        name: 0.0 for name in Memory._fields if name not in kept
+    }
+
+
+def test_a_fall_by_three_hundredths_ends_the_rest() -> None:
+    for loss, rested in ((0.971, 11.0), (0.969, 0.0)):
+        _, after = observe(usual_interval(losses=torch.tensor([loss])), known_memory())
+        assert after.rested.item() == rested
+        assert after.mark.item() == pytest.approx(math.log(loss) if rested == 0 else 0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("extreme", "expected"),
+    [
+        (
+            {"losses": torch.tensor([1e4, 1e4])},  # held at e^7: beyond it nothing more is told
+            {"change": 3, "change_short": 3, "change_long": 3, "above_best": 3, "below_first": 3, "noise": -2.3701},
+        ),
+        ({"losses": torch.tensor([1e-9, 1e-9])}, {"change": -3, "below_first": -4, "above_best": 0, "learned": 1}),
+        ({"losses": torch.tensor([1.0, 1.0, 1.0, 1e9])}, {"worst": 3, "trend": 3}),
+        ({"losses": torch.tensor([1.0, 1e-9])}, {"trend": -3}),
+        ({"last_step": torch.tensor(9.0)}, {"last_step": 4}),  # no step is larger than a factor of 50
+        ({"last_step": torch.tensor(-9.0)}, {"last_step": -4}),
+        ({"log_rate": torch.tensor(14.0)}, {"above_start": 3, "below_highest": 0}),
+        ({"log_rate": torch.tensor(-14.0)}, {"above_start": -3, "below_highest": -3}),
+        ({"boundaries": (0.5, 0.99, 1.0)}, {"linear_decay": -2}),  # a sevenfold fall at one decision
+        ({"tensor_update": torch.tensor(1e-9)}, {"tensor_update": -3, "tensor_spread": 3}),
+        ({"next_decrease": torch.tensor(9.0)}, {"realised": 3}),
+        ({"next_decrease": torch.tensor(-9.0)}, {"realised": -3}),
+    ],
+)
+def test_features_are_held_in_their_ranges(extreme: dict, expected: dict) -> None:
+    """So that what no run has shown yet looks like the strongest that one has."""
+    features, _ = observe(usual_interval(**extreme), known_memory())
+    assert {name: by_name(features)[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_network_that_has_only_got_worse_has_learned_nothing() -> None:
+    features, _ = observe(usual_interval(), Memory.fresh())
+    assert by_name(features)["learned"] == -1
+
+
+def test_losses_that_hardly_differ_have_no_trend_to_be_certain_of() -> None:
+    """1 and e^0.001: a trend of 0.001, noise of 0.0005; a thousandth is added to its error, or rounding would count."""
+    features, _ = observe(usual_interval(losses=torch.tensor([1.0, math.exp(1e-3)])), known_memory())
+    expected = 1e-3 / (2 * 5e-4 / math.sqrt(2) + 1e-3) / 3
+    assert by_name(features)["trend_certainty"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_logarithms_of_nothing() -> None:
+    """No noise, no movement, no step since the last fall."""
+    features, _ = observe(usual_interval(losses=torch.full((4,), 0.9)), known_memory())
+    value = by_name(features)
+    assert value["noise"] == pytest.approx(math.log(1e-4) / 3 + 0.7, abs=1e-4)
+    assert value["moved"] == pytest.approx(math.log(1e-4) / 4 + 0.5, abs=1e-5)
+    assert value["rested"] == -1
+
+
+def test_intervals_of_more_than_64_steps_look_alike() -> None:
+    """Those of the runs that the policy has learned from are no longer."""
+    for steps, seen in ((63, 63), (64, 64), (65, 64), (1000, 64)):
+        features, _ = observe(usual_interval(losses=torch.ones(steps)), known_memory())
+        assert by_name(features)["steps"] == pytest.approx(math.log(seen) / 4 - 0.7, abs=1e-6)
+
+
+@pytest.mark.parametrize(("decrease", "expected"), [(1.05e-12, 2.0), (0.95e-12, 0.0)])
+def test_a_decrease_of_next_to_nothing_is_not_divided_by(decrease: float, expected: float) -> None:
+    """A millionth of a millionth of the loss is what rounding leaves of it."""
+    interval = usual_interval(
+        losses=torch.ones(2), decrease=torch.tensor(decrease), next_decrease=torch.tensor(2 * decrease)
+    )
+    features, _ = observe(interval, known_memory())
+    assert by_name(features)["realised"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("as_tensors", [False, True])
+@pytest.mark.parametrize(
+    ("boundaries", "decay"), [((0.99, 1.0, 1.0), math.log(1e-3 / 5e-3)), ((0.9995, 1.0, 1.0), 0.0)]
+)
+def test_a_linear_decay_ends_at_a_thousandth(boundaries: tuple, decay: float, as_tensors: bool) -> None:
+    """Its logarithm would have no end; a rate of a thousandth of the first trains no more."""
+    marks = tuple(map(torch.tensor, boundaries)) if as_tensors else boundaries
+    features, _ = observe(usual_interval(boundaries=marks), known_memory())
+    assert by_name(features)["linear_decay"] == pytest.approx(decay, abs=1e-4)
+    assert by_name(features)["progress"] == 1
+
+
+def test_log_losses_are_held_between_a_ten_millionth_and_a_thousandfold() -> None:
+    """e^-16 is where float32 ends beside 1; from e^7 on a run is lost, however high its loss is."""
+    losses = torch.tensor([0.0, math.exp(-17.0), math.exp(-15.5), 1.0, math.exp(6.9), math.exp(7.1), math.nan])
+    expected = [-16.0, -16.0, -15.5, 0.0, 6.9, 7.0, 7.0]
+    assert log_losses(losses, known_memory()).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("back", "loss", "first"), [(1.0, 1.49, 1.0), (1.0, 1.51, 1.51), (0.0, 1.51, 1.0)])
+def test_half_as_much_again_at_the_start_is_another_loss(back: float, loss: float, first: float) -> None:
+    """Batches of one loss function differ by less at an untrained network; elsewhere it is the network that differs."""
+    memory = anchored(Interval.unmeasured(torch.tensor([loss])), known_memory(back=back))
+    assert memory.first.item() == pytest.approx(first)
+
+
+@pytest.mark.parametrize(
+    ("pull", "moves", "floor"),
+    [
+        (1050.0, 0.01, 0.0),  # below e^7 = 1097, where no network's first loss lies
+        (1150.0, 0.01, 1.0 - 1150.0 * math.exp(-2.0)),
+        (1150.0, 0.29, 1.0 - 1150.0 * math.exp(-2.0)),
+        (1150.0, 0.31, 0.0),  # a step that moves a tensor by three tenths of itself has made another network of it
+    ],
+)
+def test_a_first_loss_far_below_what_its_gradient_says_has_a_floor(pull: float, moves: float, floor: float) -> None:
+    """|g| |w| / e^2 below the lowest loss; e^2 is usual."""
+    interval = Interval.unmeasured(
+        torch.tensor([1.0]),
+        gradient_norm=torch.tensor(pull / 5),
+        weight_norm=torch.tensor(5.0),
+        tensor_update=torch.tensor(moves),
+    )
+    assert anchored(interval, Memory.fresh()).floor.item() == pytest.approx(floor, rel=1e-5)
+    assert anchored(interval, known_memory()).floor.item() == 0.0  # asked at the first loss alone
+
+
+def test_without_a_gradient_the_floor_lies_a_standard_deviation_below() -> None:
+    """And a thousandth of the first loss, or a constant loss would be its own floor; next to nothing if that is 0."""
+    spread = anchored(Interval.unmeasured(torch.tensor([-1.0, -3.0])), Memory.fresh())
+    assert spread.floor.item() == pytest.approx(-3.0 - (1.0 + 1e-3))
+    nothing = anchored(Interval.unmeasured(torch.tensor([0.0, 0.0])), Memory.fresh())
+    assert nothing.floor.item() == pytest.approx(-1e-30, rel=1e-3)
+
+
+def test_the_first_loss_is_the_first_that_is_finite() -> None:
+    losses = torch.tensor([[math.nan, 2.0, 3.0], [math.nan, math.inf, math.nan]])
+    assert anchored(Interval.unmeasured(losses), Memory.fresh((2,))).first.tolist() == [2.0, 1.0]
+    _, after = observe(Interval.unmeasured(losses), Memory.fresh((2,)))
+    assert after.first[0] == 2.0
+    assert after.first[1].isnan()  # still to come
+
+
+@pytest.mark.parametrize(("losses", "back"), [([1.0, 1.0, 1.45, 1.45], False), ([1.0, 1.0, 1.55, 1.55], True)])
+def test_a_second_half_half_above_the_first_loss_is_taken_back(losses: list[float], back: bool) -> None:
+    """Noise lifts no mean of a half so far; three quarters of the harm would be done at twice the first loss."""
+    assert takes_back(Interval.unmeasured(torch.tensor(losses)), known_memory(best=0.0), closing=False) == back
+
+
+@pytest.mark.parametrize(
+    ("loss", "above", "back"), [(0.975, 1.15, True), (0.965, 1.15, False), (0.975, 1.05, False), (0.975, 1.1, True)]
+)
+def test_no_three_hundredths_after_a_threefold_rate_are_no_progress(loss: float, above: float, back: bool) -> None:
+    """ln 3 = 1.0986: a rate that was a third higher may still have been the right one."""
+    interval = Interval.unmeasured(torch.tensor([loss]), log_rate=torch.tensor(-above))
+    memory = known_memory(best=0.0, highest=0.0)
+    assert takes_back(interval, memory, closing=True) == back
+    assert not takes_back(interval, memory, closing=False)
+
+
+@pytest.mark.parametrize(("level", "held"), [(0.98, True), (0.96, False)])
+def test_the_ceiling_ends_with_the_first_progress(level: float, held: bool) -> None:
+    interval = usual_interval(boundaries=None)
+    assert step_ceiling(interval, known_memory(best=math.log(level))).isfinite() == held
+
+
+def test_a_ceiling_of_a_run_of_unknown_length_among_others() -> None:
+    """Its next interval is taken to be as long as this one: four steps of 0.02, ln(1 / 0.04)."""
+    boundaries = tuple(torch.tensor([math.nan, mark]) for mark in (0.1, 0.2, 0.6))
+    interval = Interval.unmeasured(torch.ones(2, 4), tensor_update=torch.full((2,), 0.02), boundaries=boundaries)
+    ceiling = step_ceiling(interval, Memory.fresh((2,)))
+    assert ceiling.tolist() == pytest.approx([math.log(1 / 0.04), math.log(1 / 0.08)])

@@ -186,6 +186,18 @@ def test_nothing_measured_is_nan_but_the_weights():
     assert all(math.isnan(value) for value in measured._replace(weight_norm=math.nan))
 
 
+def test_six_steps_are_measured_and_no_more():
+    """Five pairs: enough for a mean cosine, and a run of some thousand steps is measured in few of them."""
+    weights = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([weights], lr=0.1)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
+    hooks.measurement = Measurement()
+    weights.grad = torch.ones(3)
+    for _ in range(9):
+        optimizer.step()
+    assert (len(hooks.measurement.steps), len(hooks.measurement.pairs)) == (6, 5)
+
+
 def test_hooks_keep_nothing_alive_and_go():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -15,7 +15,6 @@ from loops import take_a_step
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES
-from lrpilot.pilot.guard import WIDEST
 from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.policy import Policy
 from lrpilot.pilot.soundness import FORCED_CUT
@@ -108,7 +107,7 @@ def test_the_log_rate_is_bounded():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     pilot = Pilot(optimizer, 50, policy=Scripted(-2.0))
     fly(pilot, model, 50)
-    assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(-WIDEST))  # from the rate given, not the first flown
+    assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(-14.0))  # six decades below the rate given
     assert pilot.history.decisions[-1].observation()["last_step"] == 0  # as applied, not as proposed
 
 

@@ -139,11 +139,22 @@ def test_without_rollback_the_copy_serves_weights_that_are_not_finite_alone():
         guard.take_back()
 
 
+@pytest.mark.parametrize("rollback", [True, False])
+def test_a_network_that_has_lost_all_it_had_learned_goes_back_at_any_time(rollback):
+    """From 1 to 0.45, and back to 0.98; not from 0.55 (half of it was never gained), nor to 0.96 (some is left)."""
+    guard = ready(rollback=rollback)
+    for lowest, now, lost in ((0.45, 0.98, True), (0.55, 0.98, False), (0.45, 0.96, False)):
+        memory = remembered(interval(1.0, 1.0, 1.0, 1.0), interval(lowest, lowest, lowest, lowest))
+        for opens in (True, False):
+            reason = guard.verdict(interval(0.5, 0.5, now, now), memory, opens=opens, closes=False)
+            assert (reason == "all that the network had learned was lost") == lost
+
+
 def test_a_copy_that_does_not_help_is_given_up():
     """After the window, three returns are made; a fourth is not. Within it each return comes with a lower rate."""
     guard = ready(rollback=True)
     memory = remembered(interval(*FINE))
-    for _ in range(PATIENCE):
+    for _ in range(3):
         assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False)
         assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
         guard.take_back()
@@ -155,9 +166,10 @@ def test_a_copy_that_does_not_help_is_given_up():
 
 
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
-    """Right after a return the copy gives a loss of 3.5 where it gave 1 when it was taken."""
+    """Right after a return the copy gives more than three times the loss that it gave when it was taken: batches of one
+    network differ by less."""
     memory = remembered(interval(1.0, 1.0, 1.0, 1.0))
-    for level, given_up in ((2.5, False), (3.5, True)):
+    for level, given_up in ((2.95, False), (3.05, True)):
         guard = ready(rollback=True)
         guard.take_back()
         now = interval(level, 9.0, 9.0, 9.0)
@@ -214,7 +226,30 @@ def test_verdicts_outside_the_window():
         assert verdict(interval(0.06, 0.09)) is None
         assert "not finite" in verdict(interval(*FINE, weight_norm=torch.inf))
         assert (verdict(lost) is not None) == rollback
-        assert (verdict(interval(*HIGH)) is not None) == rollback
+        assert "all that the network had learned" in verdict(interval(*HIGH))
+
+
+@pytest.mark.parametrize(
+    ("best", "now", "lost"),
+    [
+        (0.25, 0.48, False),  # log losses: the best at -1.386, its half is a loss of 0.5
+        (0.25, 0.53, True),
+        (0.48, 0.8, True),
+        (0.52, 0.8, False),  # a loss that had not halved yet has too little to lose
+    ],
+)
+def test_half_of_a_gain_of_more_than_a_factor_of_two_is_lost(best, now, lost):
+    memory = remembered(interval(1.0), interval(best))
+    verdict = ready(rollback=True).verdict(interval(now), memory, opens=False, closes=False)
+    assert (verdict == "more than half of what the log loss had gained was lost") == lost
+
+
+@pytest.mark.parametrize(("level", "freed"), [(0.975, False), (0.965, True)])
+def test_the_start_is_kept_until_three_hundredths_are_learned(monkeypatch, level, freed):
+    monkeypatch.setattr("lrpilot.pilot.guard.SMALL", 0)
+    guard = ready()
+    guard.look_after(1, interval(level, level), remembered(interval(1.0), interval(level)))
+    assert (guard.state_dict()["good"] is None) == freed
 
 
 def test_no_verdict_without_a_copy():

@@ -13,7 +13,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY
 from lrpilot.pilot.notices import PilotWarning
-from lrpilot.pilot.timetable import COOLING, Timetable, decision_steps
+from lrpilot.pilot.timetable import Timetable, decision_steps
 from scripted import Reactive, Scripted
 
 
@@ -107,7 +107,7 @@ def test_finish_cools_down_within_so_many_steps(steps):
     if steps == 100:
         middle = [rate * (1 - (step // 5 * 5 + 2.5) / 100) / 0.975 for step in range(100)]
         assert rates == pytest.approx(middle, rel=0.01)
-    assert len({d.step for d in pilot.history.decisions if d.step > 150}) == min(COOLING, steps) - 1
+    assert len({d.step for d in pilot.history.decisions if d.step > 150}) == min(20, steps) - 1
     with pytest.warns(PilotWarning, match=f"{150 + steps} steps that were announced"):
         train(pilot, model, 1)
 

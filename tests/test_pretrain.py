@@ -18,7 +18,7 @@ from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.rollouts import Explorer
 from lrpilot.learning.population.trainings import Pool
-from lrpilot.learning.pretrain import PretrainConfig, pretrain
+from lrpilot.learning.pretrain import PretrainConfig, Pretraining, pretrain
 from lrpilot.pilot.policy import Policy
 
 TINY = PretrainConfig(
@@ -129,9 +129,29 @@ def test_the_rounds_over_a_bank_are_gone_on_with_bit_for_bit(tmp_path, monkeypat
     asked = iter(range(100))
     stopped = pretrain(config, tmp_path / "run", bank=small_bank, stopped=lambda: next(asked) == after)
     assert stopped is None
+    grown = [*small_bank, replace(small_bank[0], task=replace(small_bank[0].task, index=1000))]
+    if after >= 3:  # updates have begun
+        with pytest.raises(Unusable, match="belongs to another bank: give the one that it began with"):
+            pretrain(config, tmp_path / "run", bank=grown, resume=True)
     resumed = pretrain(config, tmp_path / "run", bank=small_bank, resume=True)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value)
+
+
+@pytest.mark.usefixtures("small_evaluation")
+def test_each_round_begins_from_the_policy_as_it_came_from_the_population(tmp_path, monkeypatch, small_bank):
+    monkeypatch.setattr(stages, "BLOCK", 3)
+    config = replace(TINY, distil_groups=1, ppo_iterations=0, bank_rounds=2, bank_updates=3, bank_rate=0.0)
+    learned = pretrain(config, tmp_path / "still", bank=small_bank)
+    distilled = pretrain(replace(config, bank_rounds=0), tmp_path / "distilled")
+    for name, value in distilled.actor.state_dict().items():
+        assert torch.equal(learned.actor.state_dict()[name], value)
+    run = Pretraining(replace(config, bank_rate=0.1), tmp_path / "moved", bank=small_bank)
+    run._learner.begin_again()
+    before = run._learner.distilled["head.weight"].clone()
+    run.policy.actor.head.weight.data.add_(1.0)
+    run._learner.begin_again()
+    assert torch.equal(run.policy.actor.head.weight, before)
 
 
 def test_rounds_without_a_bank_are_refused(tmp_path):

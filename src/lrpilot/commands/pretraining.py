@@ -65,7 +65,6 @@ def pretrain(
         entries = store.read(bank)
         if not entries:
             raise InvalidArgument("--bank", "a file that `lrpilot pretrain bank` made, or --rounds 0", str(bank))
-        config = replace(config, bank=store.fingerprint(entries))
     console = Console()
     options = {"seed": seed, "groups": groups, "iterations": iterations, "rounds": rounds}
     options |= {"bank": bank if bank != BANK else None, "workers": workers if workers > 1 else None}

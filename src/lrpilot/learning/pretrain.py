@@ -22,6 +22,7 @@ from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument, Unusable
 from lrpilot.learning.bank.rounds import Rounds
 from lrpilot.learning.bank.store import Entry
+from lrpilot.learning.bank.store import fingerprint as bank_fingerprint
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.rollouts import Rollout
@@ -56,7 +57,7 @@ def pretrain(
     Args:
         config: what to do.
         out: a new or empty folder, made if need be; or that of the pretraining to go on with.
-        bank: what the second stage learns from; ``config.bank`` is its fingerprint.
+        bank: what the second stage learns from; it may grow until that stage begins.
         workers: processes that run the bank's trainings; the result does not depend on it.
         resume: go on from the checkpoint in ``out``: what comes is as if it had never stopped.
         report: called with each line of the curves.
@@ -106,6 +107,7 @@ class Pretraining:
             generator=torch.Generator().manual_seed(config.seed),
             pool=Pool(load_sources(config.seed, mnist=config.mnist)),
         )
+        self._bank = bank_fingerprint(bank)
         rounds = Rounds(bank, out / "runs", noise=config.bank_noise, seed=config.seed)
         self._stages: tuple[Stage, ...] = (
             Distillation(config),
@@ -158,12 +160,15 @@ class Pretraining:
             "done": [stage.done for stage in self._stages],
             "seconds": self._seconds,
             "curves": self._curves.mark(),
+            "distilled": learner.distilled,
+            "bank": self._bank if learner.distilled else None,
             "lessons": [_as_state(lesson) for lesson in learner.lessons],
         }
         save_state(self.out / CHECKPOINT, KIND, state, configuration=fingerprint(asdict(self.config)))
         self.policy.provenance = {
             "made_by": "lrpilot pretrain",
             "configuration": asdict(self.config),
+            "bank": self._bank,
             "commit": self._commit,
             "hours": round(self._seconds / 3600, 3),
             "done": {stage.name: stage.done for stage in self._stages},
@@ -186,10 +191,13 @@ class Pretraining:
             for stage, done in zip(self._stages, state["done"], strict=True):
                 stage.done = done
             self._seconds = float(state["seconds"])
+            learner.distilled, bank = state["distilled"], state["bank"]
             learner.lessons = [_of_state(lesson) for lesson in state["lessons"]]
             mark = state["curves"]
         except Exception as error:  # whatever a state of other contents leads to
             raise Unusable(f"{file} does not fit: begin again in another --out") from error
+        if bank not in (None, self._bank):
+            raise Unusable(f"{file} belongs to another bank: give the one that it began with")
         self._curves.cut(*mark)
 
 

@@ -23,10 +23,11 @@ class PretrainConfig:
         distil_updates: updates after each group, of four times ``distil_runs`` runs from the last
             ``distil_memory`` groups.
         distil_rate: Adam's learning rate at the start of stage 1.
-        bank: fingerprint of the bank's file; None where nothing is learned from it.
         bank_rounds: of stage 2: the teacher's runs first, then the policy's own.
         bank_noise: standard deviation of the noise on the raw action of every other run.
         bank_updates: of each round; bank_runs: runs in each update; bank_rate: Adam's learning rate at its start.
+        bank_blur: standard deviation of the noise on each feature of a run, in units of the feature's own. More makes
+            a policy that relies less on what this bank's tasks happen to look like.
         bank_population: how many of stage 1's last groups are gone on learning from; bank_mix: their weight.
         ppo_iterations: of stage 3; ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of
             each task.
@@ -55,12 +56,12 @@ class PretrainConfig:
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
-    bank: str | None = None
     bank_rounds: int = 2
     bank_noise: float = 0.15
     bank_updates: int = 1200
     bank_runs: int = 64
     bank_rate: float = 1e-3
+    bank_blur: float = 0.15
     bank_population: int = 30
     bank_mix: float = 0.5
     ppo_iterations: int = 50

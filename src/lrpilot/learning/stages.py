@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from lrpilot.core.state import StateDict
 from lrpilot.learning.bank.rounds import Rounds, bank_loss
 from lrpilot.learning.population.schedules import PEAKS
 
@@ -37,6 +39,7 @@ class Learner:
         generator: of everything random.
         pool: the population's data.
         lessons: of the groups seen last.
+        distilled: the actor as it came from the population, once the bank is learned from.
     """
 
     config: PretrainConfig
@@ -46,6 +49,14 @@ class Learner:
     generator: torch.Generator
     pool: Pool
     lessons: list[Lesson] = field(default_factory=list)
+    distilled: StateDict = field(default_factory=dict)
+
+    def begin_again(self) -> None:
+        """From the actor as it came from the population, which is remembered at the first call."""
+        if not self.distilled:
+            self.distilled = copy.deepcopy(self.policy.actor.state_dict())
+        self.policy.actor.load_state_dict(self.distilled)
+        self.actor.state.clear()
 
     def set_rate(self, rate: float) -> None:
         """The learning rate of the actor's own optimizer."""
@@ -124,6 +135,8 @@ class Distillation:
 class BankRounds:
     """The policy learns from the bank of real trainings, in rounds: runs on all of its tasks, then updates.
 
+    The updates of each round begin from the policy as it came from the population, and learn from all rounds' runs.
+
     Args:
         config: of the pretraining.
         rounds: the bank, and where the runs are kept.
@@ -144,11 +157,19 @@ class BankRounds:
         if self._rounds.done(number) < tasks:
             ready = self._rounds.explore(learner.policy, number, tasks=4 * self._workers, workers=self._workers)
             return {"round": number, "runs": ready, "of": tasks}
+        if block == 0:
+            learner.begin_again()
         lessons = self._rounds.lessons(number)
         losses: list[float] = []
         for step in range(BLOCK):
             learner.set_rate(config.bank_rate * (1.03 - (block + step / BLOCK) / self._blocks))
-            loss = bank_loss(lessons, learner.policy.actor, runs=config.bank_runs, generator=learner.generator)
+            loss = bank_loss(
+                lessons,
+                learner.policy.actor,
+                runs=config.bank_runs,
+                blur=config.bank_blur,
+                generator=learner.generator,
+            )
             shared = [config.bank_mix / 2 * learner.population_loss(config.bank_runs) for _ in range(2)]
             learner.descend([loss, *shared])
             losses.append(loss.item())

@@ -16,7 +16,7 @@ from .buffers import Buffers
 from .features import observe
 from .interval import MEASURED_STEPS, Interval
 from .memory import PROGRESS, Memory, anchored, log_losses
-from .soundness import takes_back
+from .soundness import ruined, takes_back
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -63,7 +63,7 @@ class Guard:
 
     Args:
         optimizer: of the network.
-        rollback: go back after the window closes too, not only from weights that are not finite.
+        rollback: go back after the window closes as soon as half of what was learned is lost, not only when all is.
         buffers: of the network; those that the first steps change belong to the copies. None: looked for.
     """
 
@@ -116,6 +116,8 @@ class Guard:
     def _reason(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
         if not interval.weight_norm.isfinite():
             return "the weights were not finite"
+        if ruined(interval, memory):
+            return "all that the network had learned was lost"
         if not (opens or self.rollback):
             return None
         if takes_back(interval, memory, closing=False):
@@ -154,7 +156,7 @@ class Guard:
             return  # all has been well once, and nothing is kept
         self._returned = False
         unproven, self._unproven = self._unproven, None
-        if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
+        if takes_back(interval, memory, closing=False) or not ended_well(interval.losses) or ruined(interval, memory):
             return
         if memory.best > PROGRESS:
             return

@@ -50,6 +50,16 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
 
 
+def ruined(interval: Interval, memory: Memory) -> Bool[Tensor, "*run"]:
+    """Which networks stand where they began though they had learned: their log loss had gained ln 2, and all is lost.
+
+    Not even 3 % of the first loss are left in the second half of the interval.
+    """
+    memory = anchored(interval, memory)
+    logs = log_losses(interval.losses, memory)
+    return (memory.best < -math.log(2.0)) & (logs[..., logs.shape[-1] // 2 :].mean(-1) > PROGRESS)
+
+
 def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
     """The highest sound log-rate step: infinite once the network has learned something, and 0 without gradients.
 

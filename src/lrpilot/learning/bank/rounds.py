@@ -80,13 +80,20 @@ class Rounds:
         return [entry for entry in self.entries if not self._file(number, entry).exists()]
 
 
-def bank_loss(lessons: BankLessons, actor: nn.Module, *, runs: int, generator: torch.Generator) -> Float[Tensor, ""]:
-    """The loss on runs drawn at random: first a task, then one of its runs, so that each task counts alike."""
+def bank_loss(
+    lessons: BankLessons, actor: nn.Module, *, runs: int, blur: float, generator: torch.Generator
+) -> Float[Tensor, ""]:
+    """The loss on runs drawn at random: first a task, then one of its runs, so that each task counts alike.
+
+    Every feature of a run is shifted by one normal number, of ``blur`` times the feature's standard deviation.
+    """
     tasks = lessons.tasks.unique()
     drawn = tasks[torch.randint(len(tasks), (runs,), generator=generator)]
     chosen = torch.multinomial((lessons.tasks == drawn.unsqueeze(1)).float(), 1, generator=generator).squeeze(1)
     part = lessons.of(chosen)
-    raw, _ = actor(part.observations)
+    seen = part.observations
+    shift = torch.randn(seen.shape[1:], generator=generator) * seen.std((0, 1))
+    raw, _ = actor(seen + blur * shift)
     return part.loss(raw)
 
 
