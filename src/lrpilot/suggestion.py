@@ -165,11 +165,12 @@ class _Probe:
             floor = anchored(Interval.unmeasured(torch.tensor(losses), **known), Memory.fresh()).floor
         half = (CHANGED - 1) * (self._untrained - float(floor))
         self._highest_loss = self._untrained + max(half, NOISE * statistics.pstdev(losses))
-        size = seen.weight_norm
+        # Weights that the very first steps have moved are those of a network that begins at 0.
+        size = seen.weight_norm if seen.update_norm < MOVED * seen.weight_norm else math.inf
         for decade in range(1 - REACH, REACH + 1):
             rate = given * 10.0**decade
             (loss,), seen = self._measured(rate, 1)
-            if size and MOVED * size <= seen.update_norm < math.inf:
+            if MOVED * size <= seen.update_norm < math.inf:
                 return rate * size / seen.update_norm
             if self._rises(loss):
                 return rate
