@@ -52,14 +52,17 @@ def test_the_ceiling(curvature, given):
 
 
 def test_the_rate_at_which_a_loss_rises():
-    """Far from 0 a step hardly moves the weights. At a rate r the losses settle at n / (1 - r), half above n at 1/3."""
-    weight, noise = nn.Parameter(torch.full((256,), 1000.0)), torch.Generator().manual_seed(0)
+    """Far from 0 a step hardly moves the weights. At a rate r the losses settle at n / (1 - r): half above n at 1/3.
+
+    The average of the last few steps shows it a little later, before 1, at which gradient descent diverges.
+    """
+    weight, noise = nn.Parameter(torch.full((256,), 100.0)), torch.Generator().manual_seed(0)
     optimizer = torch.optim.SGD([weight], lr=1e-3)
-    targets = (1000 + torch.randn(256, generator=noise) for _ in range(1000))
+    targets = (100 + torch.randn(256, generator=noise) for _ in range(1000))
     found = suggest(optimizer, stepping(optimizer, lambda _: (weight - next(targets)).square().sum()))
-    assert 1 / 3 < found.highest_sound < 0.5
+    assert 1 / 3 < found.highest_sound < 1
     assert found.rates[-1] > found.highest_sound
-    assert found.losses[-2] < 1.5 * found.losses[0] < found.losses[-1]
+    assert found.losses[-1] > 1.4 * found.losses[0]
 
 
 def test_adam_moves_each_weight_by_the_rate():
@@ -232,7 +235,7 @@ def test_ranks_find_the_rate_of_one_process_that_sees_all_rows(tmp_path):
     processes = [context.Process(target=on_two_ranks, args=(rank, tmp_path / "store", answers)) for rank in range(2)]
     for process in processes:
         process.start()
-    found = sorted(answers.get(timeout=60) for _ in processes)
+    found = sorted(answers.get(timeout=300) for _ in processes)
     for process in processes:
         process.join()
     torch.manual_seed(0)
