@@ -13,6 +13,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.learning.population.data import load_sources
 from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.timetable import decision_steps
+from trainers import example
 
 pytest.importorskip("gymnasium", reason="needs lrpilot[gymnasium]")
 
@@ -245,3 +246,9 @@ def test_stable_baselines_gets_what_the_vector_gives(sources):
     assert theirs.env_method("reset", seed=1)
     assert theirs.get_attr("num_envs") == [3] * 3
     assert theirs.env_is_wrapped(object) == [False] * 3
+
+
+def test_the_example(monkeypatch):
+    pytest.importorskip("stable_baselines3", reason="needs stable-baselines3")
+    monkeypatch.setattr("sys.argv", ["with_gymnasium.py"])
+    assert example("gymnasium")["agent"].num_timesteps == 1024
