@@ -108,7 +108,9 @@ def study(
     for seed in range(seeds):
         for variant, changes in VARIANTS.items():
             report(f"retrained, seed {seed}: {variant}")
-            config = replace(PretrainConfig(), seed=seed, ppo_iterations=0, **{"distil_groups": BUDGET, **changes})
+            config = replace(
+                PretrainConfig(), seed=seed, ppo_iterations=0, bank_rounds=0, **{"distil_groups": BUDGET, **changes}
+            )
             key = {"study": "retrained", "variant": variant, "seed": seed}
             ledger.complete(key, lambda config=config: _retrained(config, evaluation()))
 

@@ -13,6 +13,14 @@ settings.register_profile("short", max_examples=30, derandomize=True)
 settings.register_profile("long", max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
+
+@pytest.fixture(autouse=True)
+def denormal():
+    """Pretraining flushes denormal numbers to zero; the next test has them."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 MNIST = "MNIST/raw/train-images-idx3-ubyte"
 CIFAR10_JPEG = "cifar10-jpeg.zip"
 FOLDER = Path(os.environ.get("LRPILOT_DATA", "data")).resolve()  # before any test changes either

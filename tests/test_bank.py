@@ -6,12 +6,14 @@ import json
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
-from lrpilot.learning.bank import data, lessons, rollouts, store
+from lrpilot.learning.bank import data, lessons, rollouts, store, teacher
 from lrpilot.learning.bank.networks import build
+from lrpilot.learning.bank.rounds import Rounds, bank_loss
 from lrpilot.learning.bank.schedules import Schedule, search
 from lrpilot.learning.bank.score import LOST, FinalMeasures, Yardstick
 from lrpilot.learning.bank.tasks import BLOCK, HELD_OUT, JUDGED_LENGTHS, KINDS, OPTIMIZERS, BankTask, draw_task
@@ -176,10 +178,10 @@ def test_what_each_peak_costs():
 
 def test_a_better_shape_is_taken_only_when_it_is_clear():
     scores = {-2.0: 0.4, -1.5: 0.0, 0.0: 0.8}
-    assert lessons.best_shape(entry_of(scores, power=0.0)) == Schedule(-1.0, power=0.0)
+    assert entry_of(scores, power=0.0).best_schedule == Schedule(-1.0, power=0.0)
     unclear = entry_of(scores, power=0.0)
-    unclear = replace(unclear, scores=(*unclear.scores[:-1], -lessons.UNDECIDED / 2))
-    assert lessons.best_shape(unclear) == Schedule(-1.5)
+    unclear = replace(unclear, scores=(*unclear.scores[:-1], -store.UNDECIDED / 2))
+    assert unclear.best_schedule == Schedule(-1.5)
     lowest, costs = lessons.peak_costs(entry_of(scores, power=0.0))
     assert costs[lessons.BELOW].item() == pytest.approx(0.0, abs=1e-5)
     assert lowest + lessons.SPACING * lessons.BELOW == pytest.approx(-1.0 * math.log(10))
@@ -188,8 +190,8 @@ def test_a_better_shape_is_taken_only_when_it_is_clear():
 def test_runs_are_recorded_and_become_lessons(tmp_path):
     torch.manual_seed(0)
     task, policy = small_task(), Policy(width=8)
-    runs = rollouts.roll_out_task(task, policy, noise=0.1, seed=0)
-    assert len(runs) == len(rollouts.STARTS)
+    runs = rollouts.judge_task(task, policy)
+    assert [run.start - task.usual for run in runs] == pytest.approx(rollouts.STARTS)
     rollouts.save(tmp_path / "0.pt", runs)
     again = rollouts.load(tmp_path / "0.pt")
     assert [run.score for run in again] == [run.score for run in runs]
@@ -211,3 +213,53 @@ def test_runs_are_recorded_and_become_lessons(tmp_path):
     assert only.loss(perfect).item() == pytest.approx(0.0, abs=1e-3)
     off = torch.where(reachable, (gap - 0.9).clamp(-0.99, 0.99), 0.0).atanh()
     assert only.loss(off) > 0.1
+
+
+def test_the_teacher_leads_each_run_to_the_best_schedule_and_wanders_about_it(monkeypatch):
+    task = small_task(steps=400)
+    monkeypatch.setattr(teacher, "WANDERING", 0.0)
+    best = entry_of({-4.0: 0.4, -3.0: 0.0, -2.0: 0.8})
+    entry = replace(best, task=task)
+    runs = rollouts.explore_task(entry, None, noise=0.0, seed=0)
+    marks = [0, *decision_steps(400)]
+    middles = torch.tensor([(a + b) / 800 for a, b in pairwise(marks)])
+    for run in runs:
+        away = run.log_rates - math.log(1e-3) - (1 - middles[:-1]).log()
+        assert away[0].abs() > 1  # it begins where the user's rate says
+        assert away[35:42].abs().max() < 0.3
+    monkeypatch.setattr(teacher, "WANDERING", 0.8)
+    late = torch.stack([run.log_rates[-20:] for run in rollouts.explore_task(entry, None, noise=0.0, seed=0)])
+    distances = late - math.log(1e-3) - (1 - middles[-21:-1]).log()
+    assert 0.3 < distances.std().item() < 1.5
+
+
+def test_runs_to_learn_from_begin_in_each_third_of_the_range():
+    task = small_task()
+    policy = Policy(width=8)
+    entry = replace(entry_of({-3.0: 0.4, -2.0: 0.0, -1.0: 0.8}), task=task)
+    runs = rollouts.explore_task(entry, policy, noise=0.3, seed=4)
+    third = (rollouts.HIGHEST - rollouts.LOWEST) / 3
+    assert [(run.start - task.usual - rollouts.LOWEST) // third for run in runs] == [0, 1, 2]
+    again = rollouts.explore_task(entry, policy, noise=0.3, seed=4)
+    assert all(torch.equal(a.log_rates, b.log_rates) for a, b in zip(runs, again, strict=True))
+    quiet = rollouts.explore_task(entry, policy, noise=0.0, seed=4)
+    assert not torch.equal(runs[0].log_rates, quiet[0].log_rates)
+    assert torch.equal(runs[1].log_rates, quiet[1].log_rates)
+
+
+def test_rounds_run_what_is_missing_and_never_what_is_held_out(tmp_path):
+    scores = entry_of({-3.0: 0.4, -2.0: 0.0, -1.0: 0.8})
+    indices = (0, 1, 2, BLOCK * (HELD_OUT - 1))
+    entries = [replace(scores, task=small_task(index=index)) for index in indices]
+    rounds, policy = Rounds(entries, tmp_path, noise=0.1, seed=0), Policy(width=8)
+    assert [entry.task.index for entry in rounds.entries] == [0, 1, 2]
+    assert rounds.explore(policy, 0, tasks=2) == 2
+    first = (tmp_path / "0" / "0.pt").read_bytes()
+    assert rounds.explore(policy, 0, tasks=2) == 3
+    assert rounds.explore(policy, 1, tasks=9) == 3
+    assert (tmp_path / "0" / "0.pt").read_bytes() == first
+    assert len(rounds.lessons(0).tasks) == 3 * rollouts.RUNS
+    both = rounds.lessons(1)
+    assert len(both.tasks) == 2 * 3 * rollouts.RUNS
+    loss = bank_loss(both, policy.actor, runs=5, generator=torch.Generator().manual_seed(0))
+    assert 0 < loss.item() < 2

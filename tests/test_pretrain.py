@@ -5,12 +5,15 @@ import json
 import math
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from lrpilot.errors import InvalidArgument, Unusable
+from lrpilot.learning import stages
+from lrpilot.learning.bank import store
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.rollouts import Explorer
@@ -32,6 +35,7 @@ TINY = PretrainConfig(
     ppo_tasks=2,
     ppo_replicas=3,
     ppo_epochs=1,
+    bank_rounds=0,
 )
 
 
@@ -96,6 +100,43 @@ def test_a_resumed_pretraining_equals_an_undisturbed_one_bit_for_bit(tmp_path, a
     resumed = pretrain(config, tmp_path / "run", resume=True)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value)
+
+
+@pytest.fixture(scope="module")
+def small_bank(tmp_path_factory):
+    """Two tasks that take a tenth of a second."""
+    lines = Path("results/bank.jsonl").read_text().splitlines()
+    tasks = [line for line in map(json.loads, lines) if line["task"]["kind"] == "tiny" and line["task"]["index"] < 60]
+    file = tmp_path_factory.mktemp("bank") / "bank.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in tasks[:2]))
+    entries = store.read(file)
+    return [replace(entry, task=replace(entry.task, steps=30)) for entry in entries]
+
+
+@pytest.mark.usefixtures("small_evaluation")
+@pytest.mark.parametrize("after", [None, 1, 2, 4])
+def test_the_rounds_over_a_bank_are_gone_on_with_bit_for_bit(tmp_path, monkeypatch, small_bank, after):
+    monkeypatch.setattr(stages, "BLOCK", 3)
+    config = replace(TINY, distil_groups=1, ppo_iterations=0, bank_rounds=2, bank_updates=6, bank_runs=4)
+    events: list[dict[str, Any]] = []
+    whole = pretrain(config, tmp_path / "whole", bank=small_bank, report=events.append)
+    assert [event.get("runs") for event in events if event["stage"] == "bank"] == [2, None, None, 2, None, None]
+    assert whole.provenance["done"] == {"distil": 1, "ppo": 0, "bank": 4}
+    if after is None:
+        only_distilled = pretrain(replace(config, bank_rounds=0), tmp_path / "distilled")
+        assert not torch.equal(only_distilled.actor.head.weight, whole.actor.head.weight)
+        return
+    asked = iter(range(100))
+    stopped = pretrain(config, tmp_path / "run", bank=small_bank, stopped=lambda: next(asked) == after)
+    assert stopped is None
+    resumed = pretrain(config, tmp_path / "run", bank=small_bank, resume=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value)
+
+
+def test_rounds_without_a_bank_are_refused(tmp_path):
+    with pytest.raises(InvalidArgument, match="bank must be tasks to learn from, or bank_rounds=0"):
+        pretrain(replace(TINY, bank_rounds=1), tmp_path)
 
 
 @pytest.mark.usefixtures("small_evaluation")

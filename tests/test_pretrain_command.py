@@ -10,6 +10,7 @@ import pytest
 
 from lrpilot.cli import main
 from lrpilot.learning import pretrain as module
+from lrpilot.learning.bank import store
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.pretrain import PretrainConfig
 from lrpilot.pilot.policy import Policy
@@ -51,7 +52,10 @@ def calls(monkeypatch):
 def test_what_is_not_given_is_as_for_the_shipped_policy(calls, tmp_path):
     assert command("pretrain", "--out", str(tmp_path)) == 0
     (((config, out), options),) = calls
-    assert (config, out, options["resume"]) == (PretrainConfig(), tmp_path, False)
+    bank = store.read("results/bank.jsonl")
+    assert config == PretrainConfig(bank=store.fingerprint(bank))
+    assert (out, options["resume"], options["workers"]) == (tmp_path, False, 1)
+    assert [entry.task for entry in options["bank"]] == [entry.task for entry in bank]
     assert options["commit"]
 
 
@@ -76,20 +80,17 @@ def test_it_learns_a_little_and_says_where_the_policy_is(monkeypatch, tmp_path, 
     small = partial(EvaluationPopulation, groups=1, tasks=2, shortest=20, longest=25)
     monkeypatch.setattr(EvaluationPopulation, "usual", small)
     monkeypatch.setattr(module, "PretrainConfig", lambda: PretrainConfig(**TINY))
-    budget = ("--groups", "2", "--iterations", "1", "--no-mnist")
+    budget = ("--groups", "2", "--iterations", "1", "--rounds", "0", "--no-mnist")
     assert command("pretrain", "--out", str(tmp_path), *budget) == 0
     shown = capsys.readouterr().out
     assert "mean final log loss" in shown
     assert str(tmp_path / "policy.safetensors") in shown.replace("\n", "")
     policy = Policy.load(tmp_path / "policy.safetensors")
-    assert policy.provenance["distilled"] == 2
-    assert policy.provenance["improved"] == 1
+    assert policy.provenance["done"] == {"distil": 2, "ppo": 1, "bank": 0}
     assert (tmp_path / "curves.png").exists()
 
 
 def test_the_bank_grows_to_what_is_asked_for(monkeypatch, tmp_path, capsys):
-    from lrpilot.learning.bank import store
-
     out = tmp_path / "new" / "bank.jsonl"
     monkeypatch.setattr(store, "search", lambda score, usual: score(store.Schedule(usual, 0.0, 1.0, 0.0)))
     for tasks in ("1", "2", "2"):
@@ -99,8 +100,6 @@ def test_the_bank_grows_to_what_is_asked_for(monkeypatch, tmp_path, capsys):
 
 
 def test_a_line_cut_short_by_a_kill_is_made_again_and_a_damaged_one_is_named(monkeypatch, tmp_path, capsys):
-    from lrpilot.learning.bank import store
-
     out = tmp_path / "bank.jsonl"
     monkeypatch.setattr(store, "search", lambda score, usual: score(store.Schedule(usual, 0.0, 1.0, 0.0)))
     grow = ("pretrain", "bank", "--tasks", "2", "--out", str(out))
@@ -117,6 +116,12 @@ def test_a_line_cut_short_by_a_kill_is_made_again_and_a_damaged_one_is_named(mon
 def test_the_bank_refuses_nothing_to_do(tmp_path, capsys):
     assert command("pretrain", "bank", "--tasks", "0", "--out", str(tmp_path / "bank.jsonl")) == 2
     assert "tasks must be a whole number of at least 1, got 0" in capsys.readouterr().err
+
+
+def test_a_bank_that_is_not_there_is_told_in_one_line(tmp_path, capsys):
+    assert command("pretrain", "--out", str(tmp_path / "run"), "--bank", str(tmp_path / "none.jsonl")) == 2
+    assert "--bank must be a file that `lrpilot pretrain bank` made, or --rounds 0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_to_resume_and_a_folder_in_use_are_told_in_one_line(tmp_path, capsys):
@@ -143,9 +148,13 @@ def test_a_signal_saves_and_prints_the_command_that_goes_on(monkeypatch, tmp_pat
     out = tmp_path / "my policy"
     with monkeypatch.context() as patch:
         patch.setattr(module.Pretraining, "_log", hang_up)
-        assert command("pretrain", "--groups", "2", "--iterations", "0", "--no-mnist", "--out", str(out)) == 130
+        assert (
+            command("pretrain", "--groups", "2", "--iterations", "0", "--rounds", "0", "--no-mnist", "--out", str(out))
+            == 130
+        )
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "Go on with: " in line]
     _, *words = shlex.split(line.partition("Go on with: ")[2])
-    assert words == ["pretrain", "--groups", "2", "--iterations", "0", "--no-mnist", "--out", str(out), "--resume"]
+    budget = ["--groups", "2", "--iterations", "0", "--rounds", "0", "--no-mnist"]
+    assert words == ["pretrain", *budget, "--out", str(out), "--resume"]
     assert command(*words) == 0
-    assert Policy.load(out / "policy.safetensors").provenance["distilled"] == 2
+    assert Policy.load(out / "policy.safetensors").provenance["done"]["distil"] == 2

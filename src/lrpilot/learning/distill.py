@@ -91,28 +91,10 @@ class Lesson:
     log_warm_up: Float[Tensor, "decision run"]
 
 
-def learn_from(
-    lessons: list[Lesson],
-    actor: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    *,
-    runs: int,
-    newest: bool,
-    generator: torch.Generator,
-) -> float:
-    """One update of the actor from ``runs`` runs of each of four lessons (or of the newest); the loss."""
-    total = 0.0
-    optimizer.zero_grad()
-    for _ in range(4):
-        pick = int(torch.randint(len(lessons), (), generator=generator))
-        lesson = lessons[-1 if newest else pick]
-        observations = lesson.rollout.observations
-        chosen = torch.randperm(observations.shape[1], generator=generator)[:runs]
-        raw, _ = actor(observations[:, chosen])
-        log_peaks = lesson.rollout.log_peaks - lesson.log_warm_up
-        loss = distillation_loss(raw, log_peaks[:, chosen], lesson.regrets.of(chosen)).mean() / 4
-        loss.backward()
-        total += loss.item()
-    torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)
-    optimizer.step()
-    return total
+def lesson_loss(lesson: Lesson, actor: nn.Module, runs: int, generator: torch.Generator) -> Float[Tensor, ""]:
+    """The mean loss of an actor on so many of a lesson's runs, drawn at random."""
+    observations = lesson.rollout.observations
+    chosen = torch.randperm(observations.shape[1], generator=generator)[:runs]
+    raw, _ = actor(observations[:, chosen])
+    log_peaks = lesson.rollout.log_peaks - lesson.log_warm_up
+    return distillation_loss(raw, log_peaks[:, chosen], lesson.regrets.of(chosen)).mean()

@@ -1,7 +1,8 @@
-"""Learning the pilot's policy over the population: first from schedules tried out, then by actor-critic.
+"""Learning the pilot's policy: on the population by schedules and by actor-critic, then on the bank of real trainings.
 
     draw a group -> roll out schedules and policy side by side -> distil        (stage 1, lrpilot.learning.distill)
     draw groups  -> roll out the policy with exploration       -> PPO with GAE  (stage 2, lrpilot.learning.ppo)
+    the bank     -> run the teacher, then the policy           -> distil        (stage 3, lrpilot.learning.bank)
 
 Resumable after every checkpoint; the curves are written as they grow; it ends in a policy file.
 """
@@ -18,22 +19,22 @@ import torch
 from lrpilot.core.files import Log, fingerprint, load_state, save_state
 from lrpilot.core.folders import working_folder
 from lrpilot.core.state import StateDict
-from lrpilot.errors import Unusable
+from lrpilot.errors import InvalidArgument, Unusable
+from lrpilot.learning.bank.rounds import Rounds
+from lrpilot.learning.bank.store import Entry
 from lrpilot.learning.population.data import load_sources
 from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.population.rollouts import Rollout
-from lrpilot.learning.population.schedules import PEAKS
 from lrpilot.learning.population.trainings import Pool
 from lrpilot.pilot.policy import Policy
 
 from .curves import draw_curves
-from .distill import Lesson, Regrets, learn_from
-from .group_rollouts import roll_out_group
-from .ppo import ValuedRollout, update
+from .distill import Lesson, Regrets
 from .pretrain_config import PretrainConfig
+from .stages import BankRounds, Distillation, Improvement, Learner, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 CHECKPOINT, KIND = "checkpoint", "lrpilot pretraining"
@@ -43,6 +44,8 @@ def pretrain(
     config: PretrainConfig,
     out: str | Path,
     *,
+    bank: Sequence[Entry] = (),
+    workers: int = 1,
     resume: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda event: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -53,17 +56,19 @@ def pretrain(
     Args:
         config: what to do.
         out: a new or empty folder, made if need be; or that of the pretraining to go on with.
+        bank: what the third stage learns from; ``config.bank`` is its fingerprint.
+        workers: processes that run the bank's trainings; the result does not depend on it.
         resume: go on from the checkpoint in ``out``: what comes is as if it had never stopped.
         report: called with each line of the curves.
-        stopped: asked after each group or iteration whether to save and leave; None is returned then.
+        stopped: asked after each group, iteration or block whether to save and leave; None is returned then.
         commit: of the source, for the policy's provenance.
 
     Raises:
-        InvalidArgument: nothing to resume, or something else in the way.
+        InvalidArgument: nothing to resume, or something else in the way; rounds over a bank without one.
         Unusable: the folder is in use, or its checkpoint is damaged or of another configuration.
     """
     with working_folder(Path(out), CHECKPOINT, resume=resume):
-        run = Pretraining(config, Path(out), report=report, commit=commit)
+        run = Pretraining(config, Path(out), bank=bank, workers=workers, report=report, commit=commit)
         if resume:
             run.load()
         else:
@@ -72,145 +77,70 @@ def pretrain(
 
 
 class Pretraining:
-    """The state of one pretraining: the policy, its optimizers, the random generator, the counts."""
+    """The state of one pretraining: what its stages share, and how far each has come."""
 
     def __init__(
         self,
         config: PretrainConfig,
         out: Path,
         *,
+        bank: Sequence[Entry] = (),
+        workers: int = 1,
         report: Callable[[dict[str, Any]], None] = lambda event: None,
         commit: str = "",
         evaluation: EvaluationPopulation | None = None,
     ) -> None:
+        if config.bank_rounds and not bank:
+            raise InvalidArgument("bank", "tasks to learn from, or bank_rounds=0", "none")
         torch.set_flush_denormal(True)
         self.config, self.out, self._report, self._commit = config, out, report, commit
         self._curves = Log(out / "curves.jsonl")
-        self._generator = torch.Generator().manual_seed(config.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.policy = Policy(width=config.width)
-        self._actor = torch.optim.Adam(self.policy.actor.parameters(), lr=config.distil_rate)
-        self._critic = torch.optim.Adam(self.policy.critic.parameters(), lr=1e-3)
-        self._pool = Pool(load_sources(config.seed, mnist=config.mnist))
-        self._distilled = self._improved = 0
+        self._learner = Learner(
+            config,
+            self.policy,
+            actor=torch.optim.Adam(self.policy.actor.parameters(), lr=config.distil_rate),
+            critic=torch.optim.Adam(self.policy.critic.parameters(), lr=1e-3),
+            generator=torch.Generator().manual_seed(config.seed),
+            pool=Pool(load_sources(config.seed, mnist=config.mnist)),
+        )
+        rounds = Rounds(bank, out / "runs", noise=config.bank_noise, seed=config.seed)
+        self._stages: tuple[Stage, ...] = (
+            Distillation(config),
+            Improvement(config),
+            BankRounds(config, rounds, workers=workers),
+        )
         self._seconds = 0.0
-        self._lessons: list[Lesson] = []
         self._evaluation = evaluation
 
     def finish(self, stopped: Callable[[], bool] = lambda: False) -> Policy | None:
         """Do what is left to do, or what is possible until ``stopped``."""
-        config, last = self.config, self._seconds
-        while self._distilled < config.distil_groups or self._improved < config.ppo_iterations:
-            if stopped():
-                self.save()
-                return None
-            begin = time.monotonic()
-            event = self._distil() if self._distilled < config.distil_groups else self._improve()
-            self._seconds += time.monotonic() - begin
-            self._log(event)
-            if self._seconds - last > config.evaluate_every:
-                last = self._seconds
-                self.evaluate()
+        last = self._seconds
+        for stage in self._stages:
+            while stage.done < stage.total:
+                if stopped():
+                    self.save()
+                    return None
+                begin = time.monotonic()
+                event = stage.advance(self._learner)
+                self._seconds += time.monotonic() - begin
+                self._log({"stage": stage.name, "index": stage.done, "total": stage.total, **event})
+                if self._seconds - last > self.config.evaluate_every:
+                    last = self._seconds
+                    self.evaluate()
         self.evaluate()
         return self.policy
 
     def evaluate(self) -> None:
         """Run the policy on the evaluation population, write the checkpoint, the policy and the picture."""
         if self._evaluation is None:
-            self._evaluation = EvaluationPopulation.usual(self._pool)
+            self._evaluation = EvaluationPopulation.usual(self._learner.pool)
         judged = self._evaluation.judge(self.policy, deviates=self.config.deviates)
         self._log({"stage": "evaluation", **judged, **asdict(self._evaluation.reference)})
         self.save()
         draw_curves(self._curves.read(), self.out / "curves.png")
-
-    def _distil(self) -> dict[str, Any]:
-        config, generator = self.config, self._generator
-        replicas = PEAKS + config.distil_flown
-        # Half of the replicas are pushed about, so that the policy learns to come back.
-        noise = torch.where(torch.rand(1, replicas, generator=generator) < 0.5, 0.0, 0.15)
-        rollout, grid, log_warm_up = roll_out_group(
-            self.policy,
-            self._pool,
-            config,
-            generator,
-            tasks=config.distil_tasks,
-            replicas=replicas,
-            noise=noise,
-            schedules=True,
-        )
-        scores = rollout.scores.view(-1, replicas)
-        regrets = Regrets.from_scores(grid, scores[:, :PEAKS], replicas)
-        self._lessons = [*self._lessons, Lesson(rollout, regrets, log_warm_up)][-config.distil_memory :]
-        done = self._distilled / config.distil_groups
-        for group in self._actor.param_groups:
-            group["lr"] = config.distil_rate * (1 - done) + 0.03 * config.distil_rate
-        losses = [
-            learn_from(
-                self._lessons,
-                self.policy.actor,
-                self._actor,
-                runs=config.distil_runs,
-                newest=i % 4 == 0,
-                generator=generator,
-            )
-            for i in range(config.distil_updates)
-        ]
-        self._distilled += 1
-        if self._distilled == config.distil_groups:
-            self._lessons = []  # nothing more is learned from them
-        best = scores[:, :PEAKS].amin(1, keepdim=True)
-        return {
-            "stage": "distil",
-            "index": self._distilled,
-            "loss": sum(losses) / max(len(losses), 1),
-            "regret": (scores[:, PEAKS:] - best).mean().item(),
-        }
-
-    def _improve(self) -> dict[str, Any]:
-        config = self.config
-        noise = torch.full((1, config.ppo_replicas), config.exploration)
-        batch: list[ValuedRollout] = []
-        for _ in range(config.ppo_groups):
-            rollout, _, _ = roll_out_group(
-                self.policy,
-                self._pool,
-                config,
-                self._generator,
-                tasks=config.ppo_tasks,
-                replicas=config.ppo_replicas,
-                noise=noise,
-                schedules=False,
-            )
-            valued = ValuedRollout.of(
-                rollout, self.policy, replicas=config.ppo_replicas, dense=config.dense, decay=config.gae
-            )
-            batch.append(valued)
-        rate = config.ppo_rate * (1 - self._improved / config.ppo_iterations)
-        for group in self._actor.param_groups:
-            group["lr"] = rate if self._improved >= 5 else 0.0  # the critic comes first
-        errors: list[float] = []
-        for _ in range(config.ppo_epochs):
-            order = [batch[i] for i in torch.randperm(len(batch), generator=self._generator)]
-            errors = [
-                update(
-                    half,
-                    self.policy,
-                    self._actor,
-                    self._critic,
-                    exploration=config.exploration,
-                    clip=config.clip,
-                )
-                for half in (order[: len(batch) // 2], order[len(batch) // 2 :])
-                if half
-            ]
-        self._improved += 1
-        return {
-            "stage": "ppo",
-            "index": self._improved,
-            "score": torch.cat([part.rollout.scores for part in batch]).mean().item(),
-            "value_error": sum(errors) / len(errors),
-        }
 
     def _log(self, event: dict[str, Any]) -> None:
         event = {**event, "hours": round(self._seconds / 3600, 4)}
@@ -219,15 +149,16 @@ class Pretraining:
 
     def save(self) -> None:
         """Write the checkpoint, which tells that a pretraining is here, then the policy; each whole or not at all."""
+        learner = self._learner
         state = {
             "policy": self.policy.state_dict(),
-            "actor": self._actor.state_dict(),
-            "critic": self._critic.state_dict(),
-            "generator": self._generator.get_state(),
-            "counts": [self._distilled, self._improved],
+            "actor": learner.actor.state_dict(),
+            "critic": learner.critic.state_dict(),
+            "generator": learner.generator.get_state(),
+            "done": [stage.done for stage in self._stages],
             "seconds": self._seconds,
             "curves": self._curves.mark(),
-            "lessons": [_as_state(lesson) for lesson in self._lessons],
+            "lessons": [_as_state(lesson) for lesson in learner.lessons],
         }
         save_state(self.out / CHECKPOINT, KIND, state, configuration=fingerprint(asdict(self.config)))
         self.policy.provenance = {
@@ -235,8 +166,7 @@ class Pretraining:
             "configuration": asdict(self.config),
             "commit": self._commit,
             "hours": round(self._seconds / 3600, 3),
-            "distilled": self._distilled,
-            "improved": self._improved,
+            "done": {stage.name: stage.done for stage in self._stages},
         }
         self.policy.save(self.out / "policy.safetensors")
 
@@ -246,16 +176,17 @@ class Pretraining:
         Raises:
             Unusable: it is damaged, or made with another configuration.
         """
-        file = self.out / CHECKPOINT
+        file, learner = self.out / CHECKPOINT, self._learner
         state = load_state(file, KIND, configuration=fingerprint(asdict(self.config)))
         try:
             self.policy.load_state_dict(state["policy"])
-            self._actor.load_state_dict(state["actor"])
-            self._critic.load_state_dict(state["critic"])
-            self._generator.set_state(state["generator"])
-            self._distilled, self._improved = state["counts"]
+            learner.actor.load_state_dict(state["actor"])
+            learner.critic.load_state_dict(state["critic"])
+            learner.generator.set_state(state["generator"])
+            for stage, done in zip(self._stages, state["done"], strict=True):
+                stage.done = done
             self._seconds = float(state["seconds"])
-            self._lessons = [_of_state(lesson) for lesson in state["lessons"]]
+            learner.lessons = [_of_state(lesson) for lesson in state["lessons"]]
             mark = state["curves"]
         except Exception as error:  # whatever a state of other contents leads to
             raise Unusable(f"{file} does not fit: begin again in another --out") from error

@@ -31,6 +31,11 @@ class PretrainConfig:
             safely.
         gae: decay of the advantage estimate, in [0, 1]: 1 counts a run's whole future, less relies on the critic.
         dense: weight of the decrease of the log loss in the reward, beside the final score.
+        bank: fingerprint of the bank's file; None where nothing is learned from it.
+        bank_rounds: of stage 3: the teacher's runs first, then the policy's own.
+        bank_noise: standard deviation of the noise on the raw action of every other run.
+        bank_updates: of each round; bank_runs: runs in each update; bank_rate: Adam's learning rate at its start.
+        bank_population: how many of stage 1's last groups are gone on learning from; bank_mix: their weight.
         evaluate_every: seconds between evaluations.
     """
 
@@ -60,4 +65,12 @@ class PretrainConfig:
     clip: float = 0.2
     gae: float = 0.97
     dense: float = 0.3
+    bank: str | None = None
+    bank_rounds: int = 2
+    bank_noise: float = 0.15
+    bank_updates: int = 1200
+    bank_runs: int = 64
+    bank_rate: float = 1e-3
+    bank_population: int = 30
+    bank_mix: float = 0.5
     evaluate_every: float = 480.0

@@ -15,15 +15,16 @@ from .notices import PACKAGE
 def batches_for(steps: int, total_steps: int) -> int | None:
     """How many batches a data loader has given for so many steps, if ``total_steps`` may be a count of its batches.
 
-    None unless the loader is a variable of one of the calling functions, has given at least two batches for each step
-    in its present pass, and gives so many batches that ``total_steps`` are whole passes. None in the loop of a trainer.
+    None unless the loader is a variable of one of the calling functions, is in the middle of a pass in which it has
+    given at least two batches for each step, and gives so many batches that ``total_steps`` are whole passes. None in
+    the loop of a trainer.
     """
     if not _loader_in_sight():
         return None
     passes = living(lambda kind: any(base.__name__ == "_BaseDataLoaderIter" for base in kind.__mro__))
     for one in passes:
         given, length = vars(one).get("_num_yielded", 0), len(one)
-        if given >= 2 * steps and length > 0 and total_steps % length == 0:
+        if 2 * steps <= given < length and total_steps % length == 0:
             return given
     return None
 

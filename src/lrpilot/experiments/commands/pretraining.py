@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lrpilot.core.signals import stopped_by_signals
+from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.report.terminal import say
 
 from .options import command, path_option, stoppable
 
-STAGES = {"distil": "learning from schedules", "ppo": "actor-critic"}
+STAGES = {"distil": "learning from schedules", "ppo": "actor-critic", "bank": "learning from the bank"}
+
+BANK = Path("results/bank.jsonl")
 
 pretraining = typer.Typer()
 
@@ -34,24 +37,38 @@ def pretrain(
     iterations: Annotated[
         int | None, typer.Option(help="Budget of the second stage: iterations of the actor-critic.", min=0)
     ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Budget of the third stage: rounds over the bank of real trainings.", min=0)
+    ] = None,
+    bank: Annotated[Path, path_option("The bank's file, which `lrpilot pretrain bank` makes.")] = BANK,
+    workers: Annotated[int, typer.Option(help="Trainings of the bank side by side, each with one thread.")] = 1,
     mnist: Annotated[
         bool, typer.Option(help="Have MNIST at 8x8 among the data (needs the variable LRPILOT_DATA).")
     ] = True,
 ) -> None:
-    """Learn the pilot's policy from nothing, over a population of small trainings. Hours on one core.
+    """Learn the pilot's policy from nothing: on a population of small trainings, then on the bank. Hours on one core.
 
     What is not given is as it was for the shipped policy.
     """
     if context.invoked_subcommand:
         return
     from lrpilot.experiments.runs.perform import commit
+    from lrpilot.learning.bank import store
     from lrpilot.learning.pretrain import PretrainConfig
     from lrpilot.learning.pretrain import pretrain as learn
 
-    given = {"seed": seed, "distil_groups": groups, "ppo_iterations": iterations}
+    at_least(1, workers=workers)
+    given = {"seed": seed, "distil_groups": groups, "ppo_iterations": iterations, "bank_rounds": rounds}
     config = replace(PretrainConfig(), mnist=mnist, **{name: n for name, n in given.items() if n is not None})
+    entries = []
+    if config.bank_rounds:
+        entries = store.read(bank)
+        if not entries:
+            raise InvalidArgument("--bank", "a file that `lrpilot pretrain bank` made, or --rounds 0", str(bank))
+        config = replace(config, bank=store.fingerprint(entries))
     console = Console()
-    options = {"seed": seed, "groups": groups, "iterations": iterations}
+    options = {"seed": seed, "groups": groups, "iterations": iterations, "rounds": rounds}
+    options |= {"bank": bank if bank != BANK else None, "workers": workers if workers > 1 else None}
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
     go_on = command("pretrain", *words, *([] if mnist else ["--no-mnist"]), "--out", out, "--resume")
     stop = Event()
@@ -61,7 +78,7 @@ def pretrain(
         stop.set()
 
     with stoppable(console, f"Go on with: {go_on}"), _progress(console) as progress, stopped_by_signals(ask):
-        bar = progress.add_task(STAGES["distil"], total=config.distil_groups + config.ppo_iterations, state="")
+        bar = progress.add_task(STAGES["distil"], total=config.distil_groups, state="")
 
         def show(event: dict[str, Any]) -> None:
             stage = event["stage"]
@@ -72,11 +89,22 @@ def pretrain(
                     f"{event['regret']:.3f} above each task's best schedule",
                 )
                 return
-            done = event["index"] + (config.distil_groups if stage == "ppo" else 0)
-            state = f"regret {event['regret']:.3f}" if stage == "distil" else f"score {event['score']:.3f}"
-            progress.update(bar, completed=done, description=STAGES[stage], state=state)
+            done, total = event.get("runs", event["index"]), event.get("of", event["total"])
+            number = next(name for name in ("regret", "score", "loss", "round") if name in event)
+            state = f"{number} {event[number]:.3g}"
+            progress.update(bar, completed=done, total=total, description=STAGES[stage], state=state)
 
-        if learn(config, out, resume=resume, report=show, stopped=stop.is_set, commit=commit()) is None:
+        learned = learn(
+            config,
+            out,
+            bank=entries,
+            workers=workers,
+            resume=resume,
+            report=show,
+            stopped=stop.is_set,
+            commit=commit(),
+        )
+        if learned is None:
             raise KeyboardInterrupt
     say(console, f"Policy in {out / 'policy.safetensors'}, curves in {out / 'curves.png'}.")
 
@@ -85,9 +113,7 @@ def pretrain(
 def bank(
     tasks: Annotated[int, typer.Option(help="How many the bank is to hold.")] = 1000,
     workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
-    out: Annotated[Path, path_option("The bank, which grows: a line of JSON for each task.")] = Path(
-        "results/bank.jsonl"
-    ),
+    out: Annotated[Path, path_option("The bank, which grows: a line of JSON for each task.")] = BANK,
 ) -> None:
     """Add to the bank of trainings: tasks drawn, and the scores of the schedules tried on each. Days on one core."""
     from lrpilot.learning.bank import store

@@ -20,7 +20,6 @@ from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.policy import LARGEST_STEP
 from lrpilot.pilot.timetable import decision_steps
 
-from .schedules import Schedule
 from .store import Entry
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 SPACING = 0.25 * math.log(10)
 BELOW, ABOVE = 16, 12
 """Points of the grid of peaks below and above the best one, a quarter of a decade apart."""
-UNDECIDED = 0.02
-"""A shape other than the linear decay must have scored this much better."""
 DECISIONS = 49
 
 
@@ -91,18 +88,11 @@ class BankLessons:
         return ((cost * self.present).sum(0) / self.present.sum(0).clamp(min=1)).mean()
 
 
-def best_shape(entry: Entry) -> Schedule:
-    """The best schedule, or the best linear one unless another is clearly better."""
-    linear = min(_linear(entry))
-    best = min(zip(entry.scores, entry.schedules, strict=True), key=lambda pair: pair[0])
-    return best[1] if best[0] < linear[0] - UNDECIDED else linear[1]
-
-
 def peak_costs(entry: Entry) -> tuple[float, Float[Tensor, " peak"]]:
     """Natural log of the lowest peak of the grid around the best one, and the squeezed regret of each."""
-    tried = sorted((schedule.peak, score) for score, schedule in _linear(entry))
+    tried = sorted((schedule.peak, score) for score, schedule in entry.linear)
     best_score, best_peak = min((score, peak) for peak, score in tried)
-    shift = best_shape(entry).peak - best_peak
+    shift = entry.best_schedule.peak - best_peak
     peaks = torch.tensor([peak for peak, _ in tried]) * math.log(10)
     regrets = torch.tensor([score - best_score for _, score in tried])
     lowest = best_peak * math.log(10) - SPACING * BELOW
@@ -124,7 +114,7 @@ def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> BankLessons:
     for run, (entry, rollout) in enumerate(pairs):
         ends = decision_steps(entry.task.steps)
         marks = [0.0, *(end / ends[-1] for end in ends)]
-        shape, memory = best_shape(entry), Memory.fresh()
+        shape, memory = entry.best_schedule, Memory.fresh()
         for index, interval in enumerate(rollout.intervals):
             seen, memory = observe(interval, memory)
             observations[index, run] = seen
@@ -144,9 +134,3 @@ def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> BankLessons:
 
 def _log_linear(begin: float, end: float) -> float:
     return math.log(max(1 - (begin + end) / 2, 1e-3))
-
-
-def _linear(entry: Entry) -> list[tuple[float, Schedule]]:
-    plain = Schedule(0.0)
-    pairs = zip(entry.scores, entry.schedules, strict=True)
-    return [(score, s) for score, s in pairs if (s.warm_up, s.power, s.floor) == (plain.warm_up, plain.power, 0.0)]

@@ -15,18 +15,21 @@ from lrpilot.errors import NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY
 from lrpilot.pilot.interval import Interval
-from lrpilot.pilot.policy import Policy, bounded_step
+from lrpilot.pilot.policy import Drives, Policy, bounded_step
 
 from .tasks import BankTask, TaskDice
+from .teacher import Teacher
 from .training import BankTraining
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from .store import Entry
+
 STARTS = (-3.5, -2.25, -1.0, 0.25, 1.5)
-"""Decades from the usual peak of the rates that a user may give."""
-SHIFT = 0.6
-"""Where a policy learns, all of a task's starts are shifted at random by up to so many decades."""
+"""Decades from the usual peak of the rates that a policy is judged from."""
+LOWEST, HIGHEST, RUNS = -4.1, 2.1, 3
+"""Those that it learns from are drawn, one from each third of this range."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +89,18 @@ class RecordedPilot(Pilot):
         return super()._observe(interval, taken_back=taken_back)
 
 
-def roll_out(training: BankTraining, policy: Policy, start: float, *, noise: float, seed: int) -> BankRollout:
+def roll_out(training: BankTraining, driver: Drives, start: float) -> BankRollout:
     """One run of the pilot on a task, from the rate 10^``start``."""
-    noisy = NoisyPolicy(policy, noise, torch.Generator().manual_seed(seed))
     pilots: list[RecordedPilot] = []
 
-    def driver(optimizer: torch.optim.Optimizer) -> Callable[[Tensor], None]:
+    def begin(optimizer: torch.optim.Optimizer) -> Callable[[Tensor], None]:
         for group in optimizer.param_groups:
             group["lr"] = 10.0**start
-        pilots.append(RecordedPilot(optimizer, training.task.steps, policy=noisy))
+        pilots.append(RecordedPilot(optimizer, training.task.steps, policy=driver))
         return pilots[0].step
 
     try:
-        score = training.score(training.run(driver))
+        score = training.score(training.run(begin))
     except NonFiniteLoss:
         score = training.worst
     pilot = pilots[0]
@@ -106,29 +108,39 @@ def roll_out(training: BankTraining, policy: Policy, start: float, *, noise: flo
     return BankRollout(start, pilot.intervals, torch.tensor(pilot.log_rates), score)
 
 
-def roll_out_task(task: BankTask, policy: Policy, *, noise: float, seed: int) -> list[BankRollout]:
-    """A task's runs, one from each of `STARTS`; with ``noise``, they are shifted and every other one explores.
+def judge_task(task: BankTask, policy: Policy) -> list[BankRollout]:
+    """A task's runs, one from each of `STARTS`."""
+    training = _prepared(task)
+    return [roll_out(training, policy, task.usual + start) for start in STARTS]
+
+
+def explore_task(entry: Entry, policy: Policy | None, *, noise: float, seed: int) -> list[BankRollout]:
+    """A task's runs to learn from.
 
     Args:
-        task: which.
-        policy: drives the runs.
-        noise: standard deviation of the exploration; 0 where a policy is judged.
-        seed: of shift and noise.
+        entry: the task, and the schedules tried on it.
+        policy: drives the runs, every other one with noise; None: the `Teacher` does.
+        noise: standard deviation of the noise on the policy's raw action.
+        seed: of starts and noise.
     """
+    task = entry.task
+    training, dice = _prepared(task), TaskDice(f"{seed}/{task.index}")
+    rollouts: list[BankRollout] = []
+    for run in range(RUNS):
+        start = task.usual + LOWEST + (HIGHEST - LOWEST) * (run + dice.random()) / RUNS
+        generator = torch.Generator().manual_seed(dice.randrange(2**31))
+        if policy is None:
+            driver = Teacher(entry.best_schedule, task.steps, start, generator)
+        else:
+            driver = NoisyPolicy(policy, noise, generator) if run % 2 == 0 else policy
+        rollouts.append(roll_out(training, driver, start))
+    return rollouts
+
+
+def _prepared(task: BankTask) -> BankTraining:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    training, dice = BankTraining(task), TaskDice(f"{seed}/{task.index}")
-    shift = dice.uniform(-SHIFT, SHIFT) if noise else 0.0
-    return [
-        roll_out(
-            training,
-            policy,
-            task.usual + start + shift,
-            noise=noise if number % 2 == 0 else 0.0,
-            seed=dice.randrange(2**31),
-        )
-        for number, start in enumerate(STARTS)
-    ]
+    return BankTraining(task)
 
 
 def save(path: Path, rollouts: Sequence[BankRollout]) -> None:

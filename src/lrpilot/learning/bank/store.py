@@ -16,13 +16,16 @@ from typing import Any, cast
 import torch
 from joblib import Parallel, delayed
 
-from lrpilot.core.files import read_file
+from lrpilot.core import files
 from lrpilot.errors import Damaged
 
 from .schedules import Schedule, search
 from .score import FinalMeasures, Yardstick
 from .tasks import BankTask, draw_task
 from .training import BankTraining
+
+UNDECIDED = 0.02
+"""Scores no farther apart than this may be so by chance."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,19 @@ class Entry:
     def best(self) -> float:
         """The lowest score."""
         return min(self.scores)
+
+    @property
+    def linear(self) -> list[tuple[float, Schedule]]:
+        """The linear decays to zero with the usual warm-up, and their scores before them."""
+        pairs = zip(self.scores, self.schedules, strict=True)
+        return [(score, schedule) for score, schedule in pairs if schedule == Schedule(schedule.peak)]
+
+    @property
+    def best_schedule(self) -> Schedule:
+        """The best linear decay, unless another schedule is better by more than `UNDECIDED`."""
+        score, linear = min(self.linear, key=lambda pair: pair[0])
+        best = min(zip(self.scores, self.schedules, strict=True), key=lambda pair: pair[0])
+        return best[1] if best[0] < score - UNDECIDED else linear
 
 
 def read(path: str | Path) -> list[Entry]:
@@ -54,8 +70,13 @@ def read(path: str | Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.task.index)
 
 
+def fingerprint(entries: Iterable[Entry]) -> str:
+    """Twelve digits that change with any task, schedule or score."""
+    return files.fingerprint({"entries": [asdict(entry) for entry in entries]})
+
+
 def _whole_lines(path: Path) -> bytes:
-    content = read_file(path) if path.exists() else b""
+    content = files.read_file(path) if path.exists() else b""
     return content[: content.rfind(b"\n") + 1]
 
 
