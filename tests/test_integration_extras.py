@@ -17,7 +17,7 @@ TRAINERS = {
     "gymnasium": {"gymnasium"},
     "stable_baselines3": {"stable_baselines3", "gymnasium"},
 }
-OTHERS = {"timm", "ray", "accelerate", "torchvision"}
+OTHERS = {"timm", "ray", "accelerate"}
 
 SCRIPT = """
 import importlib, sys
