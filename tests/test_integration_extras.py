@@ -32,6 +32,10 @@ class Hiding:
     def find_spec(self, name, path=None, target=None):
         return None if name.partition(".")[0] in {blocked} else self.finder.find_spec(name, path, target)
 
+    def find_distributions(self, context):
+        found = getattr(self.finder, "find_distributions", lambda context: [])
+        return [] if (context.name or "").replace("-", "_") in {blocked} else found(context)
+
 sys.meta_path[:] = map(Hiding, sys.meta_path)
 importlib.import_module("lrpilot.integrations.{name}")
 """
