@@ -17,9 +17,9 @@ from joblib import Parallel, delayed
 from pandas import DataFrame
 from rich.console import Console
 
+from lrpilot.commands.terminal import show
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
-from lrpilot.experiments.report.terminal import show
 from lrpilot.learning.bank import store
 from lrpilot.learning.bank.networks import build
 from lrpilot.learning.bank.rollouts import judge_task
