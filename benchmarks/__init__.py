@@ -8,6 +8,7 @@ suggest.py     the rates that lrpilot suggest names, beside the range tests of L
 environments.py   steps a second of the learning rate environments
 policy.py      what the pilot's policy owes to its parts, and the noisy quadratic against its optimum
 bank.py        a policy on the bank's tasks that none learns from
+suite.py       the pilot and its opponents on tasks that nothing was chosen on, with metrics over all of them
 faults.py      what is lost when processes are killed, disks fill, and two share a folder
 
 From a checkout, ``lrpilot bench NAME`` is the same.

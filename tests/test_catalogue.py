@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lrpilot.experiments.runs.methods import METHODS
+from lrpilot.experiments.runs.methods import GRIDS, METHODS, OPPONENTS, SEARCHES
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, mean_rate, with_needs
 from lrpilot.experiments.studies.profiles import PAPER, PROFILES, QUICK
@@ -85,7 +85,8 @@ def test_every_plan_ends_and_no_two_trials_share_a_name(profile, tmp_path):
         names += [trial.name for each in made for trial in each]
         assert len(found(store, EXPERIMENTS[name].plan(profile, store))) == sum(map(len, made))
     assert len(names) == len(set(names))
-    assert {name.split("/")[2] for name in names} == set(METHODS) - {"pilot-refined", "constant", "cosine"}
+    elsewhere = {"pilot-refined", "constant", "cosine", "untrained", *GRIDS, *SEARCHES, *OPPONENTS}
+    assert {name.split("/")[2] for name in names} == set(METHODS) - elsewhere
 
 
 def test_needs_come_first_and_once():

@@ -99,7 +99,10 @@ def evaluation_weights(optimizer: Optimizer) -> Generator[None]:
 def effective_rate(optimizer: Optimizer) -> float:
     """The rate in use, as logged: the first group's, times the estimated distance d where the method has one.
 
-    D-Adaptation SGD divides by the first gradient's norm besides.
+    D-Adaptation SGD divides by the first gradient's norm besides. An optimizer's own ``effective_rate()`` goes before.
     """
+    own = getattr(optimizer, "effective_rate", None)
+    if own is not None:
+        return float(own())
     group = optimizer.param_groups[0]
     return float(group["lr"]) * float(group.get("d", 1.0)) / float(group.get("g0_norm", 1.0))

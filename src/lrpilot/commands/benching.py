@@ -19,6 +19,7 @@ BENCHMARKS = {
     "environments": "Steps a second of the learning rate environments.",
     "policy": "What the pilot's policy owes to its parts. Hours on one core.",
     "bank": "A policy on the bank's tasks that none learns from; an hour on one core.",
+    "suite": "The pilot and its opponents on tasks that nothing was chosen on. Hours on one core; resumable.",
     "faults": "Processes killed, disks that fill, two at one folder: what is lost.",
 }
 

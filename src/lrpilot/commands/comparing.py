@@ -27,7 +27,8 @@ def compare(
         list[str] | None,
         typer.Option(
             help="Only these: pilot, constant, cosine, or a peer such as prodigy; with commas, or repeated. Only "
-            "where asked for: pilot-refined, each of whose runs is the last of nine."
+            "where asked for: pilot-refined, each of whose runs is the last of nine; range-test, one-cycle, greedy, "
+            "warmup-linear, warmup-cosine; and peers such as dog, mechanic or momo (docs/suite.md)."
         ),
     ] = None,
     policy: Annotated[

@@ -82,8 +82,8 @@ def report(
         path_option("Write the tables between this file's marker lines as well; may be repeated."),
     ] = None,
 ) -> None:
-    """Write all results of a profile, and all comparisons, as one Markdown page and one self-contained HTML page."""
-    from lrpilot.experiments.report import starts
+    """Write a profile's results, all comparisons and the suite as one Markdown and one self-contained HTML page."""
+    from lrpilot.experiments.report import starts, suite
     from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.report import update_readme, write_report
     from lrpilot.experiments.runs.store import Store
@@ -92,7 +92,8 @@ def report(
     size = choose("profile", profile, PROFILES)
     compared, console = Store(results), Console()
     evidence = Evidence.load(size, Store(results / size.name))
-    for page in write_report(evidence, out or evidence.root / "report", before=starts.sections(compared)):
+    before = [*starts.sections(compared), *suite.sections(compared)]
+    for page in write_report(evidence, out or evidence.root / "report", before=before):
         say(console, str(page))
     for file in readme or []:
         update_readme(file, evidence, compared=compared)

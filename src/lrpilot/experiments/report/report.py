@@ -16,6 +16,7 @@ from .page import Section, write_page
 from .readme import fill, parts
 from .sections import WRITERS, sections, summary
 from .starts import README_CAPTION, headline
+from .suite import PARTS
 from .tables import Table
 
 
@@ -38,18 +39,22 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
     ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
-    each other, ``claims`` the verdicts on the paper's claims; a part named after an experiment is its tables. A part
-    without any results stays as it is, and so does one that another command writes. The picture of the comparisons is
-    written where these are, as ``compare/headline.png``.
+    each other, ``claims`` the verdicts on the paper's claims, ``suite`` and ``compared`` where each method stands over
+    the suite's tasks and over those of all comparisons; a part named after an experiment is its tables. A part without
+    any results stays as it is, and so does one that another command writes. Pictures are written where the results are,
+    that of the comparisons as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
     """
-    named = [name for name in parts(readme) if name in ("comparison", "results", "claims", *WRITERS)]
+    named = [name for name in parts(readme) if name in ("comparison", "results", "claims", *WRITERS, *PARTS)]
     if not named:
         raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
     for name in named:
-        content = _comparison(readme, compared) if name == "comparison" else _tables(name, evidence)
+        if name in PARTS:
+            content = PARTS[name](compared, readme.parent)
+        else:
+            content = _comparison(readme, compared) if name == "comparison" else _tables(name, evidence)
         if content:
             fill(readme, name, content)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from pandas import DataFrame, Series
 
-from lrpilot.experiments.runs.methods import BY_START, LABELS, RATE_FREE
+from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT, title
 from lrpilot.experiments.studies.frame import frame, groups
@@ -38,7 +38,7 @@ def comparisons(runs: DataFrame, *, policy: str | None = None) -> dict[Key, Data
     The peers' runs belong to every comparison of their task and length. Rows are in the order of methods and rates;
     a pilot of another policy than ``policy`` (by its fingerprint; None for the shipped one) is labelled with its own.
     """
-    by_start, peers = (runs[runs.method.isin(methods)] for methods in (BY_START, RATE_FREE))
+    by_start, peers = (runs[runs.method.isin(methods)] for methods in (GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE))
     found = {}
     for (task, optimizer, steps), own in by_start.groupby(["task", "setting_optimizer", "planned_steps"]):
         beside = peers[(peers.task == task) & (peers.planned_steps == steps)]
@@ -54,7 +54,8 @@ def comparisons(runs: DataFrame, *, policy: str | None = None) -> dict[Key, Data
 def arranged(runs: DataFrame, *, policy: str | None = None) -> DataFrame:
     """The runs of one comparison, ordered and labelled as by :func:`comparisons`."""
     other = runs.setting_policy.notna() & (runs.setting_policy != (policy or fingerprint()))
-    order = {method: place for place, method in enumerate((*BY_START, *RATE_FREE))}
+    order = {method: place for place, method in enumerate((*GIVEN_AN_OPTIMIZER, *GIVEN_NO_RATE))}
+    runs = runs[runs.method.isin(order)]
     labels = runs.label.where(~other, runs.label + ", policy " + runs.setting_policy.astype(str))
     return runs.assign(label=labels, place=runs.method.map(order)).sort_values(["place", "setting_lr"], kind="stable")
 
@@ -83,7 +84,7 @@ def standings(compared: Comparisons) -> Table:
         pilot = runs[runs.label == LABELS["pilot"]]
         starts = pilot.groupby("setting_lr").test_error.mean()
         grids = [runs[runs.method == grid].groupby("setting_lr").test_error.mean() for grid in ("constant", "cosine")]
-        peers = runs[runs.method.isin(RATE_FREE)].groupby("label", sort=False).test_error.mean()
+        peers = runs[runs.method.isin((*GIVEN_NO_RATE, *SEARCHES))].groupby("label", sort=False).test_error.mean()
         own = ["-"] * 4
         if len(pilot):
             worst, best = starts.max(), starts.min()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.tasks.catalogue import task_named
+from lrpilot.experiments.tasks.suite import SUITE
 
 from .perform import perform
 from .store import Store
@@ -130,4 +131,5 @@ def _on_ray(trials: Sequence[Trial], engine: Engine, make: Callable[..., Result]
 
 def _cost(trial: Trial) -> float:
     evaluated = trial.evaluations * (10_000 + trial.validation) / trial.batch_size / 4
-    return task_named(trial.task).cost * (trial.steps + evaluated)
+    task = SUITE.get(trial.task) or task_named(trial.task)
+    return task.cost * (trial.steps + evaluated)

@@ -18,6 +18,7 @@ from lrpilot.online.offline import OfflineActorCritic
 from lrpilot.pilot.controller import Pilot
 
 from .controllers import Controller, PlainTraining, Terms, check_policy
+from .opponents import RangeTestLessons
 from .training import Record, Training
 from .trial import CHANCE, Trial
 
@@ -67,7 +68,7 @@ class RefiningLessons:
         self._study.score(score(*(Performance(*map(torch.tensor, each)) for each in losses)).item())
 
 
-Lessons = OfflineLessons | RefiningLessons
+Lessons = OfflineLessons | RefiningLessons | RangeTestLessons
 
 
 def teach(lessons: Lessons, trial: Trial, make_training: Callable[..., Training]) -> dict[str, list[float]]:

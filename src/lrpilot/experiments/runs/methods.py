@@ -11,9 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Generator, nn
 from torch.optim import Optimizer
 
+from lrpilot.baselines.nadamw import WARM_UP
+from lrpilot.baselines.opponents import OPPONENTS as MAKE_OPPONENT
 from lrpilot.baselines.peers import PEERS
 from lrpilot.baselines.vsgd import VSGD, Granularity
 from lrpilot.experiments.tasks.catalogue import LoadedTask
@@ -21,6 +24,7 @@ from lrpilot.pilot.policy_file import fingerprint
 
 from .controllers import Controller, MakeController, Terms, cosine, fixed, inverse_time, online, piloted
 from .lessons import Lessons, OfflineLessons, RefiningLessons
+from .opponents import RangeTestLessons, cycled, greedy, polled, told_the_loss, warmed
 from .optimizers import make_optimizer
 from .training import Plan, Training
 from .trial import Scalar
@@ -84,7 +88,8 @@ class Method:
         """The optimizer of a network."""
         if not isinstance(self.optimizer, str):
             return self.optimizer(network, setting)
-        given: dict[str, Any] = {"learning_rate": setting.get("lr", START_RATE), "momentum": setting.get("momentum")}
+        given: dict[str, Any] = {name: setting.get(name) for name in ("momentum", "weight_decay")}
+        given["learning_rate"] = setting.get("lr", START_RATE)
         return make_optimizer(str(setting.get("optimizer", self.optimizer)), network.parameters(), **given)
 
 
@@ -96,6 +101,19 @@ def _peer(name: str, heading: str, package: str, *, of: str | None = None, **cha
 
     given: dict[str, Any] = {"settings": only({}), "package": package, **changes}
     return Method(name, heading, "rate-free", optimizer=optimizer, **given)
+
+
+def _opponent(name: str, heading: str, package: str | None, *, of: str | None = None, **changes: Any) -> Method:
+    """A rate-free optimizer beside the paper's tables; ``of`` as for `_peer`."""
+
+    def optimizer(network: nn.Module, setting: Setting) -> Optimizer:
+        return MAKE_OPPONENT[of or name](network)
+
+    return Method(name, heading, "opponent", optimizer=optimizer, settings=only({}), package=package, **changes)
+
+
+def _untrained(network: nn.Module, setting: Setting) -> Optimizer:
+    return torch.optim.SGD(network.parameters(), lr=0.0)
 
 
 def _vsgd(name: str, heading: str, granularity: Granularity, *settings: Setting) -> Method:
@@ -162,13 +180,33 @@ _ALL = (
     Method("pilot-refined", "refined pilot", "start", settings=only(), lessons=RefiningLessons),
     Method("constant", "constant rate", "start"),
     Method("cosine", "cosine", "start", controller=cosine),
+    Method("warmup-linear", "warm-up, linear", "grid", controller=partial(warmed, "linear")),
+    Method("warmup-cosine", "warm-up, cosine", "grid", controller=partial(warmed, "cosine")),
+    Method("one-cycle", "one-cycle", "grid", controller=cycled),
+    Method("greedy", "GreedyLR", "grid", controller=greedy, package="transformers"),
+    Method("range-test", "range test, one-cycle", "search", settings=only(), lessons=RangeTestLessons),
+    _opponent("dog", "DoG", "dog-optimizer"),
+    _opponent("ldog", "LDoG", "dog-optimizer"),
+    _opponent("mechanic", "Mechanic", "mechanic-pytorch"),
+    _opponent("mechanic-cosine", "Mechanic, cosine", "mechanic-pytorch", of="mechanic", controller=cosine),
+    _opponent("momo", "MoMo", "momo-opt", controller=told_the_loss),
+    _opponent("momo-adam", "MoMo-Adam", "momo-opt", controller=told_the_loss),
+    _opponent("prodigy-schedule-free", "Prodigy + Schedule-Free", "prodigy-plus-schedule-free"),
+    _opponent("nadamw", "NAdamW, AlgoPerf's", None, controller=partial(warmed, "cosine", share=WARM_UP)),
+    _opponent("relative-polling", "relative polling", "efficient-polling-lr-scheduler", controller=polled),
+    # One step at rate 0: what a loss is capped at.
+    Method("untrained", "untrained", "untrained", optimizer=_untrained, settings=only({})),
 )
 METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
 LABELS: Mapping[str, str] = {method.name: method.heading for method in _ALL}
 CONTROLS: Mapping[str, str] = {method.name: method.control_of for method in _ALL if method.control_of}
 """By method, the one at whose mean rate it runs."""
 PACKAGES = tuple(dict.fromkeys(method.package for method in _ALL if method.package))
-PAPERS_BASELINES, SCHAUL, RATE_FREE, ACTOR_CRITICS, BY_START = (
+PAPERS_BASELINES, SCHAUL, RATE_FREE, ACTOR_CRITICS, BY_START, GRIDS, SEARCHES, OPPONENTS = (
     tuple(method.name for method in _ALL if method.family == family)
-    for family in ("paper", "schaul", "rate-free", "actor-critic", "start")
+    for family in ("paper", "schaul", "rate-free", "actor-critic", "start", "grid", "search", "opponent")
 )
+GIVEN_NO_RATE = (*RATE_FREE, *OPPONENTS)
+"""Optimizers that find their own rate; the second part has no place in the paper's tables."""
+GIVEN_AN_OPTIMIZER = (*BY_START, *GRIDS, *SEARCHES)
+"""What drives the optimizer that it is given: from a starting rate, but for those that search for theirs."""

@@ -52,6 +52,7 @@ def make_optimizer(
     *,
     learning_rate: float | None = None,
     momentum: float | None = None,
+    weight_decay: float | None = None,
 ) -> Optimizer:
     """The optimizer of that name over ``parameters``, all else at its own defaults.
 
@@ -60,6 +61,7 @@ def make_optimizer(
         parameters: what it updates.
         learning_rate: a finite number above 0; None: :func:`default_learning_rate`.
         momentum: in ``[0, 1)``, for those that have one; None: their default.
+        weight_decay: at least 0; None: their default.
 
     Raises:
         InvalidArgument: no such optimizer, one that a plain loop cannot drive, or a number out of range.
@@ -75,6 +77,8 @@ def make_optimizer(
         if not 0 <= momentum < 1:
             raise InvalidArgument("momentum", "a number in [0, 1)", momentum)
         options["momentum"] = momentum
+    if weight_decay is not None:
+        options["weight_decay"] = weight_decay
     return kind(parameters, **options)
 
 

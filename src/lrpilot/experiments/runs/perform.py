@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lrpilot.experiments.tasks.catalogue import LoadedTask, load_task
+from lrpilot.experiments.tasks.suite import SUITE, load_suite_task
 
 from .controllers import Terms
 from .lessons import teach
@@ -102,6 +103,8 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
 @lru_cache(maxsize=2)
 def _task(name: str, folder: str | Path | None, validation: int, fraction: float) -> LoadedTask:
     """The task in memory, whole and with a part held out, kept for the next trial of the same."""
+    if name in SUITE:
+        return load_suite_task(name)
     return load_task(name, folder=folder, validation=validation, fraction=fraction)
 
 
@@ -138,9 +141,17 @@ def _means(training: Training, ends: list[int]) -> dict[str, list[float]]:
 @cache
 def _surroundings() -> dict[str, str]:
     """Commit, versions and processor: the same for all trials of a process."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", *PACKAGES)}
+    versions = {name: version for name in ("torch", *PACKAGES) if (version := _version(name))}
     where = {"commit": commit(), "python": platform.python_version()}
     return {**where, **versions, "processor": _processor(), "threads": "1"}
+
+
+def _version(package: str) -> str | None:
+    """None of a package that is not installed: of the peers' some are extras."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def commit() -> str:

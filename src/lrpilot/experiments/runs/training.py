@@ -122,7 +122,8 @@ class Training:
                 torch.set_rng_state(self._random_state)
 
     def _train_until(self, step: int) -> None:
-        draw, train, loss_fn = self._batches.draw, self.controller.step, loss_of(self.network)
+        loss_fn = loss_of(self.network, self.task.loss)
+        draw, train = self._batches.draw, self.controller.step
         started = self._clock()
         try:
             while self.step < step and not self.stop_requested:
@@ -146,7 +147,9 @@ class Training:
             with evaluation_weights(self.optimizer):
                 for name in ("test", "validation"):
                     if examples := getattr(self.task.data, name):
-                        measured[f"{name}_loss"], measured[f"{name}_error"] = evaluate(self.network, examples)
+                        measured[f"{name}_loss"], measured[f"{name}_error"] = evaluate(
+                            self.network, examples, self.task.loss
+                        )
         return Record(
             step=self.step,
             loss=math.nan if self.failure else losses.mean().item(),

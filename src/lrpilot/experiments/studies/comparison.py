@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrpilot.experiments.choices import at_least, choose
-from lrpilot.experiments.runs.methods import BY_START, METHODS, RATE_FREE, Setting
+from lrpilot.experiments.runs.methods import (
+    BY_START,
+    GIVEN_AN_OPTIMIZER,
+    GIVEN_NO_RATE,
+    METHODS,
+    RATE_FREE,
+    SEARCHES,
+    Setting,
+)
+from lrpilot.experiments.runs.opponents import SEARCH
 from lrpilot.experiments.runs.optimizers import default_learning_rate
 from lrpilot.experiments.runs.trial import Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, task_named
@@ -19,8 +28,9 @@ from lrpilot.experiments.tasks.image_folder import expanded
 from lrpilot.pilot.policy_file import fingerprint
 
 ROOT = "compare"
-KNOWN = (*BY_START, *RATE_FREE)
-CONTENDERS = tuple(method for method in KNOWN if not METHODS[method].lessons)
+UNTRAINED = "untrained"
+KNOWN = (*GIVEN_AN_OPTIMIZER, *GIVEN_NO_RATE, UNTRAINED)
+CONTENDERS = tuple(method for method in (*BY_START, *RATE_FREE) if not METHODS[method].lessons)
 """Compared unless others are asked for; a refined pilot takes REFINING_RUNS training runs more for each run."""
 REFINING_RUNS = 8
 EVALUATIONS = 4  # in a run: enough to see how it went; only the last one counts
@@ -80,7 +90,7 @@ class Comparison:
     @property
     def starts(self) -> tuple[float, ...]:
         """The five rates that the pilot starts from, which are also the grid."""
-        return HIGH_STARTS if self.optimizer in HIGH else LOW_STARTS
+        return starts_of(self.optimizer)
 
     @property
     def experiment(self) -> str:
@@ -96,10 +106,10 @@ class Comparison:
                 method=method,
                 setting=setting,
                 seed=seed,
-                steps=self.steps,
+                steps=1 if method == UNTRAINED else self.steps,
                 batch_size=task_named(self.task).batch_size,
                 validation=0,
-                evaluations=min(EVALUATIONS, self.steps),
+                evaluations=1 if method == UNTRAINED else min(EVALUATIONS, self.steps),
             )
             for seed in range(self.seeds)
             for method in self.methods
@@ -107,12 +117,30 @@ class Comparison:
         ]
 
     def _settings(self, method: str) -> list[Setting]:
-        if method not in BY_START:
-            return [{}]
         more: dict[str, Scalar] = {"policy": self.policy} if method.startswith("pilot") else {}
-        if METHODS[method].lessons:
+        if method == "pilot-refined":
             more["runs"] = REFINING_RUNS
-        return [{"optimizer": self.optimizer, "lr": start, **more} for start in self.starts]
+        return settings_of(method, {"optimizer": self.optimizer}, more)
+
+
+def starts_of(optimizer: str) -> tuple[float, ...]:
+    """Five rates over five decades."""
+    return HIGH_STARTS if optimizer in HIGH else LOW_STARTS
+
+
+def settings_of(method: str, optimizer: Setting, more: Setting) -> list[Setting]:
+    """What a method is tried with: an optimizer from each start, or after a search, or nothing where it has its own.
+
+    Args:
+        method: of :data:`KNOWN`.
+        optimizer: its name under "optimizer", and what else is said of it.
+        more: of the method's own.
+    """
+    if method not in GIVEN_AN_OPTIMIZER:
+        return [{}]
+    if method in SEARCHES:
+        return [{**optimizer, **SEARCH}]
+    return [{**optimizer, "lr": start, **more} for start in starts_of(str(optimizer["optimizer"]))]
 
 
 def title(task: str, optimizer: str, steps: int) -> str:

@@ -24,6 +24,7 @@ from .image_folder import read_image_folder
 from .tensors import Batch, Examples, TensorData
 
 IMAGE_FOLDER = "image-folder"
+Loss = Callable[[Tensor, Tensor], Tensor]  # of outputs and targets
 EVALUATION_BATCH = 100  # examples a forward pass when only testing: 1000 take twice the time, out of cache
 
 
@@ -129,6 +130,7 @@ class LoadedTask:
     make_network: Callable[[torch.Generator], nn.Module]
     batch_size: int  # unless said otherwise; never more than there are examples
     steps: int
+    loss: Loss = F.cross_entropy  # the mean over examples, and over the places of an example that has several
 
 
 def load_task(name: str, *, folder: str | Path | None = None, validation: int = 0, fraction: float = 1.0) -> LoadedTask:
@@ -155,27 +157,31 @@ def load_task(name: str, *, folder: str | Path | None = None, validation: int = 
     return LoadedTask(name, task.prepare(data), partial(task.network, **shape), batch_size, task.steps)
 
 
-def loss_of(network: nn.Module) -> Callable[[Batch], Tensor]:
-    """The mean cross entropy of ``network``, whose outputs are logits, on a batch of inputs and classes."""
+def loss_of(network: nn.Module, loss: Loss = F.cross_entropy) -> Callable[[Batch], Tensor]:
+    """The mean loss of ``network``, whose outputs are logits or numbers, on a batch of inputs and targets."""
 
     def loss_fn(batch: Batch) -> Tensor:
         inputs, targets = batch
-        return F.cross_entropy(network(inputs), targets)
+        return loss(network(inputs), targets)
 
     return loss_fn
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, examples: Examples) -> tuple[float, float]:
-    """Mean cross entropy and error in percent over ``examples``, in evaluation mode (restored afterwards)."""
+def evaluate(network: nn.Module, examples: Examples, loss: Loss = F.cross_entropy) -> tuple[float, float]:
+    """Mean loss and error in percent over ``examples``, in evaluation mode (restored afterwards).
+
+    The error is NaN where targets are numbers.
+    """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
-    loss, wrong = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
+    total, wrong = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
     for start in range(0, len(examples), EVALUATION_BATCH):
         part = examples[start : start + EVALUATION_BATCH]
-        logits = network(part.inputs)
-        loss += F.cross_entropy(logits, part.targets, reduction="sum")
-        wrong += (logits.argmax(1) != part.targets).sum()
+        outputs = network(part.inputs)
+        total += loss(outputs, part.targets) * len(part)
+        wrong += 0 if part.targets.is_floating_point() else (outputs.argmax(1) != part.targets).sum()
     for module, training in modes:
         module.training = training
-    return loss.item() / len(examples), 100 * wrong.item() / len(examples)
+    error = math.nan if examples.targets.is_floating_point() else 100 * wrong.item() / examples.targets.numel()
+    return total.item() / len(examples), error

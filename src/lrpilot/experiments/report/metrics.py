@@ -1,0 +1,97 @@
+"""How good a method is over tasks, from losses alone: its sensitivity to the starting rate, its regret to others.
+
+A task's losses of one method are an array [setting, seed]; the same column of two methods is the same seed. A run that
+did not finish has an infinite loss, and counts, as does every loss above it, as the untrained network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import trim_mean
+
+Losses = np.ndarray  # of numbers, [setting, seed] unless said otherwise
+
+FLOOR = 0.001
+"""Share of the untrained loss that is added before a logarithm: beneath it, how near a loss comes to 0 is luck."""
+DRAWS = 2000  # of the bootstrap
+
+
+def sensitivity(losses: Losses, untrained: float, best: float) -> float:
+    """LR sensitivity (Wortsman et al., 2023): the mean over starts and seeds of the capped loss, less the best of all.
+
+    Args:
+        losses: from each starting rate.
+        untrained: the cap.
+        best: the least loss that any method reached on the task.
+    """
+    return float(np.minimum(losses, untrained).mean() - best)
+
+
+def log_regret(losses: Losses, other: Losses, untrained: float) -> Losses:
+    """log of a loss over another's of the same seed, [setting, seed]; below 0 where it is the lower one.
+
+    Args:
+        losses: the method's.
+        other: the opponent's, [seed].
+        untrained: the cap of both.
+    """
+    mine, theirs = (np.log(np.minimum(each, untrained) + FLOOR * untrained) for each in (losses, other))
+    return mine - theirs
+
+
+def interquartile_mean(regrets: Sequence[Losses]) -> float:
+    """The mean of the middle half of all numbers of all tasks (Agarwal et al., 2021)."""
+    return float(trim_mean(np.concatenate([each.ravel() for each in regrets]), 0.25))
+
+
+def bootstrap(regrets: Sequence[Losses], *, draws: int = DRAWS) -> tuple[float, float] | None:
+    """The 95% percentile interval of the interquartile mean, seeds drawn anew within each task.
+
+    The tasks are the strata, as rliable has them; all settings of a task are drawn with the same seeds. None where no
+    task has two seeds.
+    """
+    if max(each.shape[1] for each in regrets) < 2:
+        return None
+    generator = np.random.default_rng(0)
+    drawn: list[np.ndarray] = []  # of each task, [draw, setting x seed]
+    for each in regrets:
+        seeds = generator.integers(each.shape[1], size=(draws, each.shape[1]))
+        drawn.append(each[:, seeds].swapaxes(0, 1).reshape(draws, -1))
+    means = trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def share_at_or_below(losses: Sequence[Losses], others: Sequence[Losses]) -> float:
+    """The share of starts, over tasks, whose mean loss over seeds is at or below the opponent's mean."""
+    wins = [mine.mean(1) <= theirs.mean() for mine, theirs in zip(losses, others, strict=True)]
+    return float(np.concatenate(wins).mean())
+
+
+def profile(regrets: Sequence[Losses], levels: Sequence[float]) -> Losses:
+    """The share of runs whose regret is at most each level, [level]: every task weighs the same."""
+    shares = [(each.ravel()[:, None] <= np.asarray(levels)).mean(0) for each in regrets]
+    return np.mean(shares, axis=0)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The interquartile mean of a log-regret, with its interval and what it is made of."""
+
+    mean: float
+    interval: tuple[float, float] | None
+    below: float  # share of starts at or below the opponent
+
+    def __str__(self) -> str:
+        """``-0.031 [-0.040, -0.022]``."""
+        ends = " [{:+.3f}, {:+.3f}]".format(*self.interval) if self.interval else ""
+        return f"{self.mean:+.3f}{ends}"
+
+
+def summary(losses: Sequence[Losses], others: Sequence[Losses], untrained: Sequence[float]) -> Summary:
+    """A method's losses against an opponent's, [setting, seed] and [seed] for each task."""
+    regrets = [log_regret(*each) for each in zip(losses, others, untrained, strict=True)]
+    return Summary(interquartile_mean(regrets), bootstrap(regrets), share_at_or_below(losses, others))

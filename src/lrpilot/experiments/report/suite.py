@@ -1,0 +1,84 @@
+"""The suite's results and the comparisons', each as rows of one kind, tables and a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lrpilot.experiments.runs.methods import LABELS
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies import comparison, suite
+from lrpilot.experiments.studies.comparison import UNTRAINED
+from lrpilot.experiments.studies.frame import frame, groups
+from lrpilot.experiments.tasks.suite import SUITE
+from lrpilot.pilot.policy_file import fingerprint
+
+from .page import Block, Picture, Section
+from .standing import Row, by_task, overall, profiles
+from .starts import comparisons
+from .tables import Table
+
+
+def suite_rows(store: Store, *, policy: str | Path = "shipped") -> list[Row]:
+    """A row for each task of the suite that has runs, with the pilot of that policy; settings chosen on validation."""
+    runs = frame(store.saved(suite.ROOT))
+    runs = runs[(runs.method != "pilot") | (runs.setting_policy == fingerprint(policy))]
+    tasks = groups(runs, "task")
+    return [Row(name, tasks[name], "test_loss", "validation_loss") for name in SUITE if name in tasks]
+
+
+def compared_rows(store: Store, measure: str) -> list[Row]:
+    """A row for each comparison at its longest runs, with the shipped policy; settings chosen by the measure itself."""
+    runs = frame(store.saved(comparison.ROOT))
+    found = comparisons(runs)
+    rows = []
+    for key in {key[:2]: key for key in found}.values():
+        task, _, steps = key
+        own = found[key]
+        own = own[(own.method != "pilot") | (own.label == LABELS["pilot"])]
+        untrained = runs[(runs.method == UNTRAINED) & (runs.task == task)]
+        untrained = untrained[untrained.experiment == f"{comparison.ROOT}/{steps}-steps"]
+        rows.append(Row(comparison.title(*key), pd.concat([own, untrained]), measure, measure))
+    return rows
+
+
+def suite_blocks(rows: Sequence[Row]) -> list[Block]:
+    """What is to be seen of the suite; nothing without rows."""
+    if not rows:
+        return []
+    return [overall("The suite", rows), by_task("The suite: test loss", rows), profiles("suite", rows)]
+
+
+def compared_blocks(store: Store) -> list[Block]:
+    """The same of all comparisons, by loss and by error; nothing without any whose untrained networks were measured."""
+    rows = {name: compared_rows(store, f"test_{name}") for name in ("loss", "error")}
+    if not any(row.untrained == row.untrained for row in rows["loss"]):
+        return []
+    return [overall(f"All comparisons, by test {name}", own) for name, own in rows.items()]
+
+
+def sections(store: Store) -> list[Section]:
+    """The report's sections on both."""
+    written = {"The suite": suite_blocks(suite_rows(store)), "Over all comparisons": compared_blocks(store)}
+    return [Section(title, blocks) for title, blocks in written.items() if blocks]
+
+
+def _markdown(blocks: Sequence[Block], store: Store, folder: Path) -> str:
+    parts: list[str] = []
+    for block in blocks:
+        if isinstance(block, Picture):
+            link = Path(os.path.relpath(block.write(store.root), folder)).as_posix()
+            parts.append(f"![{block.caption}]({link})")
+        elif isinstance(block, Table):
+            parts.append(block.to_markdown())
+    return "\n\n".join(parts)
+
+
+PARTS: Mapping[str, Callable[[Store, Path], str]] = {
+    "suite": lambda store, folder: _markdown(suite_blocks(suite_rows(store)), store, folder),
+    "compared": lambda store, folder: _markdown(compared_blocks(store), store, folder),
+}
+"""The parts of a page between marker lines that are written from both, with pictures beside the results."""
