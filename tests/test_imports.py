@@ -17,6 +17,7 @@ LAYERS = (
     "errors",
     "core",
     "online pilot",
+    "suggestion",
     "learning",
     "baselines",
     "integrations",

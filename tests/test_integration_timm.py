@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -107,6 +109,16 @@ def test_a_resume(tmp_path):
     again.scaler.load_state_dict(checkpoint["amp_scaler"])
     again.pilot.load_state_dict(torch.load(tmp_path / "pilot.pt"))
     assert again.run(13, 30).pilot.history["rate"].tolist() == whole.pilot.history["rate"].tolist()
+
+
+def test_a_longer_run():
+    """A state of a run of 20 steps goes on as one of 30 (case L25)."""
+    run, again = Run(20).run(0, 13), Run(30)
+    again.model.load_state_dict(run.model.state_dict())
+    again.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
+    again.pilot.load_state_dict(run.pilot.state_dict())
+    run.pilot.extend(30)
+    assert again.run(13, 30).pilot.history["rate"].tolist() == run.run(13, 30).pilot.history["rate"].tolist()
 
 
 def test_the_example():

@@ -16,6 +16,7 @@ from .pilot.controller import Pilot
 from .pilot.logbook import Decision, Logbook
 from .pilot.notices import PilotWarning
 from .pilot.policy import Policy
+from .suggestion import Suggestion, suggest
 
 __all__ = [
     "PAPER",
@@ -43,7 +44,9 @@ __all__ = [
     "RelativeLogLoss",
     "Replay",
     "Setting",
+    "Suggestion",
     "TransferredDecrement",
     "deviating",
     "load_schedule",
+    "suggest",
 ]

@@ -12,6 +12,7 @@ from .benching import bench
 from .comparing import compare
 from .pretraining import pretraining
 from .reproduction import report, reproduce
+from .suggesting import suggest
 from .terminal import STOPPED
 from .training import demo, train
 
@@ -49,7 +50,7 @@ def lrpilot(
     """Sets the learning rate while a network trains."""
 
 
-for command in (train, demo, compare, reproduce, report):
+for command in (train, suggest, demo, compare, reproduce, report):
     app.command()(command)
 app.add_typer(bench, name="bench")
 app.add_typer(pretraining, name="pretrain")

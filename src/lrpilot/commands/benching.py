@@ -15,6 +15,8 @@ BENCHMARKS = {
     "overhead": "The cost of a step, as ratios to plain SGD; --quick: in a minute.",
     "readings": "Which reading of the paper is sound most widely: all that it leaves open, in rungs; hours.",
     "rollouts": "What batching thousands of small trainings is worth.",
+    "suggest": "The rates that lrpilot suggest names, beside the range tests of Lightning and fastai. Minutes.",
+    "environments": "Steps a second of the learning rate environments.",
     "policy": "What the pilot's policy owes to its parts. Hours on one core.",
     "bank": "A policy on the bank's tasks that none learns from; an hour on one core.",
     "suite": "The pilot and its opponents on tasks that nothing was chosen on. Hours on one core; resumable.",

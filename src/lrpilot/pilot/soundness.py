@@ -26,6 +26,9 @@ FORCED_CUT = -math.log(3.0)
 SPIKE = math.log(100.0)
 """A single loss this far above the first log loss has destroyed the network, even if the following ones are lower."""
 
+TELLING = 8
+"""The losses of fewer steps may be so by chance."""
+
 FARTHEST = 1.0
 """While an untrained network has learned nothing, the rate may rise until its weights would move by this many times
 their own size within an interval, if the steps went in random directions."""
@@ -51,13 +54,18 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
 
 
 def ruined(interval: Interval, memory: Memory) -> Bool[Tensor, "*run"]:
-    """Which networks stand where they began though they had learned: their log loss had gained ln 2, and all is lost.
+    """Which networks stand where they began though they had learned.
 
-    Not even 3 % of the first loss are left in the second half of the interval.
+    In the last two or three intervals the log loss had gained more than ln 2; in the second half of this one, of
+    `TELLING` steps or more, not even 3 % of the first loss are left of it, by two standard errors.
     """
     memory = anchored(interval, memory)
     logs = log_losses(interval.losses, memory)
-    return (memory.best < -math.log(2.0)) & (logs[..., logs.shape[-1] // 2 :].mean(-1) > PROGRESS)
+    late = logs[..., logs.shape[-1] // 2 :]
+    if logs.shape[-1] < TELLING:
+        return torch.zeros_like(memory.short, dtype=torch.bool)
+    surely = late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1])
+    return (memory.short < -math.log(2.0)) & (surely > PROGRESS)
 
 
 def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:

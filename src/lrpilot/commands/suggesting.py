@@ -1,0 +1,56 @@
+"""The subcommand ``lrpilot suggest``: it parses, calls and prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from lrpilot.experiments.report.tables import Table
+
+from .options import Data, TaskName, command
+from .terminal import say, show
+
+if TYPE_CHECKING:
+    from lrpilot.suggestion import Suggestion
+
+
+def suggest(
+    task: TaskName = "digits",
+    optimizer: Annotated[str, typer.Option(help="Any of torch.optim by name, or momentum (SGD with 0.9).")] = "sgd",
+    momentum: Annotated[float | None, typer.Option(help="For optimizers that have one.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step; default the task's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    steps: Annotated[int, typer.Option(help="Of the probe: a percent of a long run.")] = 100,
+    data: Data = None,
+) -> None:
+    """A starting rate for TASK and its evidence, in seconds, for those who only want a number."""
+    from lrpilot.experiments.choices import at_least
+    from lrpilot.experiments.runs.configuration import Configuration
+    from lrpilot.experiments.runs.probe import suggested
+    from lrpilot.experiments.tasks.catalogue import load_task
+
+    at_least(1, steps=steps)
+    asked = Configuration(
+        task=task, controller="none", optimizer=optimizer, momentum=momentum, batch_size=batch_size, seed=seed
+    )
+    asked.check()
+    console = Console()
+    with console.status(f"probing {task}"):
+        found = suggested(asked, load_task(task, folder=data), steps=steps)
+    show(console, _evidence(found))
+    say(console, f"Learning rate {found}.")
+    words = ["--optimizer", optimizer, *([] if momentum is None else ["--momentum", momentum])]
+    say(console, f"Try it: {command('train', task, '--controller', 'none', *words, '--lr', f'{found.rate:.2g}')}")
+
+
+def _evidence(found: Suggestion) -> Table:
+    """Two rows a decade."""
+    rows: list[list[str]] = []
+    least = 0.0
+    for rate, loss in zip(found.rates, found.losses, strict=True):
+        if rate >= least or rate == found.rates[-1]:
+            rows.append([f"{rate:.2g}", f"{loss:.3g}", "sound" if rate <= found.highest_sound else "too high"])
+            least = 3 * rate
+    return Table("The rate rises from step to step", ["rate", "loss, averaged", ""], rows)
