@@ -172,6 +172,9 @@ _ALL = (
     _online("frozen-stable", "untrained actor, stable", "stable", learn=False),
     _offline("offline-paper", "offline actor-critic, paper", "paper"),
     _offline("offline-stable", "offline actor-critic, stable", "stable"),
+    # No run teaches it (its setting says runs=0): the very actor that the study of the same seed begins with.
+    _offline("untrained-offline-paper", "the study's untrained actor, paper", "paper"),
+    _offline("untrained-offline-stable", "the study's untrained actor, stable", "stable"),
     _control("mean-rate-paper", "paper", "online-paper"),
     _control("mean-rate-stable", "stable", "online-stable"),
     _control("mean-rate-offline-paper", "offline, paper", "offline-paper"),

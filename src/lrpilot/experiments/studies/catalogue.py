@@ -134,14 +134,16 @@ def _on_a_fifth(experiment: str, settings: Mapping[str, Setting], profile: Profi
 
 
 def _appendix(profile: Profile, store: Store) -> list[Trial]:
-    """Studies of several runs, and then plain SGD at the mean rate of each study's last."""
+    """Studies of several runs, their untrained actors, and then plain SGD at the mean rate of each study's last run."""
     trials: list[Trial] = []
     for task in ("mnist-cnn", "cifar10-cnn"):
         size, make = profile.sizes[task], partial(_trial, profile, "appendix", task)
         study = {"runs": size.offline_runs, "run_steps": round(profile.offline_share * size.steps)}
         settings = {f"offline-{setting}": {**start, **study} for setting, start in STARTS.items()}
         studies = [make(method, setting, seed) for seed in size.seeds for method, setting in settings.items()]
+        untrained = {f"untrained-offline-{setting}": {**start, "runs": 0} for setting, start in STARTS.items()}
         trials += studies
+        trials += [make(method, setting, seed) for seed in size.seeds for method, setting in untrained.items()]
         for control, method in CONTROLS.items():
             mine = [trial for trial in studies if trial.method == method]
             rate = None if store.missing(mine) else mean_rate(found(store, mine))
