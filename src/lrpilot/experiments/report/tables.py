@@ -69,10 +69,10 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
     return mean - margin, mean + margin
 
 
-def interval_text(values: Iterable[float]) -> str:
-    """``[2.27, 2.36]``, or a dash."""
-    ends = interval(list(values))
-    return "[{:.2f}, {:.2f}]".format(*ends) if ends else "-"
+def interval_text(errors: Iterable[float]) -> str:
+    """``[2.27, 2.36]``, of errors in percent, which an interval does not go beyond; or a dash."""
+    ends = interval(list(errors))
+    return f"[{max(0.0, ends[0]):.2f}, {min(100.0, ends[1]):.2f}]" if ends else "-"
 
 
 def steps_text(runs: DataFrame) -> str:

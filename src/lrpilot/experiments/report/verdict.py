@@ -91,9 +91,9 @@ def compare(own: DataFrame, rival: DataFrame, measure: Measure, limit: float = 1
 
 
 def _mean_training_loss(runs: DataFrame) -> Series:
-    """Over each run; infinite where it did not finish."""
-    losses = [statistics.fmean(run.curve["train_loss"]) if run.status == "finished" else math.inf for run in runs.run]
-    return Series(losses, runs.index)
+    """Over each run, as far as it was finite; infinite where the run did not finish."""
+    means = [Series(run.curve["train_loss"], dtype=float).mean() for run in runs.run]
+    return Series(means, runs.index).where(runs.finished, math.inf)
 
 
 def _rise(runs: DataFrame) -> Series:
