@@ -50,7 +50,7 @@ def _stack(*names: str) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(8, 2.7 * len(names)), layout="constrained")
     axes = list(figure.subplots(len(names), sharex=True))
     for panel, name in zip(axes, names, strict=True):
-        plain_numbers(panel, minor=(1.2, 0.5))
+        plain_numbers(panel)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
         panel.set_ylabel(name)

@@ -131,8 +131,8 @@ def _online(name: str, heading: str, setting: str, *, learn: bool = True) -> Met
     return Method(name, heading, "actor-critic", controller=control, settings=only(STARTS[setting]))
 
 
-def _offline(name: str, heading: str, setting: str) -> Method:
-    return Method(name, heading, "offline", settings=only(), lessons=partial(OfflineLessons, setting))
+def _offline(name: str, heading: str, setting: str, *settings: Setting) -> Method:
+    return Method(name, heading, "offline", settings=only(*settings), lessons=partial(OfflineLessons, setting))
 
 
 def _control(name: str, whose: str, control_of: str) -> Method:
@@ -172,6 +172,9 @@ _ALL = (
     _online("frozen-stable", "untrained actor, stable", "stable", learn=False),
     _offline("offline-paper", "offline actor-critic, paper", "paper"),
     _offline("offline-stable", "offline actor-critic, stable", "stable"),
+    # No run teaches them: the very actors that the studies of the same seed begin with.
+    _offline("untrained-offline-paper", "untrained actor, offline, paper", "paper", {**STARTS["paper"], "runs": 0}),
+    _offline("untrained-offline-stable", "untrained actor, offline, stable", "stable", {**STARTS["stable"], "runs": 0}),
     _control("mean-rate-paper", "paper", "online-paper"),
     _control("mean-rate-stable", "stable", "online-stable"),
     _control("mean-rate-offline-paper", "offline, paper", "offline-paper"),
