@@ -54,7 +54,12 @@ def panels(count: int, title: str | None = None) -> tuple[Figure, list[Axes]]:
 
 
 def plain_numbers(axes: Axes, *, minor: tuple[float, float]) -> None:
-    """A logarithmic vertical axis with plain numbers; between powers of ten for ranges within ``minor`` decades."""
+    """A logarithmic vertical axis with plain numbers; between powers of ten for ranges within ``minor`` decades.
+
+    To be called when the lines are drawn: where none of them rises above 0, the axis stays linear.
+    """
+    if not any((np.asarray(line.get_ydata(), dtype=float) > 0).any() for line in axes.lines):
+        return
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(PlainNumbers())
     axes.yaxis.set_minor_formatter(PlainNumbers(minor_thresholds=minor))
