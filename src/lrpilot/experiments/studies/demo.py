@@ -49,6 +49,6 @@ def verdict(rows: list[Row]) -> str:
     best, kept = min(fixed, key=lambda row: row.error), next(row for row in fixed if row.start == pilot.start)
     return (
         f"From a rate of {pilot.start:g} the pilot ends with an error of {pilot.error:.1f} %.\n"
-        f"The best of {len(fixed)} fixed rates, {best.start:g}, ends with {best.error:.1f} %; {kept.start:g}, kept, with "
-        f"{kept.error:.1f} %."
+        f"The best of {len(fixed)} fixed rates, {best.start:g}, ends with {best.error:.1f} %; "
+        f"{kept.start:g}, kept, with {kept.error:.1f} %."
     )
