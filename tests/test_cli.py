@@ -342,7 +342,7 @@ def test_the_home_is_put_for_its_sign(lrpilot, tmp_path):
     code, out, _ = lrpilot("train --steps 10 --out '~/my runs/one'")
     assert code == 0
     assert (tmp_path / "home/my runs/one/checkpoint").exists()
-    assert f"(tensorboard --logdir '{tmp_path}/home/my runs/one')" in out
+    assert f"tensorboard --logdir '{tmp_path}/home/my runs/one'\n" in out
 
 
 def test_without_a_home_nothing_breaks(tmp_path):

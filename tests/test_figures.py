@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from lrpilot.experiments.report.drawing import COLOURS, plain_numbers, styles
 from lrpilot.experiments.report.figures import against_start, learned_rate, learning_curves, rates
+from lrpilot.experiments.report.pictures import draw_run
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS
 from lrpilot.experiments.studies.frame import frame
 from made_up import result, trial
@@ -114,3 +115,10 @@ def test_against_start_has_a_point_for_each_run_and_a_level_for_what_is_given_no
     assert sorted(zip(points.get_xdata(), points.get_ydata(), strict=True)) == [(0.01, 5.0), (0.1, 2.0), (0.1, 4.0)]
     assert set(level.get_ydata()) == {2.0}
     assert level.get_linestyle() == "--"
+
+
+def test_an_error_of_nothing_can_be_drawn(tmp_path):
+    """A log axis without a number above 0 makes matplotlib warn, which is an error here."""
+    numbers = {"loss": 0.5, "learning_rate": 0.1, "test_loss": 0.0, "test_error": 0.0}
+    draw_run([{"step": step, **numbers} for step in (1, 2)], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
