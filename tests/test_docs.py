@@ -82,7 +82,7 @@ def named() -> set[str]:
 
 
 def exists(name: str) -> bool:
-    """Whether a name leads to something; a module need not be importable here, and what a property gives is not asked."""
+    """Whether a name leads to something. A module need not be importable here; what a property gives is not asked."""
     first, *rest = name.split(".")
     found = lrpilot if first == "lrpilot" else Pilot
     for place, word in enumerate(rest, start=1):
