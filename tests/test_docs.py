@@ -5,7 +5,9 @@ from __future__ import annotations
 import doctest
 import re
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -80,19 +82,19 @@ def named() -> set[str]:
 
 
 def exists(name: str) -> bool:
+    """Whether a name leads to something. A module need not be importable here; what a property gives is not asked."""
     first, *rest = name.split(".")
     found = lrpilot if first == "lrpilot" else Pilot
-    for word in rest:
-        try:
-            found = getattr(found, word)
-        except AttributeError:
-            try:
-                found = import_module(f"{found.__name__}.{word}")
-            except ImportError:
-                return False
+    for place, word in enumerate(rest, start=1):
         if isinstance(found, property):
             return True
-    return True
+        if isinstance(found, ModuleType) and not hasattr(found, word):
+            module = f"{found.__name__}.{word}"
+            if find_spec(module) is None or place == len(rest):
+                return find_spec(module) is not None
+            import_module(module)
+        found = getattr(found, word, None)
+    return found is not None
 
 
 def test_every_name_exists(monkeypatch):
