@@ -7,12 +7,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.features import FEATURES, observe
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.memory import Memory, anchored, log_losses
 from lrpilot.pilot.soundness import step_ceiling, takes_back
-from lrpilot.pilot.timetable import decision_steps
 
 
 def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) -> Interval:
@@ -147,20 +145,6 @@ def test_takes_back_what_is_worse_than_untrained():
     features, after = observe(replace(interval, taken_back=takes_back(interval, memory, closing=False)), memory)
     assert features[:, FEATURES.index("taken_back")].tolist() == [0, 1, 1, 0, 1, 0]
     assert after.last[1] == 0
-
-
-def test_decision_steps():
-    steps = decision_steps(6000)
-    assert len(steps) == 50
-    assert steps[:3] == (2, 6, 13)
-    assert sum(step <= 60 for step in steps) == 6  # in the first hundredth
-    assert steps[-1] == 6000
-    short = decision_steps(20)
-    assert short[-1] == 20
-    assert list(short) == sorted(set(short))
-    assert decision_steps(1) == (1,)
-    with pytest.raises(InvalidArgument, match="total_steps"):
-        decision_steps(0)
 
 
 def test_the_clock_of_one_run_is_that_of_many():
