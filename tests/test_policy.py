@@ -69,6 +69,7 @@ def write(policy: Policy, path, **change) -> None:
         ({"features": {}}, "names its features"),
         ({"largest_step": 1.0}, "action"),
         ({"width": 16}, "all its weights"),
+        ({"width": 0}, "width"),
         ({"width": "wide"}, "width"),
         ({"width": True}, "width"),
         ({"width": 10**9}, "width"),
@@ -144,6 +145,16 @@ def test_a_later_feature_is_seen_by_name_not_by_place(policy, tmp_path):
     weight = Policy.load(tmp_path / "two").actor.encoder.weight
     torch.testing.assert_close(weight[:, [0, -1]], policy.actor.encoder.weight[:, [0, -1]])
     assert not weight[:, 1:-1].any()
+
+
+def test_the_narrowest_policy_is_one(tmp_path):
+    Policy(width=1).save(tmp_path / "narrow")
+    assert Policy.load(tmp_path / "narrow").width == 1
+
+
+def test_a_policy_is_as_wide_as_the_shipped_one_unless_said():
+    assert Policy().width == Policy.load("shipped").width == PretrainConfig().width
+    assert Policy().provenance == {}
 
 
 def test_corrupt_foreign_and_missing_files_are_refused(policy, tmp_path):
