@@ -516,3 +516,17 @@ def test_a_ceiling_of_a_run_of_unknown_length_among_others() -> None:
     interval = Interval.unmeasured(torch.ones(2, 4), tensor_update=torch.full((2,), 0.02), boundaries=boundaries)
     ceiling = step_ceiling(interval, Memory.fresh((2,)))
     assert ceiling.tolist() == pytest.approx([math.log(1 / 0.04), math.log(1 / 0.08)])
+
+
+def test_a_memory_from_here_keeps_the_highest_rate_alone() -> None:
+    """Of a run whose loss has changed; an interval without a finite loss says nothing of the new one."""
+    interval = Interval.unmeasured(torch.tensor([math.nan, 5.0, 2.5]))
+    memory = known_memory().from_here(interval)
+    assert memory.first.isnan()
+    assert memory.highest == 2.0
+    assert {
+        name: float(value) for name, value in memory._asdict().items() if name not in ("first", "gradient_norm")
+    } == {name: 2.0 if name == "highest" else 0.0 for name in Memory._fields if name not in ("first", "gradient_norm")}
+    known = known_memory()
+    assert known.from_here(Interval.unmeasured(torch.tensor([math.nan, math.inf]))) is known
+    assert Memory.fresh((3,)).from_here(interval).first.shape == (3,)

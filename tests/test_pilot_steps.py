@@ -10,10 +10,12 @@ from torch import nn
 
 from loops import batch, loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot import calls
+from lrpilot.pilot import calls, loaders
 from lrpilot.pilot.buffers import Buffers
 from lrpilot.pilot.calls import Calls
 from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.living import living
+from lrpilot.pilot.loaders import batches_for
 from lrpilot.pilot.loss_buffer import LossBuffer
 from lrpilot.pilot.notices import Notices, PilotWarning
 from lrpilot.pilot.timetable import decision_steps
@@ -423,3 +425,46 @@ def test_whose_the_other_rates_are_is_looked_for_once(monkeypatch):
     called.look_back(step=2, total_steps=None, disturbed=True)
     called.look_back(step=3, total_steps=None, disturbed=False)
     assert len(asked) == 1
+
+
+def loader_of(batches):
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(batches)), batch_size=1)
+
+
+def only(batches, monkeypatch):
+    """Other tests' passes may live on."""
+    monkeypatch.setattr(loaders, "living", lambda wanted: [thing for thing in living(wanted) if thing is batches])
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "total_steps", "found"),
+    [
+        (4, 2, 20, 4),  # two batches a step, two passes
+        (4, 2, 10, 4),
+        (5, 2, 20, 5),  # one batch more has been fetched
+        (4, 3, 20, None),  # nearly one for each step
+        (4, 2, 15, None),  # no whole number of passes: steps may well be meant
+        (10, 2, 20, None),  # the pass is over
+    ],
+)
+def test_batches_of_the_loader_in_the_calling_function(monkeypatch, given, steps, total_steps, found):
+    loader = loader_of(10)
+    batches = iter(loader)
+    for _ in range(given):
+        next(batches)
+    only(batches, monkeypatch)
+    assert batches_for(steps, total_steps) == found
+
+
+def test_a_loader_that_no_calling_function_holds_is_not_looked_at(monkeypatch):
+    class Holder:
+        loader = loader_of(10)
+        batches = iter(loader)
+
+    for _ in range(4):
+        next(Holder.batches)
+    only(Holder.batches, monkeypatch)
+    assert batches_for(2, 20) is None
+    loader = Holder.loader
+    assert batches_for(2, 20) == 4
+    assert loader is Holder.loader
