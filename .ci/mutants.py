@@ -133,9 +133,10 @@ def mutants(module: str) -> list[Mutant]:
     names = filter(OPERATORS.fullmatch, cosmic_ray.plugins.operator_names())
     found: dict[str, Mutant] = {}
     for operator in [*(cosmic_ray.plugins.get_operator(name)() for name in names), NumberChanged()]:
-        places = [start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
-        for occurrence, place in enumerate(places):
-            if any(start <= place < end for start, end in meaningless):
+        places = [(node, start) for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
+        for occurrence, (node, place) in enumerate(places):
+            separates = node.type == "operator" and node.parent.type == "parameters"  # the * before keywords
+            if separates or any(start <= place < end for start, end in meaningless):
                 continue
             changed = MutationVisitor.mutate_code(source, operator, occurrence)
             if changed and changed != source:
@@ -231,12 +232,12 @@ class Runner:
         for item in session.items:
             items[item.path].append(item)
         self.seen = {item: self.measured(item, _digest(item.path)) for item in session.items}
-        gc.collect()
-        gc.freeze()
         self.functions: dict[CodeType, list[FunctionType]] = defaultdict(list)
         for held in gc.get_objects():
-            if isinstance(held, FunctionType) and (held.__module__ or "").startswith("lrpilot."):
+            if type(held) is FunctionType and (held.__module__ or "").startswith("lrpilot."):
                 self.functions[held.__code__].append(held)
+        gc.collect()
+        gc.freeze()  # so that no fork copies what it only looks at; frozen objects would not have been listed above
         for module, changes in self.chosen.items():
             begin = time.perf_counter()
             tests = [item for file in tests_of(module) for item in items[file] if self.seen[item][0] <= SLOW]

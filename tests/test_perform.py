@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from lrpilot.experiments.runs import perform as module
-from lrpilot.experiments.runs.methods import METHODS, Method, only
+from lrpilot.experiments.runs.methods import METHODS, SEARCHES, Method, only
 from lrpilot.experiments.runs.perform import perform
 from made_up import trial
 
 OFFLINE = {"offline-paper", "offline-stable"}
 REFINED = {"pilot-refined"}
+BEGINS_LATE = {"dog", "ldog", "untrained"}  # DoG's first movements are a millionth of the weights
 WATCHES_THE_NETWORK = {"vsgd-l", "vsgd-b", "vsgd-g"}  # bbprop: not for digits' ReLU
 
 
@@ -33,7 +34,7 @@ def check_columns(result):
     assert len({len(column) for column in result.evaluations.values()}) == 1
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK - OFFLINE - REFINED))
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK - OFFLINE - REFINED - {*SEARCHES}))
 def test_every_method_makes_a_run(method):
     result = perform(digits(method))
     assert (result.status, result.reason, result.steps) == ("finished", None, 80)
@@ -41,7 +42,7 @@ def test_every_method_makes_a_run(method):
     assert result.evaluations["step"] == [20, 40, 60, 80]
     assert result.curve["step"] == list(range(4, 81, 4))
     assert math.isfinite(result.final("test_loss"))
-    if not method.endswith("paper"):  # in the literal setting, 80 steps may teach nothing
+    if not method.endswith("paper") and method not in BEGINS_LATE:  # in the literal setting, 80 steps may teach nothing
         assert result.final("test_error") < 89  # of ten classes
     assert 0 < result.seconds < 60
     assert result.about["commit"]

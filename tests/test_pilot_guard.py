@@ -158,18 +158,18 @@ def test_a_network_that_has_lost_all_it_had_learned_goes_back_at_any_time(rollba
 
 
 def test_a_copy_that_does_not_help_is_given_up():
-    """After the window, three returns are made; a fourth is not. Within it each return comes with a lower rate."""
+    """Three returns to it are made; a fourth is not."""
     guard = ready(rollback=True)
     memory = remembered(interval(*FINE))
     for _ in range(3):
         assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False)
-        assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
+        assert not guard.in_vain(interval(*HIGH), memory)
         guard.take_back()
         guard.look_after(1, interval(1.0, 1.0, 0.99, 0.99), remembered(interval(1.0, 1.0, 0.99, 0.99)))
-    assert not guard.gives_up(interval(*HIGH), memory, opens=True, closes=False)
-    assert guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
+    assert guard.in_vain(interval(*HIGH), memory)
+    guard.give_up()
     assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False) is None
-    assert not guard.gives_up(interval(*HIGH), memory, opens=False, closes=False)
+    assert not guard.in_vain(interval(*HIGH), memory)
 
 
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
@@ -180,7 +180,7 @@ def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
         guard = ready(rollback=True)
         guard.take_back()
         now = interval(level, 9.0, 9.0, 9.0)
-        assert guard.gives_up(now, memory, opens=False, closes=False) == given_up
+        assert guard.in_vain(now, memory) == given_up
 
 
 def interval(*losses, weight_norm=1.0, log_rate=0.0):

@@ -190,15 +190,17 @@ class Deciding:
         """Why the network is to be taken back now; None if it is not."""
         opens, closes = self._timetable.opens(self._decisions), self._timetable.closes(self._decisions)
         finite = bool(interval.weight_norm.isfinite())
-        if finite and self._guard.gives_up(interval, self._memory, opens=opens, closes=closes):
+        verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
+        if verdict is not None and finite and not opens and self._guard.in_vain(interval, self._memory):
             self._notices.tell(
                 "given up",
                 f"the network was taken back to a copy in vain, {PATIENCE} times or because the loss itself has "
                 f"changed: the run goes on from step {self._step} as it is",
             )
+            self._guard.give_up()
             self._memory = self._memory.from_here(interval)
-        verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
-        if verdict is None and not interval.weight_norm.isfinite():
+            verdict = None
+        if verdict is None and not finite:
             self.close()
             error = NonFiniteLoss(self._step, self._rate, float(interval.losses[-1]))
             error.add_note("The weights are not finite; Pilot(..., rollback=True) goes back to the last good ones.")

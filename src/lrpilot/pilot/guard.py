@@ -111,35 +111,33 @@ class Guard:
         """
         if self._good is None:
             return None
-        return self._reason(interval, memory, opens=opens, closes=closes)
-
-    def _reason(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
         if not interval.weight_norm.isfinite():
             return "the weights were not finite"
         if ruined(interval, memory):
             return "all that the network had learned was lost"
         if not (opens or self.rollback):
             return None
-        if takes_back(interval, memory, closing=False):
-            return "the loss was higher than the untrained network's"
-        if closes and takes_back(interval, memory, closing=True):
-            return "no progress after a far higher rate"
+        if takes_back(interval, memory, closing=closes):
+            worse = takes_back(interval, memory, closing=False)
+            return (
+                "the loss was higher than the untrained network's" if worse else "no progress after a far higher rate"
+            )
         if not opens and _lost(interval, memory):
             return "more than half of what the log loss had gained was lost"
         return None
 
-    def gives_up(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> bool:
-        """Whether the network would be taken back once more, but in vain; the copies are freed then.
+    def in_vain(self, interval: Interval, memory: Memory) -> bool:
+        """Outside the window: whether a network whose weights are finite would be taken back once more for nothing.
 
         It has been too often, or the copy itself gives losses far above those that it gave when it was taken: then the
-        loss function or the data have changed. The arguments are those of :meth:`verdict`.
+        loss function or the data have changed.
         """
-        if opens or self._good is None or self._reason(interval, memory, opens=opens, closes=closes) is None:
-            return False
-        if self._returns < PATIENCE and not (self._returned and _another_loss(interval, memory)):
-            return False
-        self._free()
-        return True
+        return self._returns >= PATIENCE or (self._returned and _another_loss(interval, memory))
+
+    def give_up(self) -> None:
+        """Free the copies: the run goes on from where it is."""
+        self._good = self._unproven = None
+        self._returns, self._returned = 0, False
 
     def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
         """Outside the window, once an interval ends well: replace the copy of the start, or free it.
@@ -156,12 +154,12 @@ class Guard:
             return  # all has been well once, and nothing is kept
         self._returned = False
         unproven, self._unproven = self._unproven, None
-        if takes_back(interval, memory, closing=False) or not ended_well(interval.losses) or ruined(interval, memory):
+        if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
             return
         if memory.best > PROGRESS:
             return
         if not keeps:
-            self._free()
+            self.give_up()
             return
         if unproven is not None:
             self._good, self._returns = unproven, 0
@@ -183,12 +181,8 @@ class Guard:
 
     def close(self) -> None:
         """Free everything."""
-        self._free()
+        self.give_up()
         self._untouched = {}
-
-    def _free(self) -> None:
-        self._good = self._unproven = None
-        self._returns, self._returned = 0, False
 
     def state_dict(self) -> StateDict:
         """The copies, if there are any, and which buffers belong to them."""
