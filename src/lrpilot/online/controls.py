@@ -7,7 +7,7 @@ An action is a vector of numbers, one for each knob in each of its places. A num
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
@@ -101,6 +101,11 @@ class Controls:
         given = self.given
         rates = self.layout.counts[0]
         return [rate * (each / given[0]) for each in given[:rates]] + given[rates:]
+
+    def action(self, values: Mapping[str, float]) -> list[float]:
+        """The numbers that stand for values, which are given by name."""
+        knobs = (self._knobs[knob] for _, knob in self.layout.seats)
+        return [knob.room(values[name]) for name, knob in zip(self.names, knobs, strict=True)]
 
     def values(self, action: Float[Tensor, " action"]) -> dict[str, Tensor]:
         """What the numbers stand for, by name."""

@@ -27,7 +27,7 @@ class Evidence(NamedTuple):
     elsewhere: Float[Tensor, ""] | None = None
     """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured."""
     along: tuple[Float[Tensor, " action"], Float[Tensor, " action"]] | None = None
-    """``-(a dw_{t+1}/da) . g`` along each number of the action, in place of ``promised`` and ``elsewhere``. None where the
+    """``-(a dw_{t+1}/da) . g`` along each number of the action, not of the whole step. None where the
     rate is the only one: the step is proportional to it."""
 
 
