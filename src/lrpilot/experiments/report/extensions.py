@@ -29,7 +29,8 @@ def beside_the_rate(heading: str, name: str, runs: DataFrame) -> Table:
         less = (mine.set_index("seed").test_error - learned).dropna()
         row = {"error %": mean_text(mine.test_error), "runs": count_text(mine.finished)}
         row["more than the extension, 95% interval"] = "-" if method == methods[0] else interval_text(less)
-        cells[LABELS[method]] = {**row, "mean values": _values(mine.run)}
+        row["values, means"] = mine.setting.iloc[0] if method == methods[-1] else _values(mine.run)
+        cells[LABELS[method]] = row
     note = "Differences are paired by seed; an interval above 0 speaks for the extension."
     return Table.of(f"{heading}: {name}", "method", DataFrame.from_dict(cells, orient="index"), note)
 
