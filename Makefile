@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo smoke test shapes test-slow fuzz lint mutants format clean
+.PHONY: demo smoke test shapes test-slow fuzz lint docs pictures mutants format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
@@ -29,10 +29,17 @@ test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
 fuzz: $(VENV)/.dev                  ## long: files damaged and command lines made up at random
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
 
-lint: $(VENV)/.dev                  ## style and types
+lint: $(VENV)/.dev                  ## style, types and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/zizmor --offline --quiet .github
+
+docs: $(VENV)/.dev                  ## the documentation as a site, in runs/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+pictures: $(VENV)/.dev              ## the run that docs/how-it-works.md explains
+	$(BIN)/python docs/pictures.py
 
 mutants: $(VENV)/.dev               ## which changes to core, online and pilot no test notices; MODULES=core/history
 	$(BIN)/python .ci/mutants.py $(MODULES)
@@ -48,12 +55,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "lrpilot needs Python 3.11 or newer; choose one with: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
 $(VENV)/.experiments: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[experiments]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@ $(VENV)/.experiments

@@ -31,7 +31,7 @@ from lrpilot.pilot.policy_file import fingerprint
 BAD = 0.2
 """A run with this regret or more is lost, or nearly so."""
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 def judge(entry: Entry, policy: Policy, name: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ TRAIN = [
 COMPARE = ["compare", "digits", "--steps", "60", "--seeds", "1", "--methods", "constant,cosine"]
 REPRODUCE = ["reproduce", "discount", "--profile", "smoke", "--only", "m0/online-stable"]
 TINY = PretrainConfig(
-    mnist=False, width=8, shortest=20, longest=30, distil_groups=4, distil_tasks=2, distil_flown=2, distil_updates=2,
+    mnist=False, width=8, shortest=20, longest=30, distil_groups=4, distil_tasks=2, distil_driven=2, distil_updates=2,
     ppo_iterations=6, ppo_groups=1, ppo_tasks=2, ppo_replicas=3, ppo_epochs=1, evaluate_every=0.0,
 )  # fmt: skip
 LEAST, MOST = 100, 100_000  # bytes of a file on a disk that fills

@@ -21,6 +21,7 @@ from rich.console import Console
 from torch import nn
 
 from benchmarks.costs import one_thread
+from lrpilot.baselines import range_test
 from lrpilot.commands.terminal import show
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.runs.optimizers import make_optimizer
@@ -150,19 +151,9 @@ def steep(rates: Losses, losses: Losses) -> float:
 
 
 def valley(rates: Losses, losses: Losses) -> float:
-    """Of fastai's, its default: the middle of the longest falling subsequence, by number."""
+    """Of fastai's, its default: the middle of the longest falling subsequence."""
     by, of = _trimmed(rates, losses)
-    if len(by) < 2:
-        return math.nan
-    lengths, begin, end = [1] * len(of), 0, 0
-    for i in range(1, len(of)):
-        for j in range(i):
-            if of[i] < of[j] and lengths[i] < lengths[j] + 1:
-                lengths[i] = lengths[j] + 1
-            if lengths[end] < lengths[i]:
-                begin, end = i - lengths[i], i
-    third = (end - begin) / 3
-    return by[begin + int(third) + int(third / 2)].item()
+    return by[range_test.valley(of.tolist())].item() if len(by) > 1 else math.nan
 
 
 def _trimmed(rates: Losses, losses: Losses) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,8 @@ from lrpilot.learning.bank.networks import build
 from lrpilot.learning.bank.rounds import Rounds, bank_loss
 from lrpilot.learning.bank.schedules import Schedule, search
 from lrpilot.learning.bank.score import LOST, FinalMeasures, Yardstick
-from lrpilot.learning.bank.tasks import BLOCK, HELD_OUT, JUDGED_LENGTHS, KINDS, OPTIMIZERS, BankTask, draw_task
+from lrpilot.learning.bank.task import BLOCK, HELD_OUT, BankTask
+from lrpilot.learning.bank.tasks import JUDGED_LENGTHS, KINDS, OPTIMIZERS, draw_task
 from lrpilot.learning.bank.training import BankTraining
 from lrpilot.pilot.policy import LARGEST_STEP, Policy
 from lrpilot.pilot.timetable import decision_steps

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import bank
 from lrpilot.learning.bank import store
-from lrpilot.learning.bank.tasks import BLOCK, HELD_OUT
+from lrpilot.learning.bank.task import BLOCK, HELD_OUT
 from lrpilot.pilot.policy import Policy
 from lrpilot.pilot.policy_file import fingerprint
 

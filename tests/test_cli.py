@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -45,9 +46,10 @@ def test_train_without_a_task_trains_on_digits_and_says_how_it_went(lrpilot, tmp
     assert " left  error " in lines[0]
     assert "test error" in lines[2]
     assert lines[2].startswith("digits: test error ")
-    assert f"{directory.relative_to(tmp_path)}/curves.png" in lines[3]
+    assert re.fullmatch(r"Learning rate: began at 0\.01, peaked at [\d.]+, ended at [\d.e-]+\.", lines[3])
+    assert f"{directory.relative_to(tmp_path)}/curves.png" in lines[4]
     assert directory.name.startswith("digits-pilot-")
-    assert len(lines) == 4
+    assert len(lines) == 6
 
 
 @pytest.mark.parametrize(
@@ -220,11 +222,30 @@ def test_demo_prints_a_table_and_says_where_the_picture_is(lrpilot):
         assert label in out
     assert out.splitlines()[-1].endswith("pictures/demo.png")
     assert Path("pictures/demo.png").read_bytes().startswith(b"\x89PNG")
+    best = min(float(error) for error in re.findall(r"^  fixed .*: ([\d.]+) %$", out, re.MULTILINE))
+    assert re.search(
+        rf"^The best of 5 fixed rates, [\d.]+, ends with {best} %; 0.0001, kept, with 9", out, re.MULTILINE
+    )
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_the_version(lrpilot):
     code, out, err = lrpilot("--version")
     assert (code, out.split()[0], err) == (0, "lrpilot", "")
+
+
+def test_shells_complete_subcommands_and_options():
+    for words, wanted in (("lrpilot su", "suggest"), ("lrpilot train --res", "--resume")):
+        environment = os.environ | {"_LRPILOT_COMPLETE": "complete_bash", "COMP_WORDS": words}
+        environment |= {"COMP_CWORD": str(len(words.split()) - 1)}
+        ran = subprocess.run([*PROGRAM], capture_output=True, text=True, env=environment)
+        assert ran.stdout.split() == [wanted]
+
+
+def test_every_command_that_can_resume_says_how(lrpilot):
+    for command in ("train", "pretrain", "compare", "reproduce", "pretrain bank"):
+        _, out, _ = lrpilot(f"{command} --help")
+        assert "esume" in out
 
 
 PROGRAM = [sys.executable, "-m", "lrpilot"]
@@ -321,7 +342,7 @@ def test_the_home_is_put_for_its_sign(lrpilot, tmp_path):
     code, out, _ = lrpilot("train --steps 10 --out '~/my runs/one'")
     assert code == 0
     assert (tmp_path / "home/my runs/one/checkpoint").exists()
-    assert f"(tensorboard --logdir '{tmp_path}/home/my runs/one')" in out
+    assert f"tensorboard --logdir '{tmp_path}/home/my runs/one'\n" in out
 
 
 def test_without_a_home_nothing_breaks(tmp_path):
@@ -351,12 +372,12 @@ def test_the_line_of_progress_has_whole_numbers_and_the_time_left_first(width):
         shown = stream.getvalue().replace("\r", "\n").splitlines()[-1]
     assert "0:00:00 left 12345/20000 error 92.4 %" in shown
     assert "…" not in shown
-    assert ("loss 0.988  rate 1.23e-03" in shown) == (width >= 80)
+    assert ("steps/s  rate 0.00123  loss 0.988" in shown) == (width >= 80)
 
 
 @pytest.mark.data
 def test_train_on_real_mnist(lrpilot, data):
     code, out, err = lrpilot(f"train m0 --controller none --steps 300 --data {data}")
     assert (code, err) == (0, "")
-    error = float(out.splitlines()[-2].split("test error ")[1].split(" %")[0])
+    error = float(out.splitlines()[-4].split("test error ")[1].split(" %")[0])
     assert 5 < error < 20

@@ -115,7 +115,7 @@ def test_another_policy_flies_under_its_own_name(tmp_path, capsys):
     arguments = ("compare", "digits", "--steps", "30", "--seeds", "1", "--results", str(tmp_path), "--methods", "pilot")
     assert command(*arguments, "--policy", str(tmp_path / "other")) == 0
     assert command(*arguments) == 0
-    assert capsys.readouterr().out.count("5 done, 0 diverged, 0 failed. Picture") == 2
+    assert capsys.readouterr().out.count("5 done, 0 diverged, 0 failed.\nPicture") == 2
     other, shipped = (
         {result.trial.setting["lr"]: result for result in Store(tmp_path).saved("compare") if of in str(result.trial)}
         for of in (fingerprint(tmp_path / "other"), fingerprint())

@@ -84,12 +84,12 @@ def test_mean_spread_interval_and_rank_of_five_rows_by_hand(five):
     sgd, adam = (own.test_error for own in groups(best).values())
     assert mean_text(sgd) == "3.50 ± 2.12"  # (2 + 5) / 2; the square root of 1.5^2 + 1.5^2
     assert mean_text(adam) == "3.00"
-    # Of the four equally likely resamples of two, one is (2, 2) and one (5, 5): each a quarter, more than 2.5%.
-    assert interval(list(sgd)) == (2.0, 5.0)
+    # 3.5 -+ 12.706205 (Student's t, one degree of freedom) times 2.12132 over the root of 2.
+    assert interval(list(sgd)) == pytest.approx((-15.559307, 22.559307))
     assert interval(list(adam)) is None
     assert ranks(best.groupby("label").test_error.mean()).to_dict() == {"Adam": 1, "SGD": 2}
     table = comparison("five", five, {})
     assert [row[:7] for row in table.rows] == [
-        ["SGD", "lr=0.1", "3.50 ± 2.12", "[2.00, 5.00]", "2", "3.50 ± 2.12", "2"],
+        ["SGD", "lr=0.1", "3.50 ± 2.12", "[0.00, 22.56]", "2", "3.50 ± 2.12", "2"],
         ["Adam", "lr=0.1", "3.00", "-", "1", "3.00", "1"],
     ]

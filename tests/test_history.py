@@ -59,3 +59,13 @@ def test_plot_shows_both_curves() -> None:
     upper, lower = history.plot().axes
     assert upper.lines[0].get_ydata()[-1] == pytest.approx(1 / 19)
     assert list(lower.lines[0].get_ydata()) == pytest.approx([0.1] * 19)
+    assert {axes.get_yscale() for axes in (upper, lower)} == {"log"}
+
+
+def test_losses_below_0_are_plotted_too() -> None:
+    history = History("loss", "rate")
+    for k in range(3):
+        history.append(loss=torch.tensor(-1.0 * k), rate=torch.tensor(0.1))
+    upper, lower = history.plot().axes
+    upper.figure.canvas.draw()
+    assert (upper.get_yscale(), lower.get_yscale()) == ("linear", "log")

@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 
+from lrpilot.experiments.runs import lessons
 from lrpilot.experiments.runs import perform as module
 from lrpilot.experiments.runs.methods import METHODS, SEARCHES, Method, only
 from lrpilot.experiments.runs.perform import perform
+from lrpilot.online.offline import OfflineActorCritic
 from made_up import trial
 
 OFFLINE = {"offline-paper", "offline-stable"}
@@ -71,6 +73,30 @@ def test_an_actor_critic_logs_its_own_columns():
     assert {"dq_da", "td_error"} <= result.curve.keys()
     assert math.isfinite(result.curve["dq_da"][-1])
     assert "dq_da" not in perform(digits("sgd")).curve
+
+
+@pytest.mark.parametrize("setting", ["paper", "stable"])
+def test_the_control_of_an_offline_study_runs_the_very_actor_that_then_learns(setting, monkeypatch):
+    actors = {}
+
+    class Kept(OfflineActorCritic):
+        def run(self, optimizer):
+            weights = [weight.detach().clone() for weight in self.learner.actor.parameters()]
+            actors.setdefault(method, []).append(weights)
+            return super().run(optimizer)
+
+    monkeypatch.setattr(lessons, "OfflineActorCritic", Kept)
+    (untrained,) = METHODS[f"untrained-offline-{setting}"].settings([])
+    both = {f"untrained-offline-{setting}": untrained, f"offline-{setting}": {**untrained, "runs": 1, "run_steps": 300}}
+    results = {}
+    for method, of_it in both.items():
+        results[method] = perform(digits(method, of_it, seed=3))
+    (frozen,), (first, taught) = actors.values()
+    assert all(map(torch.equal, frozen, first))
+    assert not all(map(torch.equal, frozen, taught))
+    control, study = results.values()
+    assert control.earlier["test_error"] == []
+    assert len(study.earlier["test_error"]) == 1
 
 
 def test_settings_reach_the_method():

@@ -91,7 +91,7 @@ def test_a_step_without_any_loss_is_refused():
     take_a_step(pilot.optimizer)
     pilot.step(1.0)
     take_a_step(pilot.optimizer)
-    with pytest.raises(InvalidArgument, match=r"^loss must be a scalar"):
+    with pytest.raises(InvalidArgument, match=r"^loss must be a scalar, as in pilot.step\(loss\), unless given before"):
         pilot.step()
 
 

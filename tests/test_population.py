@@ -308,6 +308,8 @@ def test_batching_is_worth_its_while(speeds):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="wide layers gain less, and weigh as much as all others: docs/pilot-trials.md")
+@pytest.mark.xfail(
+    strict=True, reason="wide layers gain less, and weigh as much as all others: docs/research/trials.md"
+)
 def test_batching_is_worth_its_while_if_every_group_trained_equally_long(speeds):
     assert sum(1 / s.single for s in speeds) / sum(1 / s.batched for s in speeds) >= 6

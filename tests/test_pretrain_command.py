@@ -20,7 +20,7 @@ TINY = {
     "shortest": 20,
     "longest": 30,
     "distil_tasks": 2,
-    "distil_flown": 2,
+    "distil_driven": 2,
     "distil_updates": 2,
     "ppo_groups": 2,
     "ppo_tasks": 2,

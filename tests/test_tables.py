@@ -5,7 +5,7 @@ from pandas import Series
 
 from lrpilot.experiments.report.page import Section, write_page
 from lrpilot.experiments.report.paper_tables import comparison, overview, paper_form
-from lrpilot.experiments.report.tables import Table, count_text, interval, interval_text, mean_text, ranks
+from lrpilot.experiments.report.tables import Table, count_text, interval, interval_text, mean_text, ranks, steps_text
 from lrpilot.experiments.studies.frame import choose, frame
 from made_up import result, trial
 
@@ -25,9 +25,11 @@ def runs(method, errors_by_rate, validation=None):
 def test_mean_spread_and_interval_by_hand():
     assert mean_text([1.0, 2.0, 3.0]) == "2.00 ± 1.00"
     assert mean_text([1.0, 2.0, 3.0], digits=3) == "2.000 ± 1.000"
-    # Of the 27 equally likely resamples, one has mean 1 and one mean 3 (3.7% each): both are the 2.5% points.
-    assert interval([1.0, 2.0, 3.0]) == (1.0, 3.0)
-    assert interval_text([1.0, 2.0, 3.0]) == "[1.00, 3.00]"
+    # 2 -+ 4.302653 (Student's t, two degrees of freedom) times 1 over the root of 3: 2.484138.
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx((-0.484138, 4.484138))
+    assert interval_text([1.0, 2.0, 3.0]) == "[0.00, 4.48]"
+    assert interval_text([11.0, 12.0, 13.0]) == "[9.52, 14.48]"
+    assert interval_text([88.0, 99.0]) == "[23.62, 100.00]"  # 93.5 - 12.706205 * 7.778175 / the root of 2
 
 
 def test_interval_narrows_with_more_numbers():
@@ -65,6 +67,12 @@ def test_a_diverged_run_counts_as_guessing():
     assert count_text(choice.finished) == "2 (1 diverged)"
 
 
+def test_the_length_of_runs_is_the_planned_one_or_its_range():
+    runs = [result("diverged", trial=trial(steps=steps)) for steps in (1200, 1200, 40)]
+    assert steps_text(frame(runs[:2])) == "1,200 steps"
+    assert steps_text(frame(runs)) == "40 to 1,200 steps"
+
+
 def test_ranks_share_places():
     assert ranks(Series({"a": 2.0, "b": 1.0, "c": 2.0, "d": 3.0})).to_dict() == {"a": 2, "b": 1, "c": 2, "d": 4}
 
@@ -75,6 +83,7 @@ def test_comparison_by_hand():
         *runs("sgd", {0.1: [2.0, 4.0], 0.01: [5.0, 5.0]}, validation={0.1: 6.0, 0.01: 1.0}),
     ]
     table = comparison("M1", frame(results), {"sgd": 2.34})
+    assert table.title == "M1, 40 steps"
     assert [row[0] for row in table.rows] == ["SGD", "Adam"]  # the methods' order, and what has results
     assert table.header[1:4] == ["setting, by test", "error %", "95% interval"]
     assert table.header[7:] == ["setting, by validation", "error %", "rank", "paper"]
@@ -86,9 +95,6 @@ def test_comparison_by_hand():
     assert sgd[6] == "2"  # behind Adam's 2.6
     assert (sgd[7], sgd[8], sgd[9]) == ("lr=0.01", "5.00 ± 0.00", "2")
     assert (table.rows[1][10], sgd[10]) == ("-", "2.34")
-    accuracy = comparison("M1", frame(results), {}, accuracy=True)
-    assert accuracy.header[2] == "accuracy %"
-    assert accuracy.rows[0][2] == "97.00 ± 1.41"
 
 
 def test_the_papers_numbers_stand_beside_ours_in_both_forms():
@@ -99,6 +105,7 @@ def test_the_papers_numbers_stand_beside_ours_in_both_forms():
     table = overview("All", tasks, {**paper, "m0": {"adam": 8.7, "sgd": 9.0}}, {"m0": "M0", "m1": "M1"})
     assert table.header == ["method", "M1", "M0"]
     assert table.rows == [["SGD", "2.10 ± 0.14 (2.34)", "- (9.00)"], ["Adam", "-", "3.00 (8.70)"]]
+    assert table.note.endswith("Lengths: M1 40 steps, M0 40 steps.")
 
 
 def test_tables_are_escaped(tmp_path):

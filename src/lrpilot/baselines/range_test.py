@@ -61,12 +61,15 @@ class RangeTest:
 def valley(losses: Sequence[float]) -> int:
     """The place half-way down the longest falling subsequence, as fastai counts it; 0 where nothing falls.
 
-    Of subsequences of one length the one that ends first counts, and it is taken for a stretch without gaps.
+    Of subsequences of one length the one that ends first counts, and it is taken for a stretch without gaps, which
+    begins where fastai's loop first found it to be the longest.
     """
-    lengths: list[int] = []
-    for place, loss in enumerate(losses):
-        lengths.append(1 + max((lengths[i] for i in range(place) if losses[i] > loss), default=0))
-    length = max(lengths)
-    if length == 1:
-        return 0
-    return max(0, lengths.index(length) - length + length // 3 + length // 6)
+    lengths, begin, end = [1] * len(losses), 0, 0
+    for place in range(1, len(losses)):
+        for earlier in range(place):
+            if losses[place] < losses[earlier]:
+                lengths[place] = max(lengths[place], lengths[earlier] + 1)
+            if lengths[end] < lengths[place]:
+                begin, end = place - lengths[place], place
+    third = (end - begin) / 3
+    return max(0, begin + int(third) + int(third / 2))

@@ -32,7 +32,6 @@ class Stoppable(TyperGroup):
 app = typer.Typer(
     cls=Stoppable,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -45,7 +44,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def lrpilot(
-    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Sets the learning rate while a network trains."""
 

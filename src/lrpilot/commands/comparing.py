@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from lrpilot.experiments.runs.execute import Engine, complete
+from lrpilot.experiments.runs.optimizers import HELP as OPTIMIZER_HELP
 
 from .options import Data, RetryFailed, TaskName, close, command, path_option, stoppable, with_options_of
 from .terminal import say, show
@@ -19,7 +20,7 @@ def compare(
     task: TaskName = "digits",
     optimizer: Annotated[
         str,
-        typer.Option(help="What pilot and grids drive: any of torch.optim by name, or momentum (SGD with 0.9)."),
+        typer.Option(help=f"What the pilot and the grids drive. {OPTIMIZER_HELP}"),
     ] = "sgd",
     seeds: Annotated[int, typer.Option(help="Runs of each method at each starting rate.")] = 3,
     steps: Annotated[int | None, typer.Option(help="Updates in each run; default the task's.")] = None,
@@ -41,7 +42,8 @@ def compare(
 ) -> None:
     """The pilot from five starting rates, against constant and cosine rates and rate-free optimizers, on TASK.
 
-    Makes the runs that are missing; prints a table and draws a picture of all there are.
+    Makes the runs that are missing; prints a table and draws a picture of all there are. To resume what was stopped,
+    give the same command again.
     """
     from lrpilot.experiments.report.starts import arranged, by_rate, picture, standings
     from lrpilot.experiments.runs.store import Store
@@ -68,4 +70,4 @@ def compare(
     for heading, cell in zip(stands.header[1:], stands.rows[0][1:], strict=True):
         say(console, f"{heading}: {cell}")
     file = picture({key: runs}, comparison.name).write(folder)
-    close(console, tally, f"Picture in {file}; pages: {command('report', '--results', results)}")
+    close(console, tally, f"Picture in {file}\nPages: {command('report', '--results', results)}")

@@ -82,7 +82,7 @@ def with_options_of(record: type) -> Callable[[Callable[..., None]], Callable[..
 
 def close(console: Console, tally: Tally, line: str) -> None:
     """Say how runs ended, and ``line``; leave by an exit code of 1 where some crashed."""
-    say(console, f"{tally}. {line}")
+    say(console, f"{tally}.\n{line}")
     if tally["failed"]:
         say(console, "The reason of a failed run is in its line of the results; --retry-failed makes such runs again.")
         raise typer.Exit(1)

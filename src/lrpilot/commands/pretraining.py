@@ -29,8 +29,8 @@ pretraining = typer.Typer()
 def pretrain(
     context: typer.Context,
     out: Annotated[Path, path_option("Folder of the policy, its checkpoint and its curves.")] = Path("runs/pretrain"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Of everything drawn.", min=0)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint in --out.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.", min=0)] = None,
     groups: Annotated[
         int | None, typer.Option(help="Budget of the first stage: groups of tasks whose schedules are tried.", min=0)
     ] = None,
@@ -48,7 +48,7 @@ def pretrain(
 ) -> None:
     """Learn the pilot's policy from nothing: on a population of small trainings, then on the bank. Hours on one core.
 
-    What is not given is as it was for the shipped policy.
+    What is left out has the value that the shipped policy was learned with.
     """
     if context.invoked_subcommand:
         return
@@ -114,7 +114,10 @@ def bank(
     workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
     out: Annotated[Path, path_option("The bank, which grows: a line of JSON for each task.")] = BANK,
 ) -> None:
-    """Add to the bank of trainings: tasks drawn, and the scores of the schedules tried on each. Days on one core."""
+    """Add to the bank of trainings: tasks drawn, and the scores of the schedules tried on each. Days on one core.
+
+    To resume what was stopped, give the same command again.
+    """
     from lrpilot.learning.bank import store
 
     at_least(1, tasks=tasks, workers=workers)

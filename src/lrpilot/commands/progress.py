@@ -11,11 +11,8 @@ from rich.table import Column
 
 from lrpilot.experiments.runs.configuration import Configuration
 from lrpilot.experiments.runs.training import Record
-from lrpilot.experiments.runs.trial import plain_name
 
 from .terminal import say
-
-NAME = 12  # letters of a task's name in the line
 
 
 class Display:
@@ -27,7 +24,7 @@ class Display:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._error = "-"
-        columns = ("description", "fields[left]", "completed}/{task.total", "fields[state]")
+        columns = ("fields[left]", "completed}/{task.total", "fields[state]")
         texts = (TextColumn(f"{{task.{name}}}", table_column=Column(no_wrap=True)) for name in columns)
         self._progress = Progress(*texts, BarColumn(bar_width=None), console=console, refresh_per_second=4, expand=True)
 
@@ -43,18 +40,18 @@ class Display:
         self._steps, self._first, self._began = configuration.steps or 0, step, time.monotonic()
         if self._console.is_terminal:
             self._progress.start()
-            name = plain_name(configuration.task)[-NAME:]
-            self._bar = self._progress.add_task(name, total=self._steps, completed=step, left="", state="")
+            self._bar = self._progress.add_task("", total=self._steps, completed=step, left="", state="")
 
     def show(self, record: Record) -> None:
         """The run has come this far."""
         if record.test_error is not None:
             self._error = f"{record.test_error:.1f} %"
-        numbers = (f"error {self._error}", f"loss {record.loss:.3g}", f"rate {record.learning_rate:.2e}")
         pace = (time.monotonic() - self._began) / max(1, record.step - self._first)
+        speed = f"{1 / max(pace, 1e-6):.4g} steps/s"
+        numbers = (f"error {self._error}", speed, f"rate {record.learning_rate:.3g}", f"loss {record.loss:.3g}")
         left = f"{timedelta(seconds=round(pace * (self._steps - record.step)))} left"
         if self._console.is_terminal:
-            room = self._console.width - NAME - len(left) - 2 * len(str(self._steps)) - 5
+            room = self._console.width - len(left) - 2 * len(str(self._steps)) - 4
             fitting = [count for count in range(len(numbers) + 1) if len("  ".join(numbers[:count])) <= room]
             self._progress.update(self._bar, completed=record.step, left=left, state="  ".join(numbers[: fitting[-1]]))
         elif record.test_error is not None:

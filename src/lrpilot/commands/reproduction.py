@@ -39,7 +39,10 @@ def reproduce(
     data: Data = None,
     **engine: Any,
 ) -> None:
-    """Make the runs of the paper's tables and figures that are still missing; print the tables, draw the figures."""
+    """Make the runs of the paper's tables and figures that are missing; print the tables, draw the figures.
+
+    To resume what was stopped, give the same command again.
+    """
     from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.page import Picture
     from lrpilot.experiments.report.sections import WRITERS
@@ -70,7 +73,7 @@ def reproduce(
             elif isinstance(block, Picture):
                 say(console, str(block.write(store.root / "report")))
     pages = command("report", "--profile", size.name, "--results", results)
-    close(console, tally, f"Results in {store.root}; pages: {pages}")
+    close(console, tally, f"Results in {store.root}\nPages: {pages}")
 
 
 def report(

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from lrpilot.experiments.report.tables import Table
+from lrpilot.experiments.runs.optimizers import HELP as OPTIMIZER_HELP
 
 from .options import Data, TaskName, command
 from .terminal import say, show
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 def suggest(
     task: TaskName = "digits",
-    optimizer: Annotated[str, typer.Option(help="Any of torch.optim by name, or momentum (SGD with 0.9).")] = "sgd",
+    optimizer: Annotated[str, typer.Option(help=OPTIMIZER_HELP)] = "sgd",
     momentum: Annotated[float | None, typer.Option(help="For optimizers that have one.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples a step; default the task's.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    steps: Annotated[int, typer.Option(help="Of the probe: a percent of a long run.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    steps: Annotated[int, typer.Option(help="Steps of the probe; 1 % of a long run.")] = 100,
     data: Data = None,
 ) -> None:
-    """A starting rate for TASK and its evidence, in seconds, for those who only want a number."""
+    """Suggest a learning rate for TASK, with the evidence, in seconds."""
     from lrpilot.experiments.choices import at_least
     from lrpilot.experiments.runs.configuration import Configuration
     from lrpilot.experiments.runs.probe import suggested

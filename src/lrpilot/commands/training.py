@@ -28,10 +28,10 @@ def train(
     ] = None,
     data: Data = None,
     out: Annotated[Path | None, path_option("Run directory; default a fresh one under runs/.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
     **given: Any,
 ) -> None:
-    """Train a network on TASK while its learning rate is learned."""
+    """Train a network on TASK while the pilot sets its learning rate."""
     from lrpilot.experiments.report.pictures import draw_run
     from lrpilot.experiments.runs import single_run
 
@@ -58,41 +58,38 @@ def train(
 
 
 def _print_outcome(console: Console, outcome: Outcome) -> None:
-    configuration = outcome.configuration
     evaluated = [record for record in outcome.records if record.get("test_error") is not None]
     if evaluated and not outcome.failure:
         last, best = evaluated[-1], min(evaluated, key=lambda record: record["test_error"])
-        rate = f"{configuration.lr:g}"
-        if configuration.controller != "none":
-            rate = f"from {rate} to {last['learning_rate']:.3g}"
+        rates = [record["learning_rate"] for record in outcome.records]
         say(
             console,
-            f"{configuration.data}: test error {last['test_error']:.2f} % after {last['step']} steps "
-            f"and {last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}); "
-            f"learning rate {rate}.",
+            f"{outcome.configuration.data}: test error {last['test_error']:.2f} % after {last['step']} steps and "
+            f"{last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}).\n"
+            f"Learning rate: began at {rates[0]:.3g}, peaked at {max(rates):.3g}, ended at {rates[-1]:.3g}.",
         )
     board = shlex.join(["tensorboard", "--logdir", str(outcome.path)])
-    say(console, f"Curves in {outcome.curves}, everything else beside it ({board}).")
+    say(console, f"Curves in {outcome.curves}\nAll in TensorBoard: {board}")
 
 
 def demo(
     out: Annotated[Path, path_option("Where the picture goes.")] = Path("runs/demo.png"),
     steps: Annotated[int, typer.Option(help="Updates in each run.")] = 2_000,
 ) -> None:
-    """Handwritten digits: rates learned from a poor start, beside fixed ones. Takes seconds."""
+    """Handwritten digits: the pilot from a rate that is far too low, beside fixed rates. Takes seconds."""
     import torch
 
     from lrpilot.experiments.report.pictures import draw_comparison
-    from lrpilot.experiments.studies.demo import LEARNED, POOR_START, Row, run_demo
+    from lrpilot.experiments.studies.demo import LEARNED, POOR_START, Row, run_demo, verdict
 
     at_least(1, steps=steps)
     torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()
     say(
         console,
-        f"Training one small network seven times, {steps} steps each. Twice from a learning rate of\n"
-        f"{POOR_START:g}, far too low: with the pretrained pilot, and with the online actor-critic, which learns\n"
-        "the rate in that very run. Then at five fixed rates.",
+        f"Training one small network seven times, {steps} steps each. Twice from a rate of\n"
+        f"{POOR_START:g}, which is far too low: with the pretrained pilot, and with the paper's\n"
+        "actor-critic, which learns the rate in that very run. Then at five fixed rates.",
     )
 
     def cells(row: Row) -> list[str]:
@@ -102,10 +99,11 @@ def demo(
 
     with console.status("training"):
         rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
-    header = ["learning rate", "at the start", "at the end", "test error", "seconds"]
+    header = ["method", "rate at the start", "rate at the end", "test error", "seconds"]
     show(console, Table("Handwritten digits, held-out error", header, list(map(cells, rows))))
     out.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
     title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
     draw_comparison(curves, out, title=title, bold=LEARNED)
+    say(console, verdict(rows))
     say(console, f"Curves of error and rate: {out}")

@@ -65,7 +65,8 @@ class History:
         return list(self._columns)
 
     def plot(self) -> Figure:
-        """Loss and learning rate against the step, both on log axes; a matplotlib figure. Needs matplotlib."""
+        """Loss and learning rate against the step, both on log axes (a loss that never rises above 0: on a
+        linear one); a matplotlib figure. Needs matplotlib."""
         from .picture import Picture
 
         figure = Picture(figsize=(8, 6), layout="constrained")
@@ -74,8 +75,9 @@ class History:
             (upper, "loss", "loss of the mini-batch"),
             (lower, "rate", "learning rate"),
         ):
-            axes.plot(self.numbers(name), linewidth=0.8)
-            axes.set(ylabel=label, yscale="log")
+            numbers = self.numbers(name)
+            axes.plot(numbers, linewidth=0.8)
+            axes.set(ylabel=label, yscale="log" if any(number > 0 for number in numbers) else "linear")
             axes.grid(alpha=0.3)
         lower.set_xlabel("step")
         return figure

@@ -18,8 +18,8 @@ class PretrainConfig:
             policy that relies less on their level, which larger networks shift.
         deviates, horizon: of the rollouts (`rollouts.roll_out`); other values are for ablations.
         anytime: share of the tasks whose length is hidden.
-        distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_flown: runs of the policy on
-            each task, beside the schedules' (an old word, kept because policy files hold it).
+        distil_groups: groups of stage 1; distil_tasks: tasks in each; distil_driven: runs of the policy on
+            each task, beside the schedules'.
         distil_updates: updates after each group, of four times ``distil_runs`` runs from the last
             ``distil_memory`` groups.
         distil_rate: Adam's learning rate at the start of stage 1.
@@ -31,7 +31,7 @@ class PretrainConfig:
         bank_population: how many of stage 1's last groups are gone on learning from; bank_mix: their weight.
         ppo_iterations: of stage 3; ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of
             each task.
-        ppo_epochs: passes over them; ppo_rate: Adam's learning rate at the start of stage 2.
+        ppo_epochs: passes over them; ppo_rate: Adam's learning rate at the start of stage 3.
         exploration: standard deviation of the noise on the raw action in stage 3.
         clip: how far the ratio of action probabilities may move from 1 in one iteration. More learns faster and less
             safely.
@@ -51,12 +51,12 @@ class PretrainConfig:
     anytime: float = 0.12
     distil_groups: int = 90
     distil_tasks: int = 12
-    distil_flown: int = 6
+    distil_driven: int = 6
     distil_updates: int = 16
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
-    bank_rounds: int = 2
+    bank_rounds: int = 3
     bank_noise: float = 0.15
     bank_updates: int = 1200
     bank_runs: int = 64

@@ -103,7 +103,7 @@ class Distillation:
     def advance(self, learner: Learner) -> dict[str, Any]:
         """Take the next group."""
         config, generator = learner.config, learner.generator
-        replicas = PEAKS + config.distil_flown
+        replicas = PEAKS + config.distil_driven
         # Half of the replicas are pushed about, so that the policy learns to come back.
         noise = torch.where(torch.rand(1, replicas, generator=generator) < 0.5, 0.0, 0.15)
         rollout, grid, log_warm_up = roll_out_group(

@@ -140,6 +140,8 @@ class LossBuffer:
 
 
 def _number(loss: object) -> float:
+    if loss is None:
+        raise InvalidArgument("loss", "a scalar, as in pilot.step(loss), unless given before this step", loss)
     if isinstance(loss, float | int):
         return loss
     if not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:

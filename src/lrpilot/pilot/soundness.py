@@ -54,10 +54,11 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
 
 
 def ruined(interval: Interval, memory: Memory) -> Bool[Tensor, "*run"]:
-    """Which networks stand where they began though they had learned.
+    """Which networks have lost all that they had learned.
 
-    In the last two or three intervals the log loss had gained more than ln 2; in the second half of this one, of
-    `TELLING` steps or more, not even 3 % of the first loss are left of it, by two standard errors.
+    Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
+    interval it is back within 3 % of the first one, or above, by two standard errors. Intervals of fewer than `TELLING`
+    steps tell nothing.
     """
     memory = anchored(interval, memory)
     logs = log_losses(interval.losses, memory)

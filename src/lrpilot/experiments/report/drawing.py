@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 import io
+import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
+from pandas import DataFrame
 
-from lrpilot.experiments.runs.methods import LABELS
+from lrpilot.experiments.studies.frame import groups
 
 PANEL = (4.2, 3.6)  # inches
 LEGEND = 1.8
 COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
-SPARE = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#aec7e8")
+TICKS: Mapping[float, Sequence[float]] = {
+    0.5: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
+    1.0: (1, 1.5, 2, 3, 4, 5, 7),
+    3.0: (1, 2, 5),
+    math.inf: (1,),
+}
+"""Of a logarithmic axis, in each power of ten, by how many of these are in view at most."""
+DASHES = ("-", "--", ":", "-.")
 
 
-def colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour for each label: its method's, or for any other line the next spare one that this picture lacks."""
-    labels = list(dict.fromkeys(labels))
-    own = {LABELS[method]: colour for method, colour in COLOURS.items()}
-    taken = {own[label] for label in labels if label in own}
-    spare = cycle([colour for colour in SPARE if colour not in taken])
-    return {label: own.get(label) or next(spare) for label in labels}
+def styles(runs: DataFrame) -> dict[str, dict[str, Any]]:
+    """By label the style of its line: its method's colour; further labels of the same method are dashed."""
+    found: dict[str, dict[str, Any]] = {}
+    for method, own in groups(runs, "method").items():
+        for number, label in enumerate(own.label.unique()):
+            found[label] = {"color": COLOURS[method], "linestyle": DASHES[number % len(DASHES)]}
+    return found
 
 
-class PlainNumbers(LogFormatter):
-    """0.01 rather than a power of ten, at the ticks that matplotlib would label."""
+class PlainTicks(LogLocator):
+    """1, 2, 5 and the like in each power of ten: the more, the fewer powers are in view."""
 
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        """The label of a tick, empty where matplotlib would give none."""
-        return f"{x:g}" if super().__call__(x, pos) else ""
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Where there are ticks between two values."""
+        decades = math.log10(vmax / vmin) if 0 < vmin < vmax else math.inf
+        self.set_params(subs=next(subs for most, subs in TICKS.items() if decades <= most))
+        return super().tick_values(vmin, vmax)
 
 
-def panels(count: int, title: str | None = None) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, three in a row, with room for a legend at its right."""
-    columns, rows = min(3, count), -(-count // 3)
+def panels(count: int, title: str | None = None, *, row: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, at most ``row`` of them in one, with room for a legend at its right."""
+    columns, rows = min(row, count), -(-count // row)
     width = PANEL[0] * columns + LEGEND + (1.5 if columns == 1 else 0)
     figure = Figure(figsize=(width, PANEL[1] * rows), layout="constrained")
-    figure.suptitle(title or "", fontsize=10)
+    figure.suptitle(title or "", fontsize=10, x=0.01, ha="left")
     axes = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
     for unused in axes[count:]:
         unused.set_axis_off()
@@ -53,22 +63,29 @@ def panels(count: int, title: str | None = None) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def plain_numbers(axes: Axes, *, minor: tuple[float, float]) -> None:
-    """A logarithmic vertical axis with plain numbers; between powers of ten for ranges within ``minor`` decades."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(PlainNumbers())
-    axes.yaxis.set_minor_formatter(PlainNumbers(minor_thresholds=minor))
+def plain_numbers(axes: Axes, which: Literal["x", "y"] = "y") -> None:
+    """A logarithmic axis with 0.05 rather than a power of ten."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(PlainTicks())
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
-def band(axes: Axes, columns: Sequence[Mapping[str, Sequence[float]]], name: str, **style: Any) -> None:
-    """The mean of ``name`` over runs against their ``step``, and a band from the least to the greatest.
+def over_seeds(
+    axes: Axes, columns: Sequence[Mapping[str, Sequence[float]]], name: str, *, band: bool = True, **style: Any
+) -> None:
+    """The mean of ``name`` over runs against their ``step``, and a ``band`` from the least to the greatest.
 
-    The shortest run says where the line ends.
+    The shortest run says where the line ends. Without any run there is only its place in the legend.
     """
+    if not columns:
+        axes.plot([], [], **style)
+        return
     length = min(len(each["step"]) for each in columns)
     steps, values = columns[0]["step"][:length], np.asarray([each[name][:length] for each in columns], dtype=float)
-    axes.plot(steps, values.mean(0), linewidth=1.1, **style)
-    if len(values) > 1:
+    axes.plot(steps, values.mean(0), linewidth=1.3, **style)
+    if band and len(values) > 1:
         axes.fill_between(steps, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
 
 

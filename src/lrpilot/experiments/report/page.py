@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,18 @@ class Section:
 
     title: str
     blocks: Sequence[Block]
+
+
+def markdown(blocks: Iterable[Block], page: Path, *, pictures: Path) -> str:
+    """Tables and pictures as a part of the Markdown file ``page``; the pictures are written into their folder."""
+    parts: list[str] = []
+    for block in blocks:
+        if isinstance(block, Picture):
+            link = Path(os.path.relpath(block.write(pictures), page.parent)).as_posix()
+            parts.append(f"![{block.caption}]({link})")
+        elif isinstance(block, Table) and block.rows:
+            parts.append(block.to_markdown())
+    return "\n\n".join(parts)
 
 
 def write_page(title: str, sections: Sequence[Section], folder: Path) -> tuple[Path, Path]:

@@ -9,46 +9,44 @@ from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.studies.frame import chosen
+from lrpilot.experiments.tasks.catalogue import PAPERS
 
-from .tables import Table, count_text, interval_text, mean_text, ranks
+from .tables import Table, count_text, interval_text, mean_text, ranks, steps_text
 
 Numbers = Mapping[str, Mapping[str, float]]  # the paper's errors in percent, by task and method
 
 
-def comparison(title: str, runs: DataFrame, paper: Mapping[str, float], *, accuracy: bool = False) -> Table:
+def comparison(title: str, runs: DataFrame, paper: Mapping[str, float]) -> Table:
     """One row a method: its runs at the setting chosen by test error, then those at the one chosen by validation.
 
     Args:
-        title: above the table.
+        title: above the table, before the runs' length.
         runs: of one task.
-        paper: the paper's number by method, in the table's own unit.
-        accuracy: whether to print accuracies, as the paper's Table 2 does, instead of errors (percent both).
+        paper: the paper's error by method, in percent.
     """
-    sign, offset, unit = (-1, 100, "accuracy %") if accuracy else (1, 0, "error %")
-    runs = runs.assign(final=offset + sign * runs.test_error, best=offset + sign * runs.best_test_error)
     by_test, by_validation = (
         chosen(runs, measure).groupby("method", sort=False) for measure in ("test_error", "validation_error")
     )
     columns = {
         "setting, by test": ("setting", "first"),
-        unit: ("final", mean_text),
-        "95% interval": ("final", interval_text),
+        "error %": ("test_error", mean_text),
+        "95% interval": ("test_error", interval_text),
         "runs": ("finished", count_text),
-        "best in the run": ("best", mean_text),
+        "best in the run": ("best_test_error", mean_text),
     }
-    validated = {"setting, by validation": ("setting", "first"), unit: ("final", mean_text)}
+    validated = {"setting, by validation": ("setting", "first"), "error %": ("test_error", mean_text)}
     first_rank, second_rank = (
         ranks(by.test_error.mean()).astype(str).rename("rank") for by in (by_test, by_validation)
     )
     theirs = Series({method: f"{number:.2f}" for method, number in paper.items()}, first_rank.index, name="paper")
     cells = [by_test.agg(**columns), first_rank, by_validation.agg(**validated), second_rank, theirs]
-    return Table.of(title, "method", pd.concat(cells, axis=1).rename(index=LABELS))
+    return Table.of(f"{title}, {steps_text(runs)}", "method", pd.concat(cells, axis=1).rename(index=LABELS))
 
 
 def paper_form(title: str, tasks: Mapping[str, DataFrame], methods: Sequence[str], paper: Numbers) -> Table:
     """Table 3 as the paper prints it: one row a network, one column a method; the paper's number in brackets."""
     cells = DataFrame({task.upper(): _beside_the_papers(runs, paper.get(task, {})) for task, runs in tasks.items()})
-    return Table.of(title, "network", cells.reindex(list(methods)).rename(index=LABELS).T)
+    return Table.of(title, "network", cells.reindex(list(methods)).rename(index=LABELS).T, lengths(tasks))
 
 
 def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, headings: Mapping[str, str]) -> Table:
@@ -59,7 +57,12 @@ def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, heading
     }
     cells = DataFrame(columns).reindex([method for method in LABELS if method in tried])
     note = "Mean ± standard deviation over seeds, at the setting with the least test error (the paper's way)."
-    return Table.of(title, "method", cells.rename(index=LABELS), note)
+    return Table.of(title, "method", cells.rename(index=LABELS), f"{note} {lengths(tasks)}")
+
+
+def lengths(tasks: Mapping[str, DataFrame]) -> str:
+    """``Lengths: M0 7,200 steps, ...``."""
+    return f"Lengths: {', '.join(f'{PAPERS[task].heading} {steps_text(runs)}' for task, runs in tasks.items())}."
 
 
 def _beside_the_papers(runs: DataFrame, paper: Mapping[str, float], *, spread: bool = False) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,7 +25,7 @@ def draw_run(records: Records, file: Path) -> None:
     _curve(error, records, "test_error", marker=".", color="C1")
     _curve(rate, records, "learning_rate", color="C2")
     losses.legend(frameon=False)
-    replace_file(file, png(figure))
+    _write(figure, file)
 
 
 def draw_comparison(runs: Mapping[str, Records], file: Path, *, title: str, bold: Sequence[str]) -> None:
@@ -42,7 +43,7 @@ def draw_comparison(runs: Mapping[str, Records], file: Path, *, title: str, bold
         _curve(rate, records, "learning_rate", **style)
     error.set_title(title, loc="left")
     figure.legend(loc="outside right upper", frameon=False)
-    replace_file(file, png(figure))
+    _write(figure, file)
 
 
 def _stack(*names: str) -> tuple[Figure, list[Axes]]:
@@ -50,7 +51,6 @@ def _stack(*names: str) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(8, 2.7 * len(names)), layout="constrained")
     axes = list(figure.subplots(len(names), sharex=True))
     for panel, name in zip(axes, names, strict=True):
-        plain_numbers(panel, minor=(1.2, 0.5))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
         panel.set_ylabel(name)
@@ -61,3 +61,10 @@ def _stack(*names: str) -> tuple[Figure, list[Axes]]:
 def _curve(axes: Axes, records: Records, name: str, **style: Any) -> None:
     points = [(record["step"], record[name]) for record in records if record.get(name) is not None]
     axes.plot([step for step, _ in points], [value for _, value in points], **style)
+
+
+def _write(figure: Figure, file: Path) -> None:
+    for panel in figure.axes:
+        if any((np.asarray(line.get_ydata(), dtype=float) > 0).any() for line in panel.lines):  # an error may be 0
+            plain_numbers(panel)
+    replace_file(file, png(figure))

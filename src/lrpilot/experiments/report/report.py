@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lrpilot.errors import InvalidArgument
@@ -12,9 +12,9 @@ from lrpilot.experiments.studies.comparison import ROOT
 
 from .claims import verdicts
 from .evidence import Evidence
-from .page import Section, write_page
+from .page import Section, markdown, write_page
 from .readme import fill, parts
-from .sections import WRITERS, sections, summary
+from .sections import FIGURES, WRITERS, sections, summary
 from .starts import README_CAPTION, headline
 from .suite import PARTS
 from .tables import Table
@@ -40,9 +40,10 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
 
     ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
     each other, ``claims`` the verdicts on the paper's claims, ``suite`` and ``compared`` where each method stands over
-    the suite's tasks and over those of all comparisons; a part named after an experiment is its tables. A part without
-    any results stays as it is, and so does one that another command writes. Pictures are written where the results are,
-    that of the comparisons as ``compare/headline.png``.
+    the suite's tasks and over those of all comparisons; a part named after an experiment is its tables, one named after
+    a figure of the paper its pictures, which are written into ``figures/`` beside the file. A part without any results
+    stays as it is, and so does one that another command writes. Other pictures are written where the results are, that
+    of the comparisons as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
@@ -52,9 +53,9 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
         raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
     for name in named:
         if name in PARTS:
-            content = PARTS[name](compared, readme.parent)
+            content = markdown(PARTS[name](compared), readme, pictures=compared.root)
         else:
-            content = _comparison(readme, compared) if name == "comparison" else _tables(name, evidence)
+            content = _comparison(readme, compared) if name == "comparison" else _part(name, evidence, readme)
         if content:
             fill(readme, name, content)
 
@@ -64,16 +65,15 @@ def _comparison(readme: Path, compared: Store) -> str:
     if shown is None:
         return ""
     picture, standings = shown
-    link = Path(os.path.relpath(picture.write(compared.root / ROOT), readme.parent)).as_posix()
-    return f"![{README_CAPTION}]({link})\n\n{standings.to_markdown()}"
+    return markdown([replace(picture, caption=README_CAPTION), standings], readme, pictures=compared.root / ROOT)
 
 
-def _tables(name: str, evidence: Evidence) -> str:
+def _part(name: str, evidence: Evidence, page: Path) -> str:
     if name in WRITERS:
-        blocks = WRITERS[name](evidence)
+        blocks = [block for block in WRITERS[name](evidence) if name in FIGURES or isinstance(block, Table)]
     else:
         blocks = [summary(evidence) if name == "results" else verdicts(evidence.runs)]
-    tables = [block.to_markdown() for block in blocks if isinstance(block, Table) and block.rows]
+    text = markdown(blocks, page, pictures=page.parent / "figures")
     profile = evidence.profile.name
     head = f"Profile `{profile}`; `lrpilot report` writes every table, setting and picture as one page."
-    return "\n\n".join([head, *tables] if name == "results" and tables else tables)
+    return f"{head}\n\n{text}" if name == "results" and text else text

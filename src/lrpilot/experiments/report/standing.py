@@ -16,7 +16,7 @@ from lrpilot.experiments.studies.comparison import UNTRAINED
 from lrpilot.experiments.studies.frame import groups
 
 from . import metrics
-from .drawing import legend, panels
+from .drawing import COLOURS, legend, panels
 from .page import Picture
 from .tables import Table
 
@@ -186,13 +186,13 @@ def profiles(name: str, rows: Sequence[Row]) -> Picture:
     """The performance profile: which share of a way's runs ends within so much of the task's best loss."""
     figure, (axes,) = panels(1)
     shown = [row for row in rows if np.isfinite(row.untrained)]
-    for number, way in enumerate(ways(shown)):
+    for way in ways(shown):
         there = [row for row in shown if not row.way(way).empty]
         regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
         thick = 2.6 if way.method == "pilot" else 1.0
         style: dict[str, Any] = {
-            "color": f"C{number % 10}",
-            "linestyle": ("-", "--", ":")[number // 10],
+            "color": COLOURS[way.method],
+            "linestyle": "--" if way.searched else "-",
             "linewidth": thick,
         }
         axes.plot(LEVELS, metrics.profile(regrets, np.log(LEVELS).tolist()), label=str(way), **style)

@@ -15,7 +15,7 @@ from lrpilot.experiments.runs.trial import Result, setting_name
 from lrpilot.experiments.studies.catalogue import READ, READ_ON, READINGS
 from lrpilot.experiments.studies.frame import choose, chosen, groups
 
-from .tables import Table, count_text, diverged_text, mean_text
+from .tables import Table, count_text, diverged_text, mean_text, steps_text
 
 SOUND = 1.1
 """Sound on a task: no run diverges, and the mean error is at most this multiple of that of the best constant rate."""
@@ -56,7 +56,7 @@ def wall_clock(title: str, runs: DataFrame, target: float) -> Table:
         "Median processor time of training alone, in one thread: the wall-clock of a core of its own. What the "
         "search for the setting cost is not in it."
     )
-    return Table.of(title, "method", cells, note)
+    return Table.of(f"{title}, runs of {steps_text(runs)}", "method", cells, note)
 
 
 def early_stopping(title: str, runs: DataFrame) -> Table:
@@ -77,26 +77,21 @@ def early_stopping(title: str, runs: DataFrame) -> Table:
         test_error_stopped=("test_error_stopped", mean_text),
     )
     cells.columns = ["setting", "stopped at step", "test loss", "stopped", "test error %", "stopped"]
-    return Table.of(
-        title, "method", cells, "Stopped where the validation loss was least, by run; the step is the median."
-    )
+    note = "Stopped where the validation loss was least, by run; the step is the median."
+    return Table.of(f"{title}, {steps_text(runs)}", "method", cells, note)
 
 
-def offline(title: str, runs: DataFrame, *, accuracy: bool) -> Table:
-    """The appendix: test error (or accuracy) of the training runs in turn, and of the whole run that followed."""
-
-    def shown(errors: Series) -> Series:
-        return 100 - errors if accuracy else errors
+def offline(title: str, runs: DataFrame) -> Table:
+    """The appendix: test error of the training runs in turn, and of the whole run that followed."""
 
     def in_turn(runs: Series) -> str:
         means = DataFrame([run.earlier["test_error"] for run in runs if run.earlier]).mean()
-        return " ".join(shown(means).map("{:.2f}".format)) or "-"
+        return " ".join(means.map("{:.2f}".format)) or "-"
 
-    unit = "test accuracy %" if accuracy else "test error %"
     columns = {
         "setting": ("setting", "first"),
-        f"training runs, {unit}, means": ("run", in_turn),
-        f"the run after them, {unit}": ("test_error", lambda errors: mean_text(shown(errors))),
+        "training runs, test error %, means": ("run", in_turn),
+        f"the run of {steps_text(runs)} after them, test error %": ("test_error", mean_text),
         "studies": ("finished", count_text),
     }
     note = "The first training run is an untrained actor's. Training runs may be shorter: run_steps."
@@ -108,9 +103,8 @@ def sensitivity(title: str, runs: DataFrame, setting: str) -> Table:
     runs = runs.assign(value=runs[f"setting_{setting}"].astype(float)).dropna(subset="value")
     cells = {label: {value: _errors(own) for value, own in by.groupby("value")} for label, by in groups(runs).items()}
     table = DataFrame.from_dict(cells, orient="index").sort_index(axis=1)
-    return Table.of(
-        title, "method", table.rename(columns=lambda value: f"{setting} {value:g}"), "Test error in percent."
-    )
+    columns = table.rename(columns=lambda value: f"{setting} {value:g}")
+    return Table.of(f"{title}, {steps_text(runs)}", "method", columns, "Test error in percent.")
 
 
 def critic_slope(title: str, runs: DataFrame) -> Table:
@@ -125,7 +119,8 @@ def critic_slope(title: str, runs: DataFrame) -> Table:
             cells += [f"{rates.min():.3g} to {rates.max():.3g}", f"{row.test_error:.2f}"]
             rows.append([row.label, row.setting, str(row.seed), *cells])
     header = ["method", "setting", "seed", "mean dQ/da", "positive %", "sign changes", "rates", "test error %"]
-    return Table(title, header, rows, "dQ/da and rate as means over each interval of the logged curve.")
+    note = "dQ/da and rate as means over each interval of the logged curve."
+    return Table(f"{title}, {steps_text(runs)}", header, rows, note)
 
 
 def readings(runs: DataFrame) -> Table:
@@ -150,7 +145,8 @@ def readings(runs: DataFrame) -> Table:
         rows[reading] = {**row, "sound on": ", ".join(sound) or "nowhere"}
     shown = ", ".join(f"{task.upper()} {limit:.2f}" for task, limit in limits.items())
     note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's ({shown})."
-    return Table.of("Readings of Algorithm 1", "reading", DataFrame.from_dict(rows, orient="index"), note)
+    cells = DataFrame.from_dict(rows, orient="index")
+    return Table.of(f"Readings of Algorithm 1, {steps_text(runs)}", "reading", cells, note)
 
 
 def _errors(runs: DataFrame) -> str:

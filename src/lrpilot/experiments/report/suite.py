@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from lrpilot.experiments.studies.frame import frame, groups
 from lrpilot.experiments.tasks.suite import SUITE
 from lrpilot.pilot.policy_file import fingerprint
 
-from .page import Block, Picture, Section
+from .page import Block, Section
 from .standing import Row, by_task, overall, profiles
 from .starts import comparisons
-from .tables import Table
 
 
 def suite_rows(store: Store, *, policy: str | Path = "shipped") -> list[Row]:
@@ -66,19 +64,8 @@ def sections(store: Store) -> list[Section]:
     return [Section(title, blocks) for title, blocks in written.items() if blocks]
 
 
-def _markdown(blocks: Sequence[Block], store: Store, folder: Path) -> str:
-    parts: list[str] = []
-    for block in blocks:
-        if isinstance(block, Picture):
-            link = Path(os.path.relpath(block.write(store.root), folder)).as_posix()
-            parts.append(f"![{block.caption}]({link})")
-        elif isinstance(block, Table):
-            parts.append(block.to_markdown())
-    return "\n\n".join(parts)
-
-
-PARTS: Mapping[str, Callable[[Store, Path], str]] = {
-    "suite": lambda store, folder: _markdown(suite_blocks(suite_rows(store)), store, folder),
-    "compared": lambda store, folder: _markdown(compared_blocks(store), store, folder),
+PARTS: Mapping[str, Callable[[Store], Sequence[Block]]] = {
+    "suite": lambda store: suite_blocks(suite_rows(store)),
+    "compared": compared_blocks,
 }
 """The parts of a page between marker lines that are written from both, with pictures beside the results."""

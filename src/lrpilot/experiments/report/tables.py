@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-BOOTSTRAP_DRAWS = 9999
+LEVEL = 0.95  # of every interval over seeds
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,26 @@ def mean_text(values: Iterable[float], digits: int = 2) -> str:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95% percentile bootstrap interval of the mean, drawn with a fixed seed; None below two numbers."""
-    import numpy as np
-    from scipy.stats import bootstrap
+    """Student's 95% interval of the mean, honest for as few as two numbers; None below that."""
+    from scipy.stats import t
 
     if len(values) < 2:
         return None
-    if max(values) == min(values):
-        return max(values), max(values)
-    drawn = bootstrap((np.asarray(values),), np.mean, method="percentile", n_resamples=BOOTSTRAP_DRAWS, rng=0)
-    low, high = drawn.confidence_interval
-    return float(low), float(high)
+    mean = statistics.fmean(values)
+    margin = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean - margin, mean + margin
 
 
-def interval_text(values: Iterable[float]) -> str:
-    """``[2.27, 2.36]``, or a dash."""
-    ends = interval(list(values))
-    return "[{:.2f}, {:.2f}]".format(*ends) if ends else "-"
+def interval_text(errors: Iterable[float]) -> str:
+    """``[2.27, 2.36]``, of errors in percent, which an interval does not go beyond; or a dash."""
+    ends = interval(list(errors))
+    return f"[{max(0.0, ends[0]):.2f}, {min(100.0, ends[1]):.2f}]" if ends else "-"
+
+
+def steps_text(runs: DataFrame) -> str:
+    """How long the runs were to be: ``7,200 steps``, or ``300 to 1,200 steps``."""
+    least, most = runs.planned_steps.min(), runs.planned_steps.max()
+    return f"{most:,} steps" if least == most else f"{least:,} to {most:,} steps"
 
 
 def count_text(finished: Series) -> str:

@@ -13,6 +13,7 @@ from lrpilot.experiments.tasks.catalogue import LoadedTask, task_named
 from lrpilot.online.settings import resolve
 
 from .methods import METHODS, Method
+from .optimizers import HELP as OPTIMIZER_HELP
 from .optimizers import default_learning_rate, make_optimizer
 from .training import Plan, Training
 
@@ -33,12 +34,12 @@ class Configuration:
     controller: str | None = option("What drives the rate: pilot (default), online, or none for a fixed rate.")
     setting: str | None = option("Of the online actor-critic: stable (default), or paper, the literal one.")
     discount: float | None = option("Gamma of the online actor-critic; default the setting's.")
-    optimizer: str | None = option("Any of torch.optim by name, tf-adam, tf-adagrad, tf-rmsprop; default sgd.")
+    optimizer: str | None = option(f"{OPTIMIZER_HELP} Default sgd.")
     lr: float | None = option("Learning rate to start from; default 0.1 for sgd, else the optimizer's.")
     momentum: float | None = option("For optimizers that have one.")
     steps: int | None = option("Updates of the network; default the task's.")
     batch_size: int | None = option("Examples a step; default the task's.")
-    seed: int | None = option("Of everything random; default 0.")
+    seed: int | None = option("Seed of all random numbers; default 0.")
     evaluate_every: int | None = option("Steps between evaluations; default a twentieth of the run, 100 at least.")
     data: str | None = None  # the label of the data set used
 

@@ -164,8 +164,8 @@ def _extended(name: str, what: str) -> Sequence[Method]:
     )
 
 
-def _offline(name: str, heading: str, setting: str) -> Method:
-    return Method(name, heading, "offline", settings=only(), lessons=partial(OfflineLessons, setting))
+def _offline(name: str, heading: str, setting: str, *settings: Setting) -> Method:
+    return Method(name, heading, "offline", settings=only(*settings), lessons=partial(OfflineLessons, setting))
 
 
 def _control(name: str, whose: str, control_of: str) -> Method:
@@ -208,6 +208,9 @@ _ALL = (
     *_extended("dropout", "rate and dropout"),
     _offline("offline-paper", "offline actor-critic, paper", "paper"),
     _offline("offline-stable", "offline actor-critic, stable", "stable"),
+    # No run teaches them: the very actors that the studies of the same seed begin with.
+    _offline("untrained-offline-paper", "untrained actor, offline, paper", "paper", {**STARTS["paper"], "runs": 0}),
+    _offline("untrained-offline-stable", "untrained actor, offline, stable", "stable", {**STARTS["stable"], "runs": 0}),
     _control("mean-rate-paper", "paper", "online-paper"),
     _control("mean-rate-stable", "stable", "online-stable"),
     _control("mean-rate-offline-paper", "offline, paper", "offline-paper"),

@@ -24,6 +24,10 @@ REFUSED = {
     "muon": "it takes matrices alone, no biases",
 }
 
+HELP = (
+    f"Any of torch.optim by name but {', '.join(REFUSED)}; or momentum (SGD with 0.9), tf-adam, tf-adagrad, tf-rmsprop."
+)
+
 
 def _torch_optimizers() -> dict[str, type[Optimizer]]:
     classes = {name.lower(): kind for name, kind in inspect.getmembers(torch.optim, inspect.isclass)}

@@ -36,6 +36,7 @@ from .profiles import Profile
 
 EVERYWHERE = (*PAPERS_BASELINES, "sgd-cosine", *ACTOR_CRITICS, *RATE_FREE, "pilot")
 ONLINE: Mapping[str, Setting] = {f"online-{setting}": start for setting, start in STARTS.items()}
+UNTRAINED = tuple(f"untrained-offline-{setting}" for setting in STARTS)
 DISCOUNTS = (0.0, 0.9, 0.95, 0.99, 1.0)
 FIFTH = 0.2  # of the training data: Figures 4 and 6
 READ, READ_ON = "online-paper", ("m0", "m1")  # every reading is this method with a setting of its own, on these tasks
@@ -146,7 +147,7 @@ def _on_a_fifth(experiment: str, settings: Mapping[str, Setting], profile: Profi
 
 
 def _appendix(profile: Profile, store: Store) -> list[Trial]:
-    """Studies of several runs, and then plain SGD at the mean rate of each study's last."""
+    """Studies of several runs, their untrained actors, and then plain SGD at the mean rate of each study's last run."""
     trials: list[Trial] = []
     for task in ("mnist-cnn", "cifar10-cnn"):
         size, make = profile.sizes[task], partial(_trial, profile, "appendix", task)
@@ -154,6 +155,12 @@ def _appendix(profile: Profile, store: Store) -> list[Trial]:
         settings = {f"offline-{setting}": {**start, **study} for setting, start in STARTS.items()}
         studies = [make(method, setting, seed) for seed in size.seeds for method, setting in settings.items()]
         trials += studies
+        trials += [
+            make(method, setting, seed)
+            for seed in size.seeds
+            for method in UNTRAINED
+            for setting in METHODS[method].settings(profile.rates)
+        ]
         for control, method in CONTROLS.items():
             mine = [trial for trial in studies if trial.method == method]
             rate = None if store.missing(mine) else mean_rate(found(store, mine))

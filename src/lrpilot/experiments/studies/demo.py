@@ -40,3 +40,15 @@ def run_demo(*, steps: int, show: Callable[[Row], None]) -> list[Row]:
         rows.append(Row(label, rate, list(asked.complete(task).training(task).run())))
         show(rows[-1])
     return rows
+
+
+def verdict(rows: list[Row]) -> str:
+    """What the demonstration shows, in two sentences."""
+    pilot = next(row for row in rows if row.label == "pilot")
+    fixed = [row for row in rows if row.label not in LEARNED]
+    best, kept = min(fixed, key=lambda row: row.error), next(row for row in fixed if row.start == pilot.start)
+    return (
+        f"From a rate of {pilot.start:g} the pilot ends with an error of {pilot.error:.1f} %.\n"
+        f"The best of {len(fixed)} fixed rates, {best.start:g}, ends with {best.error:.1f} %; "
+        f"{kept.start:g}, kept, with {kept.error:.1f} %."
+    )

@@ -17,7 +17,7 @@ from lrpilot.pilot.features import LINEAR_DECAY
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.policy import Drives, Policy, bounded_step
 
-from .tasks import BankTask, TaskDice
+from .task import BankTask, TaskDice
 from .teacher import Teacher
 from .training import BankTraining
 

@@ -21,7 +21,8 @@ from lrpilot.errors import Damaged
 
 from .schedules import Schedule, search
 from .score import FinalMeasures, Yardstick
-from .tasks import BankTask, draw_task
+from .task import BankTask
+from .tasks import draw_task
 from .training import BankTraining
 
 UNDECIDED = 0.02

@@ -26,8 +26,9 @@ STEADINESS = 0.85
 
 
 class Teacher:
-    """Leads a run from the rate that it begins at to its schedule, and about it: it wanders, so that states are seen
-    on both sides.
+    """Leads a run from the rate that it begins at to the task's schedule, then wanders above and below it.
+
+    A policy that learns from such runs has seen rates that are too high and too low at every stage.
 
     Args:
         schedule: the best one known.

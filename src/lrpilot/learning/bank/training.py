@@ -16,7 +16,7 @@ from .score import LOST, FinalMeasures, Yardstick
 
 if TYPE_CHECKING:
     from .schedules import Schedule
-    from .tasks import BankTask
+    from .task import BankTask
 
 EXAMINED = 1000
 """Rows on which losses are measured before and after a run."""
