@@ -311,7 +311,13 @@ class OnlineActorCritic:
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def export_schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
-        """The executed rates as a plain scheduler for a fresh ``optimizer``: :meth:`History.export_schedule`."""
+        """The executed rates as a plain scheduler for a fresh ``optimizer``: :meth:`History.export_schedule`.
+
+        Raises:
+            InvalidArgument: more than one rate was driven, which a scheduler could not repeat.
+        """
+        if self.controls.names != ["rate"]:
+            raise InvalidArgument("what export_schedule repeats", "one rate everywhere", ", ".join(self.controls.names))
         return self.history.export_schedule(optimizer)
 
     def plot(self) -> Figure:

@@ -9,7 +9,7 @@ from lrpilot.experiments.runs.trial import setting_name
 from lrpilot.experiments.studies.catalogue import VALUES, mean_values
 from lrpilot.experiments.studies.frame import choose, groups
 
-from .tables import Table, count_text, interval_text, mean_text
+from .tables import Table, count_text, interval, mean_text
 
 
 def tried(runs: DataFrame) -> list[str]:
@@ -28,7 +28,7 @@ def beside_the_rate(heading: str, name: str, runs: DataFrame) -> Table:
         mine = own[own.method == method]
         less = (mine.set_index("seed").test_error - learned).dropna()
         row = {"error %": mean_text(mine.test_error), "runs": count_text(mine.finished)}
-        row["more than the extension, 95% interval"] = "-" if method == methods[0] else interval_text(less)
+        row["more than the extension, 95% interval"] = "-" if method == methods[0] else _between(less)
         row["values, means"] = mine.setting.iloc[0] if method == methods[-1] else _values(mine.run)
         cells[LABELS[method]] = row
     note = "Differences are paired by seed; an interval above 0 speaks for the extension."
@@ -48,7 +48,7 @@ def on_optimizers(heading: str, runs: DataFrame) -> Table:
             "runs": count_text(learned.finished),
             "best constant rate": f"{best.setting_lr.iloc[0]:g}" if len(best) else "-",
             "its error %": mean_text(best.test_error) if len(best) else "-",
-            "actor-critic's is more by, 95% interval": interval_text(more),
+            "actor-critic's is more by, 95% interval": _between(more),
         }
     return Table.of(f"{heading}: other optimizers", "optimizer", DataFrame.from_dict(cells, orient="index"))
 
@@ -58,3 +58,9 @@ def _values(runs: Series) -> str:
     means = mean_values(runs)
     by_knob = {knob: [f"{v:g}" for name, v in means.items() if name.split("/")[0] == knob] for knob in VALUES}
     return ", ".join(f"{knob} {' '.join(values)}" for knob, values in by_knob.items() if values)
+
+
+def _between(differences: Series) -> str:
+    """``[-0.12, +0.30]``: a 95 % Student interval of the mean of paired differences in percent; or a dash."""
+    ends = interval(list(differences))
+    return f"[{ends[0]:+.2f}, {ends[1]:+.2f}]" if ends else "-"
