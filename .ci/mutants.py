@@ -52,7 +52,6 @@ TESTS = {
     "core/folders": "files",
     "core/signals": "files",
     "online/actor_critic": "online oracle",
-    "online/chunk": "online oracle",
     "online/controller": "online online_changes oracle",
     "pilot/buffers": "pilot_guard",
     "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape",
