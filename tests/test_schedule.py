@@ -50,6 +50,13 @@ def test_rates_are_stretched_and_the_last_one_stays(total_steps: int | None, fir
     assert seen == [pytest.approx([rate, rate / 4]) for rate in first]
 
 
+def test_a_step_has_the_rate_at_its_middle() -> None:
+    """Of three steps for a hundred: at 16.7, 50 and 83.3."""
+    rates = [float(1 + k) for k in range(100)]
+    seen = driven(lambda o: recorded_schedule(o, rates, total_steps=3), 3)
+    assert [first for first, _ in seen] == pytest.approx([17.0, 51.0, 84.0])
+
+
 def test_nothing_cannot_be_repeated() -> None:
     with pytest.raises(InvalidArgument, match="history must be at least one step long"):
         recorded_schedule(two_groups(), [])

@@ -10,6 +10,10 @@ from lrpilot import InvalidArgument
 from lrpilot.core.snapshot import Snapshot
 
 
+def tensors_of(states: list[dict]) -> list[torch.Tensor]:
+    return [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+
+
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam"])
 @pytest.mark.parametrize("steps_before", [0, 3])
 def test_training_goes_on_as_if_nothing_had_happened(name: str, steps_before: int) -> None:
@@ -27,11 +31,12 @@ def test_training_goes_on_as_if_nothing_had_happened(name: str, steps_before: in
             step(1.0)
         if interrupted:
             snapshot = Snapshot(optimizer, list(net.buffers()))
-            held = [p.data_ptr() for p in net.parameters()]
+            states = [*optimizer.state.values()]
+            held = [t.data_ptr() for t in (*net.parameters(), *tensors_of(states))]
             for _ in range(2):
                 step(1e3)
             snapshot.restore()
-            assert held == [p.data_ptr() for p in net.parameters()]
+            assert held == [t.data_ptr() for t in (*net.parameters(), *tensors_of(states))]
         for _ in range(2):
             step(1.0)
         return [*net.parameters(), *net.buffers()]
