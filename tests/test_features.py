@@ -407,6 +407,30 @@ def test_the_logarithms_of_nothing() -> None:
     assert value["rested"] == -1
 
 
+@pytest.mark.parametrize(
+    ("nothing", "feature", "expected"),
+    [
+        ({"decrease": 0.0}, "predicted_decrease", -3),
+        ({"update_norm": 0.0}, "update_ratio", -3),
+        ({"weight_norm": 0.0}, "update_ratio", 3),
+        ({"gradient_norm": 0.0}, "sensitivity", -3),
+        ({"gradient_norm": 0.0}, "gradient_change", -3),
+        ({"tensor_update": 0.0}, "tensor_update", -3),
+    ],
+)
+def test_nothing_is_as_low_or_high_as_can_be(nothing: dict[str, float], feature: str, expected: float) -> None:
+    """And not unknown, which is seen as 0."""
+    features, _ = observe(
+        usual_interval(**{name: torch.tensor(value) for name, value in nothing.items()}), known_memory()
+    )
+    assert by_name(features)[feature] == expected
+
+
+def test_a_gradient_after_none_has_grown_without_bound() -> None:
+    features, _ = observe(usual_interval(), known_memory(gradient_norm=0.0))
+    assert by_name(features)["gradient_change"] == 3
+
+
 def test_intervals_of_more_than_64_steps_look_alike() -> None:
     """Those of the runs that the policy has learned from are no longer."""
     for steps, seen in ((63, 63), (64, 64), (65, 64), (1000, 64)):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot.buffers import Buffers
+from lrpilot.pilot.buffers import Buffers, networks_beside
 from lrpilot.pilot.features import observe
 from lrpilot.pilot.guard import PATIENCE, SMALL, WIDEST, Guard, ended_well
 from lrpilot.pilot.interval import Interval
@@ -387,6 +387,24 @@ def test_a_buffer_that_two_modules_hold_is_one():
     buffers = Buffers(torch.optim.SGD(both.parameters(), lr=0.1), [both])
     assert len(buffers) == 5
     assert sum(tensor is first[1].running_mean for tensor in buffers.tensors().values()) == 1
+
+
+def test_a_module_that_is_met_again_hides_nothing():
+    again = nn.BatchNorm1d(4)
+    model = nn.Sequential(again, again, nn.BatchNorm1d(4))
+    assert len(Buffers(torch.optim.SGD(model.parameters(), lr=0.1), [model])) == 6
+
+
+def test_networks_are_found_the_outermost_first():
+    """That of the optimizer's first parameter before others; of those that hold the same ones, the larger first."""
+    first, second = network(), network()
+    around = Wrapper(first)
+    found = networks_beside(torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1))
+    places = [
+        next(i for i, module in enumerate(found) if module is wanted) for wanted in (around, first, first[0], second)
+    ]
+    assert places == sorted(places)
+    assert places[0] == 0
 
 
 def test_whether_a_network_is_evaluated():
