@@ -61,7 +61,6 @@ TESTS = {
     "pilot/memory": "features",
     "pilot/policy_file": "policy",
     "pilot/ranks": "pilot_ranks",
-    "pilot/shape": "pilot_shape",
     "pilot/soundness": "features pilot_guard timetable",
     "pilot/steps": "measurement steps",
 }
