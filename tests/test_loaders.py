@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
@@ -51,3 +53,20 @@ def test_a_loader_that_no_calling_function_holds_is_not_looked_at(monkeypatch):
     loader = Holder.loader
     assert batches_for(2, 20) == 4
     assert loader is Holder.loader
+
+
+def test_a_thread_without_a_loader_has_none_in_sight(monkeypatch):
+    """Its calling functions end without any of an installed library's."""
+
+    class Holder:
+        loader = loader_of(10)
+        batches = iter(loader)
+
+    for _ in range(4):
+        next(Holder.batches)
+    only(Holder.batches, monkeypatch)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(batches_for(2, 20)))
+    thread.start()
+    thread.join()
+    assert found == [None]
