@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,14 @@ def test_losses_of_every_form():
     assert not losses.values.requires_grad
 
 
+@pytest.mark.parametrize("loss", [np.float32(1.5), np.float64(1.5), np.array(1.5), np.array([1.5])])
+def test_numpys_numbers_are_numbers(loss):
+    losses = LossBuffer()
+    losses.begin(1)
+    losses.append(loss)
+    assert losses.values.tolist() == [1.5]
+
+
 def test_a_loss_that_is_overwritten_was_kept():
     losses, loss = LossBuffer(), torch.tensor(1.0)
     losses.begin(2)
@@ -26,7 +35,8 @@ def test_a_loss_that_is_overwritten_was_kept():
 
 
 @pytest.mark.parametrize(
-    "wrong", [torch.ones(3), torch.ones(0), *(pytest.param(w, marks=pytest.mark.mistyped) for w in ("1.0", None))]
+    "wrong",
+    [torch.ones(3), torch.ones(0), *(pytest.param(w, marks=pytest.mark.mistyped) for w in ("1.0", None, np.ones(2)))],
 )
 def test_what_is_no_scalar_is_refused(wrong):
     losses = LossBuffer()

@@ -25,6 +25,14 @@ def test_wrappers_are_opened() -> None:
         unwrapped([one, SimpleNamespace(optimizer=one)])  # type: ignore[list-item]
 
 
+def test_a_ring_of_wrappers_has_no_end_and_is_refused() -> None:
+    one = SimpleNamespace()
+    one.optimizer = SimpleNamespace(optimizer=one)
+    for wrong in (one, SimpleNamespace(optimizer=None)):
+        with pytest.raises(InvalidArgument, match="or a wrapper that keeps one as .optimizer, got 'SimpleNamespace'"):
+            unwrapped(wrong)  # type: ignore[arg-type]
+
+
 def test_one_optimizer_is_read_itself() -> None:
     one = torch.optim.SGD([parameter()], lr=0.1)
     assert together([one]) is one
