@@ -102,6 +102,16 @@ def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
         Policy.load(tmp_path / "bad")
 
 
+def test_the_values_that_files_carry_are_as_they_were():
+    """Of three intervals that were made up once; with others, or other formulas, every policy's file would be refused.
+    A new feature is a line more in the golden file."""
+    golden = json.loads((Path(__file__).parent / "golden" / "feature_values.json").read_text())
+    values = policy_file.feature_values()
+    assert values.keys() == golden.keys()
+    for name, expected in golden.items():
+        assert values[name] == pytest.approx(expected, abs=1e-3), name
+
+
 def test_no_flipped_bit_goes_unnoticed(policy, tmp_path):
     path, generator = tmp_path / "policy.safetensors", torch.Generator().manual_seed(0)
     policy.save(path)
