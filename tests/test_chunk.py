@@ -10,7 +10,8 @@ from lrpilot.online.chunk import Chunk
 
 GENERATOR = torch.Generator().manual_seed(0)
 ACTOR = Actor(inputs=2, units=4, generator=GENERATOR).double()
-SEEN = [torch.randn(1, 2, dtype=torch.float64, generator=GENERATOR) for _ in range(8)]
+SEEN = [torch.randn(2, 2, dtype=torch.float64, generator=GENERATOR) for _ in range(8)]
+"""In two places each."""
 
 
 def lived(chunk: Chunk, *, branches: bool) -> list[torch.Tensor]:
@@ -18,14 +19,14 @@ def lived(chunk: Chunk, *, branches: bool) -> list[torch.Tensor]:
 
     The decision before the first and the one after the last belong to other chunks.
     """
-    memory, answers = ACTOR.initial_memory(), []
+    memory, answers = ACTOR.initial_memory(places=2), []
     for step in range(4):
         visited, judged = SEEN[step], SEEN[4 + step] if branches else SEEN[step + 1]
         chunk.visit(visited)
         _, memory = ACTOR.step(visited, memory)
         if step < 3:
             answer, _ = ACTOR.step(judged, memory)
-            answers.append(answer.squeeze(0))
+            answers.append(answer.flatten())
             chunk.judge(judged, torch.tensor([float(step)]), memory)
     return answers
 
