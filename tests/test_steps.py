@@ -115,3 +115,14 @@ def test_another_pilots_hooks_are_taken_off() -> None:
         take_a_step(optimizer)
     assert (hooks.taken, elsewhere.taken) == (0, 1)
     assert [len(optimizer._optimizer_step_post_hooks) for optimizer in optimizers] == [1, 0]
+
+
+def test_a_step_that_is_captured_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a CUDA graph, whose replays no hook hears. Only where a parameter is on such a device is it asked."""
+    (optimizer,), hooks = hooked(1)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    take_a_step(optimizer)
+    assert not hooks.captured
+    monkeypatch.setattr(hooks, "_on_cuda", True)
+    take_a_step(optimizer)
+    assert hooks.captured
