@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .arithmetic import as_in, isnan, log, maximum, minimum, ratio, single, where
+from .arithmetic import anywhere, as_in, isnan, log, maximum, minimum, ratio, single, where
 from .interval import Interval
 from .memory import CHANGED, PROGRESS, Memory, anchored, log_losses
 
@@ -63,9 +63,12 @@ def ruined(interval: Interval, memory: Memory) -> Truth:
     if steps < TELLING:
         return False
     memory = anchored(interval, memory)
+    fallen = memory.short < -math.log(2.0)
+    if not anywhere(fallen):
+        return fallen
     late = log_losses(interval.losses, memory)[..., steps // 2 :]
     surely = as_in(memory.first, late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1]))
-    return (memory.short < -math.log(2.0)) & (surely > PROGRESS)
+    return fallen & (surely > PROGRESS)
 
 
 def step_ceiling(interval: Interval, memory: Memory) -> Number:
