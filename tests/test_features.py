@@ -61,7 +61,8 @@ def test_a_run_in_floats_is_as_it_is_among_others_in_tensors():
         ceilings = [step_ceiling(one, memory) for (one, _), memory in zip(runs, single, strict=True)]
         assert ceilings == pytest.approx(step_ceiling(interval, many).tolist(), rel=1e-4, abs=1e-5)
         back |= interval.taken_back
-    assert back.any() and not back.all()
+    assert back.any()
+    assert not back.all()
 
 
 def test_a_floor_too_near_to_be_told_from_the_first_loss_is_seen():

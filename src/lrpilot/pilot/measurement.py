@@ -235,7 +235,8 @@ def _joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
 def _less(before: Float[Tensor, " number"], piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
     """What the numbers were before, less what they are, in place."""
     now = [_flat(tensor) for tensor in piece]
-    torch._foreach_sub_(before.split([numbers.numel() for numbers in now]), now)
+    parts = before.split([numbers.numel() for numbers in now])
+    torch._foreach_sub_(parts, now)  # pyright: ignore[reportPrivateUsage] - as torch's own optimizers do
     return before
 
 
