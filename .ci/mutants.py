@@ -53,6 +53,7 @@ TESTS = {
     "core/signals": "files",
     "online/actor_critic": "online oracle",
     "online/controller": "online online_changes oracle",
+    "pilot/arithmetic": "features",
     "pilot/buffers": "pilot_guard",
     "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape",
     "pilot/deciding": "pilot pilot_changes pilot_horizon pilot_rates pilot_steps",

@@ -89,6 +89,8 @@ def test_the_chain_rule_is_that_of_the_description(make: Callable) -> None:
     torch.testing.assert_close(action.chain(at[0], along[0]), expected[0])
     weights = torch.randn(5, dtype=torch.float64, generator=generator)
     torch.testing.assert_close((action.unchain(at, weights) * along).sum(), (weights * expected).sum())  # transposed
+    two = action.unchain(at.repeat(2, 1), weights.repeat(2, 1))
+    torch.testing.assert_close(two, action.unchain(at, weights).repeat(2, 1, 1))
 
 
 @pytest.mark.parametrize("settled", [True, False])
