@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo smoke test shapes test-slow fuzz lint docs pictures mutants format clean
+.PHONY: demo smoke test shapes test-slow fuzz gpu matrix lint docs pictures mutants format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
@@ -28,6 +28,9 @@ test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
 
 fuzz: $(VENV)/.dev                  ## long: files damaged and command lines made up at random
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
+
+gpu: $(VENV)/.dev                   ## on a CUDA device: contract tests, a run of each controller, host waits, costs
+	$(BIN)/python -m benchmarks.gpu --readme docs/reliability.md
 
 lint: $(VENV)/.dev                  ## style, types and the workflows
 	$(BIN)/ruff check .
