@@ -52,7 +52,7 @@ def test_copies_to_the_host_read_and_copies_from_it_do_not():
 
 
 class Elsewhere(torch.Tensor):
-    """A loss that the pilot takes for one on a device. Of one on the CPU it keeps a plain number, which waits for none."""
+    """A loss as on a device: of one on the CPU the pilot keeps a plain number, read where nobody waits."""
 
     is_cpu = property(lambda self: False)
 
