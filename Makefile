@@ -32,6 +32,9 @@ fuzz: $(VENV)/.dev                  ## long: files damaged and command lines mad
 gpu: $(VENV)/.dev                   ## on a CUDA device: contract tests, a run of each controller, host waits, costs
 	$(BIN)/python -m benchmarks.gpu --readme docs/reliability.md
 
+matrix: $(VENV)/bin/python          ## the wheel under each supported Python, oldest and newest torch; CELLS=3.11/oldest
+	$(BIN)/python .ci/matrix.py $(CELLS)
+
 lint: $(VENV)/.dev                  ## style, types and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
