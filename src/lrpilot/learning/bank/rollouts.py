@@ -84,7 +84,7 @@ class RecordedPilot(Pilot):
         super().__init__(*args, **kwargs)
 
     def _observe(self, interval: Interval, *, taken_back: bool) -> Tensor:
-        self.intervals.append(replace(interval, taken_back=torch.tensor(taken_back)))
+        self.intervals.append(replace(interval, taken_back=taken_back))
         self.log_rates.append(math.log(self._rate))
         return super()._observe(interval, taken_back=taken_back)
 
