@@ -65,5 +65,6 @@ def test_between_its_decisions_the_pilot_reads_nothing(name, total_steps):
     step = plain(task, pilot.optimizer)
     counts = reads_by_step(lambda chosen: pilot.step(step(chosen).as_subclass(Elsewhere)), rows(16, STEPS, 0), "cpu")
     decided = {decision.step for decision in pilot.history.decisions} | {total_steps}
-    assert all((count > 0) == (number in decided) for number, count in enumerate(counts, start=1))
-    assert len(counts) == STEPS
+    assert [number for number, count in enumerate(counts, start=1) if count > 0 and number not in decided] == []
+    assert sum(counts) > 0  # at its decisions it does
+    assert len(counts) == STEPS > len(decided)
