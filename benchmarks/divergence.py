@@ -9,6 +9,7 @@ import math
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -112,7 +113,7 @@ def divergence(
                 for rate in RATES:
                     status.update(f"{optimizer}, {driver}, {rate:g}")
                     key = {"optimizer": optimizer, "driver": driver, "rate": rate}
-                    ledger.complete(key, lambda key=key: run(key["driver"], key["optimizer"], key["rate"]))
+                    ledger.complete(key, partial(run, driver, optimizer, rate))
     found = table(list(ledger))
     show(console, found)
     if readme is not None:
