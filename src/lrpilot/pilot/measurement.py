@@ -89,9 +89,7 @@ class Measurement:
             return
         gradients = [_joined_gradients(piece) for piece in self._pieces]
         descents = [_less(before, piece) for before, piece in zip(self._before, self._pieces, strict=True)]
-        if [d.numel() for d in self._descents] != [
-            d.numel() for d in descents
-        ]:  # the first step, or another network's state
+        if _sizes(self._descents) != _sizes(descents):  # the first step, or another network's state
             self.steps, self.pairs, self._gradients, self._descents = [], [], [], []
         asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
         if self._descents:
@@ -126,7 +124,7 @@ class Measurement:
             descents = (
                 part
                 for piece, descent in zip(self._pieces, self._descents, strict=True)
-                for part in descent.split([_flat(p).numel() for p in piece])
+                for part in descent.split(_sizes([_flat(p) for p in piece]))
             )
             squares += [_all_of(p, _square(descent)) for p, descent in zip(parameters, descents, strict=True)]
         return torch.cat([_stacked(squares), *self.steps, *self.pairs])
@@ -228,6 +226,10 @@ def _pieces(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
     return pieces
 
 
+def _sizes(tensors: Sequence[Tensor]) -> list[int]:
+    return [tensor.numel() for tensor in tensors]
+
+
 def _joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
     return _flat(piece[0]) if len(piece) == 1 else torch.cat([_flat(tensor) for tensor in piece])
 
@@ -235,7 +237,7 @@ def _joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
 def _less(before: Float[Tensor, " number"], piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
     """What the numbers were before, less what they are, in place."""
     now = [_flat(tensor) for tensor in piece]
-    parts = before.split([numbers.numel() for numbers in now])
+    parts = before.split(_sizes(now))
     torch._foreach_sub_(parts, now)  # pyright: ignore[reportPrivateUsage] - as torch's own optimizers do
     return before
 
