@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from lrpilot.experiments.choices import choose
 from lrpilot.experiments.runs.execute import Engine, complete
@@ -87,6 +88,7 @@ def report(
 ) -> None:
     """Write a profile's results, all comparisons and the suite as one Markdown and one self-contained HTML page."""
     from lrpilot.experiments.report import starts, suite
+    from lrpilot.experiments.report.conclusions import conclusions
     from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.report import update_readme, write_report
     from lrpilot.experiments.runs.store import Store
@@ -94,10 +96,17 @@ def report(
 
     size = choose("profile", profile, PROFILES)
     compared, console = Store(results), Console()
-    evidence = Evidence.load(size, Store(results / size.name))
-    before = [*starts.sections(compared), *suite.sections(compared)]
-    for page in write_report(evidence, out or evidence.root / "report", before=before):
-        say(console, str(page))
-    for file in readme or []:
-        update_readme(file, evidence, compared=compared)
+    with console.status("reading results") as status:
+        evidence = Evidence.load(size, Store(results / size.name))
+        status.update("comparing methods")
+        before = [*starts.sections(compared), *suite.sections(compared)]
+        cards = conclusions(evidence, compared)
+        status.update("drawing")
+        pages = write_report(evidence, out or evidence.root / "report", cards=cards, before=before)
+        for file in readme or []:
+            status.update(f"writing {file}")
+            update_readme(file, evidence, compared=compared)
+    for card in cards:
+        console.print(f"[bold]{escape(card.value)}[/bold] {escape(card.text)}\n", highlight=False)
+    for file in (*pages, *(readme or [])):
         say(console, str(file))

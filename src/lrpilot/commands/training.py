@@ -103,7 +103,7 @@ def demo(
     show(console, Table("Handwritten digits, held-out error", header, list(map(cells, rows))))
     out.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
-    title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
-    draw_comparison(curves, out, title=title, bold=LEARNED)
-    say(console, verdict(rows))
+    said = verdict(rows)
+    draw_comparison(curves, out, title=f"Handwritten digits.\n{said}", learned=LEARNED)
+    say(console, said)
     say(console, f"Curves of error and rate: {out}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lrpilot.errors import InvalidArgument
@@ -12,18 +11,20 @@ from lrpilot.experiments.studies.comparison import ROOT
 
 from .claims import verdicts
 from .evidence import Evidence
-from .page import Section, markdown, write_page
+from .page import Card, Section, markdown, write_page
 from .readme import fill, parts
 from .sections import FIGURES, WRITERS, sections, summary
-from .starts import README_CAPTION, headline
+from .starts import headline
 from .suite import PARTS
 from .tables import Table
 
 
-def write_report(evidence: Evidence, folder: Path, *, before: Sequence[Section] = ()) -> tuple[Path, Path]:
+def write_report(
+    evidence: Evidence, folder: Path, *, cards: Sequence[Card] = (), before: Sequence[Section] = ()
+) -> tuple[Path, Path]:
     """Write ``report.md`` (pictures beside it) and ``report.html`` (everything in it) into ``folder``.
 
-    Sections ``before``, such as those on comparisons, come first.
+    The conclusions come first, as ``cards``, then sections ``before``, such as those on comparisons.
 
     Raises:
         InvalidArgument: there is no result of this profile, and nothing comes before.
@@ -32,7 +33,7 @@ def write_report(evidence: Evidence, folder: Path, *, before: Sequence[Section] 
     name = evidence.profile.name
     if not written:
         raise InvalidArgument("results", f"a folder with results of profile {name}", str(evidence.root))
-    return write_page(f"lrpilot: results, profile {name}", written, folder)
+    return write_page(f"lrpilot: results, profile {name}", cards, written, folder)
 
 
 def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
@@ -65,7 +66,7 @@ def _comparison(readme: Path, compared: Store) -> str:
     if shown is None:
         return ""
     picture, standings = shown
-    return markdown([replace(picture, caption=README_CAPTION), standings], readme, pictures=compared.root / ROOT)
+    return markdown([picture, standings], readme, pictures=compared.root / ROOT)
 
 
 def _part(name: str, evidence: Evidence, page: Path) -> str:

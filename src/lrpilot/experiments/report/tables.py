@@ -25,6 +25,7 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    raw: bool = False  # too long to be read as a whole: folded on a page that can
 
     @classmethod
     def of(cls, title: str, first: str, cells: DataFrame, note: str = "") -> Table:
