@@ -137,8 +137,16 @@ def _height(axes: Axes, values: np.ndarray) -> float:
     return float(np.clip(axes.transAxes.inverted().transform(axes.transData.transform((0, finite[-1])))[1], 0, 1))
 
 
+def _lay_out(figure: Figure) -> None:
+    """Once and for all: what comes later, in whatever format, has its panels in the same places."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
 def png(figure: Figure) -> bytes:
     """The same bytes for the same figure."""
+    _lay_out(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()
@@ -150,6 +158,7 @@ def svg(figure: Figure, name: str) -> str:
     What belongs to a curve has the class ``curve`` and its name as ``data-of``; ``data-panels`` says of each panel
     where it is, in the picture's units, and what its axes go from and to.
     """
+    _lay_out(figure)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

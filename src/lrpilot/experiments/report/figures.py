@@ -166,7 +166,6 @@ def _small_multiples(
     """A panel for each label with what ``draw`` puts there, over the same ``column`` of every run in grey."""
     curves = _curves(runs)
     figure, axes = panels(len(curves), title, row=SMALL_ROW, size=SMALL, names="none", sharex=True, sharey=True)
-    plain_numbers(axes[0])
     for panel, own in zip(axes, curves, strict=True):
         for columns, name in map(column, runs.run):
             thinned = slice(None, None, 1 + len(columns["step"]) // BEHIND)
@@ -174,6 +173,7 @@ def _small_multiples(
         draw(panel, own)
         heading, like = fill(own.style["label"], TITLE), {"color": own.style["color"], "gid": own.style["gid"]}
         panel.set_title(heading, loc="left", fontsize=8, **like)
+    plain_numbers(axes[0])
     for panel in axes[-SMALL_ROW:]:
         panel.set_xlabel("mini-batches")
         panel.tick_params(labelbottom=True)

@@ -79,9 +79,10 @@ def _table(name: str) -> Writer:
         for task, runs in evidence.by_task(name).items():
             yield comparison(HEADINGS[task], runs, PUBLISHED[task])
             others = chosen(runs[runs.method.isin(OTHERS)])
-            drawn = figures.rates(f"{HEADINGS[task]}: the rates in use, by run", others)
-            caption = "The rate of every method that changes it: learned, estimated or scheduled."
-            yield Picture(f"{name}-{task}-rates", drawn, caption)
+            if len(others):
+                drawn = figures.rates(f"{HEADINGS[task]}: the learning rate of each run", others)
+                caption = "Every method that changes its rate: learned, estimated or scheduled."
+                yield Picture(f"{name}-{task}-rates", drawn, caption)
             slopes = studies.critic_slope(f"{HEADINGS[task]}: the critic's slope", runs)
             if slopes.rows:
                 yield slopes
