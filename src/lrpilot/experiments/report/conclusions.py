@@ -7,9 +7,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import torch
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.tasks.catalogue import TASKS
 
 from .claims import SETTINGS, verdicts
 from .evidence import Evidence
@@ -31,6 +33,35 @@ def conclusions(evidence: Evidence, compared: Store) -> list[Card]:
     """Of all comparisons and of the paper's claims, as far as there are results."""
     rows = [row for row in compared_rows(compared, "test_error") if not row.way(PILOT).empty]
     return [*_any_start(rows), *_opponents(rows), *_claims(evidence.runs)]
+
+
+def in_words(compared: Store) -> str:
+    """The same of the comparisons as a paragraph, and how large and how long the largest and longest of them were."""
+    rows = [row for row in compared_rows(compared, "test_error") if not row.way(PILOT).empty]
+    against = [found for found in Standing.of(PILOT, rows).against.values() if found] if rows else []
+    if len(against) < len(AGAINST):
+        return ""
+    ratios = {str(way): _worst_over_best(rows, way) for way in (PILOT, CONSTANT, COSINE)}
+    constant, cosine, peer = against
+    weights = {task: _weights(task) for row in rows for task in row.runs.task.unique() if task in TASKS}
+    largest, longest = max(weights, key=weights.__getitem__), max(row.runs.planned_steps.max() for row in rows)
+    tasks = len({task for row in rows for task in row.runs.task})
+    return (
+        f"**Evidence.** From the worst of five starting rates the pilot ends at {ratios['pilot']:.2f} times the test "
+        f"error of its best start; a constant rate at {ratios['constant rate']:.1f} times, a cosine at "
+        f"{ratios['cosine']:.1f} times (medians of {len(rows)} comparisons on {tasks} networks). From any start its "
+        f"error is {_factor(cosine)} that of the best of five cosines, at or below it from {100 * cosine.below:.0f} % of "
+        f"starts; {_factor(constant)} that of the best of five constant rates ({100 * constant.below:.0f} %); and "
+        f"{_factor(peer)} that of the best rate-free optimizer ({100 * peer.below:.0f} %). These are interquartile means "
+        "with 95 % intervals over seeds; the opponents' best is chosen on the test set.\n\n"
+        f"**Scope.** The largest network measured has {weights[largest]:,} weights (`{largest}`), the longest run has "
+        f"{longest:,} steps."
+    )
+
+
+def _weights(task: str) -> int:
+    network = TASKS[task].network(torch.Generator())
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _any_start(rows: Sequence[Row]) -> Iterator[Card]:

@@ -10,11 +10,12 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT
 
 from .claims import verdicts
+from .conclusions import in_words
 from .evidence import Evidence
 from .page import Card, Section, markdown, write_page
 from .readme import fill, parts
 from .sections import FIGURES, WRITERS, sections, summary
-from .starts import headline
+from .starts import headline, shown, standings
 from .suite import PARTS
 from .tables import Table
 
@@ -39,34 +40,38 @@ def write_report(
 def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
-    ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
-    each other, ``claims`` the verdicts on the paper's claims, ``suite`` and ``compared`` where each method stands over
-    the suite's tasks and over those of all comparisons; a part named after an experiment is its tables, one named after
-    a figure of the paper its pictures, which are written into ``figures/`` beside the file. A part without any results
-    stays as it is, and so does one that another command writes. Other pictures are written where the results are, that
-    of the comparisons as ``compare/headline.png``.
+    ``headline`` is the picture of all comparisons, ``comparison`` their table, ``evidence`` what they say in a few
+    sentences, ``results`` the methods of the paper's tables beside each other, ``claims`` the verdicts on the paper's
+    claims, ``suite`` and ``compared`` where each method stands over the suite's tasks and over those of all
+    comparisons; a part named after an experiment is its tables, one named after a figure of the paper its pictures,
+    which are written into ``figures/`` beside the file. A part without any results stays as it is, and so does one that
+    another command writes. Other pictures are written where the results are, that of the comparisons as
+    ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
     """
-    named = [name for name in parts(readme) if name in ("comparison", "results", "claims", *WRITERS, *PARTS)]
+    named = [name for name in parts(readme) if name in (*FACE, "results", "claims", *WRITERS, *PARTS)]
     if not named:
         raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
     for name in named:
         if name in PARTS:
             content = markdown(PARTS[name](compared), readme, pictures=compared.root)
         else:
-            content = _comparison(readme, compared) if name == "comparison" else _part(name, evidence, readme)
+            content = _face(name, readme, compared) if name in FACE else _part(name, evidence, readme)
         if content:
             fill(readme, name, content)
 
 
-def _comparison(readme: Path, compared: Store) -> str:
-    shown = headline(compared)
-    if shown is None:
-        return ""
-    picture, standings = shown
-    return markdown([picture, standings], readme, pictures=compared.root / ROOT)
+FACE = ("headline", "comparison", "evidence")
+
+
+def _face(name: str, readme: Path, compared: Store) -> str:
+    if name == "evidence":
+        return in_words(compared)
+    comparisons = shown(compared)
+    block = headline(comparisons) if name == "headline" else standings(comparisons)
+    return markdown([block], readme, pictures=compared.root / ROOT) if block else ""
 
 
 def _part(name: str, evidence: Evidence, page: Path) -> str:
