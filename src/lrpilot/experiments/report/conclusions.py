@@ -35,6 +35,11 @@ def conclusions(evidence: Evidence, compared: Store) -> list[Card]:
     return [*_any_start(rows), *_opponents(rows), *_claims(evidence.runs)]
 
 
+def on_the_paper(runs: DataFrame) -> str:
+    """What became of the paper's claims, a line for each setting."""
+    return "\n".join(f"- **{card.value}** {card.text}." for card in _claims(runs))
+
+
 def in_words(compared: Store) -> str:
     """The same of the comparisons as a paragraph, and how large and how long the largest and longest of them were."""
     rows = [row for row in compared_rows(compared, "test_error") if not row.way(PILOT).empty]
@@ -50,10 +55,10 @@ def in_words(compared: Store) -> str:
         f"**Evidence.** From the worst of five starting rates the pilot ends at {ratios['pilot']:.2f} times the test "
         f"error of its best start; a constant rate at {ratios['constant rate']:.1f} times, a cosine at "
         f"{ratios['cosine']:.1f} times (medians of {len(rows)} comparisons on {tasks} networks). From any start its "
-        f"error is {_factor(cosine)} that of the best of five cosines, at or below it from {100 * cosine.below:.0f} % of "
-        f"starts; {_factor(constant)} that of the best of five constant rates ({100 * constant.below:.0f} %); and "
-        f"{_factor(peer)} that of the best rate-free optimizer ({100 * peer.below:.0f} %). These are interquartile means "
-        "with 95 % intervals over seeds; the opponents' best is chosen on the test set.\n\n"
+        f"error is {_factor(cosine)} that of the best of five cosines, at or below it from {100 * cosine.below:.0f} % "
+        f"of starts; {_factor(constant)} that of the best of five constant rates ({100 * constant.below:.0f} %); and "
+        f"{_factor(peer)} that of the best rate-free optimizer ({100 * peer.below:.0f} %). These are interquartile "
+        "means with 95 % intervals over seeds; the opponents' best is chosen on the test set.\n\n"
         f"**Scope.** The largest network measured has {weights[largest]:,} weights (`{largest}`), the longest run has "
         f"{longest:,} steps."
     )
