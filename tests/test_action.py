@@ -16,7 +16,7 @@ def test_absolute_rate() -> None:
     action = AbsoluteRate()
     assert action.rate(torch.tensor(-0.25)).item() == 0.25
     assert action.describe(torch.tensor([0.1, 0.2])).tolist() == [[pytest.approx(0.1)], [pytest.approx(0.2)]]
-    action.centre(5.0)
+    action.centre([5.0])
     assert action.rate(torch.tensor(-0.25)).item() == 0.25
 
 
@@ -37,7 +37,7 @@ def test_an_action_is_as_many_numbers_as_it_says_and_in_the_optimizers_unit_unti
 
 def test_log_rate_is_centred_and_logarithmic() -> None:
     action = LogRate(unit=2.0)
-    action.centre(0.01)
+    action.centre([0.01])
     assert action.rate(torch.tensor(0.0)).item() == pytest.approx(0.01)
     assert action.rate(torch.tensor(math.log(10.0))).item() == pytest.approx(0.1)
     z, square = action.describe(torch.tensor(0.1)).tolist()
@@ -47,7 +47,7 @@ def test_log_rate_is_centred_and_logarithmic() -> None:
 
 def test_settled_log_rate_keeps_its_centre_and_stays_below_the_ceiling() -> None:
     action = LogRate(ceiling=4.0)
-    action.centre(0.1, settled=True)
+    action.centre([0.1], settled=True)
     assert action.rate(torch.tensor(0.0)).item() == pytest.approx(0.1, rel=1e-5)
     assert 0.39 < action.rate(torch.tensor(30.0)).item() <= 0.4 * (1 + 1e-5)
     assert action.rate(torch.tensor(-6.0)).item() < 0.001
@@ -56,7 +56,7 @@ def test_settled_log_rate_keeps_its_centre_and_stays_below_the_ceiling() -> None
 @pytest.mark.parametrize("settled", [False, True])
 def test_log_rate_gradient(settled: bool) -> None:
     action = LogRate()
-    action.centre(0.3, settled=settled)
+    action.centre([0.3], settled=settled)
     raw = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda r: action.describe(action.rate(r)), raw)
 
@@ -65,21 +65,21 @@ def test_a_ceiling_of_ten_leaves_room_to_climb_and_none_to_run_away() -> None:
     """The opening hands over a quarter of the rate at which it went too far, or less; ten times that is beyond the edge
     on every network, so that no good rate is out of reach, and an actor that climbs without end stops there."""
     action = LogRate()
-    action.centre(0.1, settled=True)
+    action.centre([0.1], settled=True)
     assert action.rate(torch.tensor(50.0)).item() == pytest.approx(10 * 0.1, rel=1e-4)
 
 
 def test_a_unit_of_two_e_folds_keeps_the_critics_inputs_near_one() -> None:
     """z and z^2 reach about 1 a decade from the centre: neither drowns the other where the best rate may lie."""
     action = LogRate()
-    action.centre(0.1)
+    action.centre([0.1])
     assert action.describe(torch.tensor(0.1 * math.exp(2.0))).tolist() == pytest.approx([1.0, 1.0])
 
 
 @pytest.mark.parametrize("make", [AbsoluteRate, LogRate])
 def test_the_chain_rule_is_that_of_the_description(make: Callable) -> None:
     action, generator = make(), torch.Generator().manual_seed(0)
-    action.centre(0.3)
+    action.centre([0.3])
     rate = torch.rand(5, dtype=torch.float64, generator=generator).requires_grad_()
     seen = action.describe(rate)
     along = torch.randn(seen.shape, dtype=torch.float64, generator=generator)

@@ -27,8 +27,8 @@ def test_forward_equals_two_stacked_cells() -> None:
         for i, cell in enumerate(cells):
             states[i] = cell(x, states[i])
             x = states[i][0]
-    raw, memory = actor(observations, actor.initial_memory())
-    torch.testing.assert_close(raw, actor.output(x)[0])
+    raw, memory = actor(observations.unsqueeze(1), actor.initial_memory())
+    torch.testing.assert_close(raw[0], actor.output(x))
     torch.testing.assert_close(memory[1][1, 0], states[1][1])
 
 
@@ -70,15 +70,15 @@ def test_small_weights_are_the_tutorials() -> None:
 
 def test_a_step_and_the_outputs_of_a_sequence_are_what_forward_says() -> None:
     actor = Actor(inputs=2, generator=torch.Generator().manual_seed(0)).double()
-    observations, memory = torch.randn(6, 3, 2, dtype=torch.float64), actor.initial_memory()
-    _, memory = actor(torch.randn(4, 2, dtype=torch.float64), memory)
+    observations, memory = torch.randn(6, 3, 2, 2, dtype=torch.float64), actor.initial_memory(places=2)
+    _, memory = actor(torch.randn(4, 2, 2, dtype=torch.float64), memory)
     memory = (memory[0].detach(), memory[1].detach())
     outputs = actor.outputs(observations, memory)
     for sequence in range(3):
         now = memory
         for step in range(6):
             raw, until = actor(observations[: step + 1, sequence], memory)
-            mine, now = actor.step(observations[step, sequence, None], now)
+            mine, now = actor.step(observations[step, sequence], now)
             torch.testing.assert_close(outputs[step, sequence], raw)
             torch.testing.assert_close(mine, raw.detach())
             torch.testing.assert_close(now, (until[0].detach(), until[1].detach()))
@@ -119,7 +119,7 @@ def test_a_fresh_actor_of_the_papers_size_begins_near_half_a_hundredth() -> None
     weights = torch.cat([actor.output.weight.flatten() for actor in fresh])
     torch.testing.assert_close(weights.std(), torch.tensor(0.1), rtol=0.03, atol=0)
     with torch.no_grad():
-        raws = [float(actor(torch.tensor([[2.3]]), actor.initial_memory())[0].abs()) for actor in fresh]
+        raws = [float(actor(torch.tensor([[[2.3]]]), actor.initial_memory())[0].abs()) for actor in fresh]
     assert 0.003 < sorted(raws)[100] < 0.008
 
 

@@ -1,6 +1,7 @@
 """A policy is judged on what no policy learns from, once."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from benchmarks import bank
 from lrpilot.learning.bank import store
 from lrpilot.learning.bank.task import BLOCK, HELD_OUT
+from lrpilot.learning.bank.training import BankTraining
 from lrpilot.pilot.policy import Policy
 from lrpilot.pilot.policy_file import fingerprint
 
@@ -36,11 +38,15 @@ def test_held_out_tasks_are_judged_once_and_the_regrets_tabled(small_bank, tmp_p
     before = out.read_bytes()
     bank.app(call, standalone_mode=False)
     assert out.read_bytes() == before
-    (line,) = map(json.loads, before.splitlines())
-    assert line["task"] == HELD
+    lines = {line["policy"]: line for line in map(json.loads, before.splitlines())}
+    assert [line["task"] for line in lines.values()] == [HELD, HELD]
     (entry,) = [entry for entry in store.read(small_bank) if entry.task.held_out]
     frame = bank.regrets(out, [entry])
-    assert frame["regret"].tolist() == pytest.approx([score - entry.best for score in line["scores"]])
+    for name, line in lines.items():
+        regrets = frame[frame["policy"] == name]["regret"].tolist()
+        assert regrets == pytest.approx([score - entry.best for score in line["scores"]])
+    again = BankTraining(replace(entry.task, seed=entry.task.seed + 2))
+    assert lines[bank.SAME_SCHEDULE]["scores"][1] == round(again.score(again.follow(entry.best_schedule)), 5)
     assert fingerprint(policy) in capsys.readouterr().out
     written = card.read_text()
     assert all(

@@ -85,7 +85,7 @@ def test_every_plan_ends_and_no_two_trials_share_a_name(profile, tmp_path):
         names += [trial.name for each in made for trial in each]
         assert len(found(store, EXPERIMENTS[name].plan(profile, store))) == sum(map(len, made))
     assert len(names) == len(set(names))
-    elsewhere = {"pilot-refined", "constant", "cosine", "untrained", *GRIDS, *SEARCHES, *OPPONENTS}
+    elsewhere = {"pilot-refined", "cosine", "untrained", *GRIDS, *SEARCHES, *OPPONENTS}
     assert {name.split("/")[2] for name in names} == set(METHODS) - elsewhere
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
@@ -34,6 +34,51 @@ def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) 
         last_step=uniform(-1, 1),
         boundaries=(0.1, 0.2, 0.3),
     )
+
+
+def test_a_run_in_floats_is_as_it_is_among_others_in_tensors():
+    """Over decisions with losses that are not finite or below zero, unmeasured updates, and networks taken back."""
+    generator = torch.Generator().manual_seed(0)
+    many, single = Memory.fresh((7,)), [Memory.of_one_run()] * 7
+    back = torch.zeros(7, dtype=torch.bool)
+    for decision in range(8):
+        interval = draw_interval(generator)
+        losses = interval.losses * (torch.linspace(0.5, 1.5, 7) ** decision).unsqueeze(-1)
+        losses[0, decision] = math.nan
+        losses[1] -= 0.8 * (decision > 3)
+        interval.tensor_update[2] = (math.nan, 0.0)[decision % 2]
+        interval.gradient_norm[3] = 0.0
+        interval = replace(interval, losses=losses)
+        interval = replace(interval, taken_back=takes_back(interval, many, closing=True))
+        runs = [(one_run(interval, run), memory) for run, memory in enumerate(single)]
+        assert interval.taken_back.tolist() == [takes_back(*run, closing=True) for run in runs]
+        features, many = observe(interval, many)
+        rows, single = zip(*(observe(*run) for run in runs), strict=True)
+        torch.testing.assert_close(torch.stack(rows), features, rtol=1e-3, atol=1e-3)
+        for name, values in many._asdict().items():
+            floats = torch.tensor([getattr(memory, name) for memory in single])
+            torch.testing.assert_close(floats, values, rtol=1e-4, atol=1e-4, equal_nan=True)
+        ceilings = [step_ceiling(one, memory) for (one, _), memory in zip(runs, single, strict=True)]
+        assert ceilings == pytest.approx(step_ceiling(interval, many).tolist(), rel=1e-4, abs=1e-5)
+        back |= interval.taken_back
+    assert back.any()
+    assert not back.all()
+
+
+def test_a_floor_too_near_to_be_told_from_the_first_loss_is_seen():
+    """In floats nothing is divided by zero: the loss falls below 0 by what no gradient tells of."""
+    memory = Memory.of_one_run()
+    for losses in ([1.0, 1.0], [-1.0, -1.0], [-1.0, -1.0]):
+        interval = Interval(torch.tensor(losses).double(), *[1e-12] * 9, 0.0, 0.0, None)
+        features, memory = observe(interval, memory)
+        assert features.isfinite().all()
+
+
+def one_run(interval: Interval, run: int) -> Interval:
+    """One of the runs of an interval, in floats."""
+    numbers = {f.name: getattr(interval, f.name) for f in fields(interval) if f.name not in ("losses", "boundaries")}
+    floats = {name: value[run].item() for name, value in numbers.items()}
+    return Interval(losses=interval.losses[run].double(), boundaries=interval.boundaries, **floats)
 
 
 def scale_loss(interval: Interval, factor: float) -> Interval:

@@ -77,13 +77,16 @@ def test_after_a_warm_up_has_begun_the_rate_given_counts(first_factor: float) ->
 
 
 @pytest.mark.parametrize(
-    "construct",
-    [lambda driven: lrpilot.Pilot(driven, 100, policy=Scripted(0.0)), lrpilot.OnlineActorCritic],
+    "start",
+    [
+        lambda driven: lrpilot.Pilot(driven, 100, policy=Scripted(0.0)).knobs.given["learning_rate"],
+        lambda driven: lrpilot.OnlineActorCritic(driven).controls.given[0],
+    ],
 )
-def test_a_controller_made_again_begins_at_the_same_rate(construct) -> None:
+def test_a_controller_made_again_begins_at_the_same_rate(start) -> None:
     """Case L23: the notebook cell that is run four times."""
     driven = optimizer(1e-2)
-    starts = [construct(driven).knobs.given["learning_rate"] for _ in range(4)]
+    starts = [start(driven) for _ in range(4)]
     assert starts == [1e-2] * 4
 
 

@@ -71,8 +71,8 @@ def test_in_chunks_the_update_is_equation_10_as_well() -> None:
     _, memory = before.step(states[:1, None], before.initial_memory())
     terms: list[torch.Tensor] = []
     for t in range(1, 12):  # x_j of step t is the state of step t + 1
-        raw, memory = before(states[t : t + 1, None], memory)
-        terms.append(slopes[t - 1] / t * raw.abs())
+        raw, memory = before(states[t : t + 1, None, None], memory)
+        terms.append(slopes[t - 1] / t * raw.abs().squeeze())
         if t % 4 == 0 or t == 11:
             sum(terms).backward()
             memory, terms = (memory[0].detach(), memory[1].detach()), []

@@ -293,4 +293,4 @@ def test_an_opening_that_ends_by_taking_the_network_back_hands_over_its_rate() -
         controller.step(lambda batch: 0 * w.sum() + batch, loss)
     swept = controller.history["rate"][-1].item()
     assert swept == pytest.approx(0.01 / 100 * 1.2**5)
-    assert controller.learner.action.rate(torch.zeros(())).item() == pytest.approx(swept / 4)
+    assert controller.learner.action.rate(torch.zeros(1)).item() == pytest.approx(swept / 4)

@@ -16,18 +16,19 @@ OFFLINE = {"offline-paper", "offline-stable"}
 REFINED = {"pilot-refined"}
 BEGINS_LATE = {"dog", "ldog", "untrained"}  # DoG's first movements are a millionth of the weights
 WATCHES_THE_NETWORK = {"vsgd-l", "vsgd-b", "vsgd-g"}  # bbprop: not for digits' ReLU
+DROPOUT = {"online-dropout", "frozen-dropout", "mean-dropout"}  # digits has none
+MEANS = {"mean-tensor", "mean-momentum"}  # of other runs: tests/test_extensions.py
+OF_THEIR_OWN = WATCHES_THE_NETWORK | DROPOUT | MEANS | OFFLINE | REFINED | {*SEARCHES}
 
 
 def digits(method, setting=None, **changes):
     if setting is None:
         setting = METHODS[method].settings([0.05])[0]
     return trial(
-        task="digits",
         method=method,
         setting=setting,
         batch_size=32,
-        evaluations=4,
-        **{"validation": 200, "steps": 80, "seed": 0, **changes},
+        **{"evaluations": 4, "task": "digits", "validation": 200, "steps": 80, "seed": 0, **changes},
     )
 
 
@@ -36,7 +37,7 @@ def check_columns(result):
     assert len({len(column) for column in result.evaluations.values()}) == 1
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - WATCHES_THE_NETWORK - OFFLINE - REFINED - {*SEARCHES}))
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - OF_THEIR_OWN))
 def test_every_method_makes_a_run(method):
     result = perform(digits(method))
     assert (result.status, result.reason, result.steps) == ("finished", None, 80)
@@ -49,6 +50,12 @@ def test_every_method_makes_a_run(method):
     assert 0 < result.seconds < 60
     assert result.about["commit"]
     assert all(rate >= 0 for rate in result.curve["rate"])
+
+
+def test_dropout_is_driven_on_a_network_that_has_some(data):
+    result = perform(digits("online-dropout", task="mnist-cnn", steps=20, evaluations=1), data)
+    assert (result.status, result.reason, result.steps) == ("finished", None, 20)
+    assert all(0 <= value < 1 for value in result.curve["dropout"])
 
 
 @pytest.mark.parametrize("method", sorted(WATCHES_THE_NETWORK))

@@ -49,7 +49,7 @@ def test_slope_is_the_derivative_of_the_next_batchs_loss() -> None:
     moved = (w - after).detach()
     g_j = 3.0 * (after.detach() + 0.1)
     _, slope = TransferredDecrement(own_batch=0.0)(Evidence(torch.ones_like(w), None, moved * g_i, moved * g_j))
-    torch.testing.assert_close(slope, a.detach() * expected)
+    torch.testing.assert_close(slope[0], a.detach() * expected)
 
 
 def test_scaled_rewards_are_bounded_and_follow_their_size() -> None:

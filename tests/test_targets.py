@@ -26,7 +26,7 @@ def test_stable_trains_m1_from_any_start(data: Path) -> None:
                 task,
                 Plan(steps=12_000, batch_size=50, evaluate_every=12_000, seed=seed),
                 make_optimizer=lambda network, lr=start: make_optimizer("sgd", network.parameters(), learning_rate=lr),
-                make_controller=lambda optimizer, generator: OnlineActorCritic(optimizer, generator=generator),
+                make_controller=lambda _, optimizer, generator: OnlineActorCritic(optimizer, generator=generator),
             )
             last = list(training.run())[-1]
             assert not last.diverged

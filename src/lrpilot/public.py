@@ -1,5 +1,6 @@
 """The names that ``import lrpilot`` offers."""
 
+from .core.knobs import Beta, Dropout, Knob, LearningRate, Momentum, WeightDecay
 from .core.schedule import load_schedule
 from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
 from .learning.refinement import Refinement, RefinementConfig
@@ -23,14 +24,19 @@ __all__ = [
     "STABLE",
     "AbsoluteRate",
     "BatchLoss",
+    "Beta",
     "Decision",
     "Diverged",
+    "Dropout",
     "InvalidArgument",
+    "Knob",
     "LastTransition",
+    "LearningRate",
     "LogNormal",
     "LogRate",
     "Logbook",
     "LossDecrement",
+    "Momentum",
     "NonFiniteLoss",
     "NonFiniteRate",
     "OfflineActorCritic",
@@ -46,6 +52,7 @@ __all__ = [
     "Setting",
     "Suggestion",
     "TransferredDecrement",
+    "WeightDecay",
     "deviating",
     "load_schedule",
     "suggest",

@@ -27,7 +27,7 @@ def reproduce(
         list[str],
         typer.Argument(
             help="table1, table2, table3, figure2 to figure6, appendix, start, discount, readings, "
-            "wall-clock, early-stopping; or all."
+            "extensions, optimizers, wall-clock, early-stopping; or all."
         ),
     ],
     profile: ProfileName = "smoke",

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivateUsage] - of all layers of the kind
 
 from lrpilot.errors import InvalidArgument
 
@@ -32,11 +33,18 @@ class Knob:
         key: where the group holds it.
         mirrored: whether its scale is the logarithm of one minus the value (a momentum, in [0, 1): from 0.9 to 0.99 is
             as far as from 0.99 to 0.999) instead of that of the value (in [0, inf)).
+        in_step: whether it works in the optimizer's step; if not, in the network's forward pass, and then one value
+            holds for the whole network, from the next batch on.
     """
 
     name: str
     key: str
     mirrored = False
+    in_step = True
+
+    def holders(self, groups: Sequence[Group]) -> list[Group]:
+        """Where it stands: the parameter groups among ``groups`` that have it."""
+        return [group for group in groups if self.key in group]
 
     @property
     def record(self) -> str:
@@ -129,6 +137,26 @@ class Beta(Knob):
         group[self.key] = tuple(pair)
 
 
+class Dropout(Knob):
+    """The share of units that a network's dropout layers leave out in training.
+
+    Args:
+        network: whose layers; those in it when it is asked for.
+    """
+
+    name = "dropout"
+    key = "p"
+    mirrored = True
+    in_step = False
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def holders(self, groups: Sequence[Group]) -> list[Group]:
+        """The dropout layers, whatever the groups; a layer's attributes are read and written as a group's entries."""
+        return [vars(layer) for layer in self._network.modules() if isinstance(layer, _DropoutNd)]
+
+
 class Knobs:
     """Some hyperparameters in all groups of an optimizer, each moved in all groups together.
 
@@ -141,15 +169,17 @@ class Knobs:
     Args:
         optimizer: whose groups are written.
         knobs: which; a group without one of them is left alone.
+        group: the place of the one group that is meant, or None for all.
 
     Raises:
         InvalidArgument: no group has the knob, or the first that has it was given a value that cannot be scaled (0).
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, knobs: Sequence[Knob]) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, knobs: Sequence[Knob], *, group: int | None = None) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise InvalidArgument("optimizer", "a torch.optim.Optimizer", type(optimizer).__name__)
         self.optimizer = optimizer
+        self.group = group
         self._knobs = {knob.name: knob for knob in knobs}
         self.given = {knob.name: self._first_given(knob) for knob in knobs}
         """By name the value that the user gave, in the optimizer's own unit."""
@@ -191,7 +221,8 @@ class Knobs:
         return self._knobs[name]
 
     def _groups(self, knob: Knob) -> list[Group]:
-        return [group for group in self.optimizer.param_groups if knob.key in group]
+        groups = self.optimizer.param_groups
+        return knob.holders(groups if self.group is None else [groups[self.group]])
 
     def _admitted_groups(self, knob: Knob) -> list[Group]:
         """The groups that have the knob; what the user gave those that are new is written down."""
@@ -203,7 +234,8 @@ class Knobs:
     def _first_given(self, knob: Knob) -> float:
         groups = self._groups(knob)
         if not groups:
-            raise InvalidArgument("optimizer", f"one with a {_words(knob)}", type(self.optimizer).__name__)
+            what, holder = ("optimizer", self.optimizer) if knob.in_step else ("the knob", knob)
+            raise InvalidArgument(what, f"one with a {_words(knob)}", type(holder).__name__)
         value = knob.given(groups[0])
         if not (knob.fits(value) and knob.room(value) > 0):
             allowed = knob.allowed if knob.mirrored else "a finite number above 0"

@@ -281,11 +281,11 @@ def _log_losses(history: Logbook, decisions: int) -> Float[Tensor, " interval"]:
     means: list[Tensor] = []
     for begin, end, decision in zip([0, *ends[:-1]], ends, [*taken, None], strict=True):
         if begin == end:  # an anytime run that stopped at a decision
-            means.append(memory.last)
+            means.append(torch.as_tensor(memory.last))
             continue
         back = torch.tensor(decision is not None and decision.back_to is not None)
         _, memory = observe(replace(Interval.unmeasured(losses[begin:end]), taken_back=back), memory)
-        means.append(memory.last)
+        means.append(torch.as_tensor(memory.last))
     return torch.stack(means)
 
 
@@ -294,4 +294,4 @@ def _last_loss(history: Logbook, steps: int) -> Float[Tensor, ""]:
     losses = history["loss"].cpu()
     _, memory = observe(Interval.unmeasured(losses[:1]), Memory.fresh())
     _, memory = observe(Interval.unmeasured(losses[-steps:]), memory)
-    return memory.last
+    return torch.as_tensor(memory.last)

@@ -9,6 +9,9 @@ exploration.py  a_t -> the executed rate  replay.py       remembered transitions
 evaluation.py   f_{t+1} without a trace in the network
 chunk.py        the steps that the actor is unrolled through
 displacement.py how a step moved the parameters, and what that is worth to a batch
+controls.py     of which numbers an action consists: knobs and places
+joint.py        the actions of several knobs in several places as one
+sensitivity.py  how a step depends on each number of an action
 opening.py      a sweep of rates before the actor takes over
 actor_critic.py the actor's decisions, both updates
 settings.py     which parts: paper, stable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Action(Protocol):
-    """A differentiable map from the actor's raw output to a learning rate."""
+    """A differentiable map from the actor's raw output to a learning rate, element by element.
+
+    Where each place has a rate of its own, the last dimension are the places.
+    """
 
     size: int
     """How many numbers the critic sees of a rate."""
 
-    def rate(self, raw: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def rate(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """The learning rate, in the optimizer's unit."""
         ...
 
@@ -39,8 +43,8 @@ class Action(Protocol):
         """The transpose of :meth:`chain`: ``along`` times the derivative of :meth:`describe`."""
         ...
 
-    def centre(self, rate: float, *, settled: bool = False) -> None:
-        """Let a raw output of 0 mean ``rate``; ``settled`` if a sweep has found it, not the user."""
+    def centre(self, rates: Sequence[float], *, settled: bool = False) -> None:
+        """Let a raw output of 0 mean the rate of its place; ``settled`` if a sweep has found them, not the user."""
         ...
 
     def state_dict(self) -> StateDict:
@@ -66,7 +70,7 @@ class AbsoluteRate:
             raise InvalidArgument("bound", "None or a rate above 0", bound)
         self.bound = bound
 
-    def rate(self, raw: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def rate(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """``|raw|``, at most ``bound``."""
         return raw.abs() if self.bound is None else raw.abs().clamp_max(self.bound)
 
@@ -82,7 +86,7 @@ class AbsoluteRate:
         """``[along]``."""
         return along.unsqueeze(-1)
 
-    def centre(self, rate: float, *, settled: bool = False) -> None:
+    def centre(self, rates: Sequence[float], *, settled: bool = False) -> None:
         """Nothing: the actor's own initial weights say where it begins."""
 
     def state_dict(self) -> StateDict:
@@ -103,22 +107,22 @@ class LogRate:
     Args:
         unit: how many e-folds of the rate the critic sees as one.
         ceiling: once the centre is settled, the rate stays (smoothly) below this multiple of it.
+        limit: the rate stays (smoothly) below this, settled or not: 1 for the distance of a momentum to one.
     """
 
     size = 2
 
-    def __init__(self, unit: float = 2.0, ceiling: float = 10.0) -> None:
+    def __init__(self, unit: float = 2.0, ceiling: float = 10.0, limit: float = math.inf) -> None:
         self.unit = unit
         self.ceiling = ceiling
-        self._centre = 1.0
-        self._room = math.inf
+        self.limit = limit
+        self._place([1.0], [math.inf])
 
-    def rate(self, raw: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def rate(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """``centre * exp(raw)``, bent below the ceiling; 0 stays the centre."""
-        if math.isfinite(self._room):
-            bend = math.log(math.expm1(self._room))  # softplus(bend) = room
-            raw = self._room - functional.softplus(bend - raw)
-        return self._centre * raw.exp()
+        if self._bend is not None:
+            raw = self._room.to(raw) - functional.softplus(self._bend.to(raw) - raw)
+        return self._centre.to(raw) * raw.exp()
 
     def describe(self, rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
         """``[z, z^2]``."""
@@ -135,17 +139,26 @@ class LogRate:
         return torch.stack((along_z, along_z * (2 * self._z(rate))), dim=-1)
 
     def _z(self, rate: Tensor) -> Tensor:
-        return (rate.log() - math.log(self._centre)) / self.unit
+        return (rate.log() - self._log_centre.to(rate)) / self.unit
 
-    def centre(self, rate: float, *, settled: bool = False) -> None:
+    def centre(self, rates: Sequence[float], *, settled: bool = False) -> None:
         """Set the centre, and the ceiling with it once it is settled."""
-        self._centre = rate
-        self._room = math.log(self.ceiling) if settled else math.inf
+        ceiling = math.log(self.ceiling) if settled else math.inf
+        self._place(rates, [min(ceiling, math.log(self.limit / rate)) for rate in rates])
+
+    def _place(self, centres: Sequence[float], rooms: Sequence[float]) -> None:
+        """Set what :meth:`rate` computes with, from numbers in double precision; a room is the way up, in e-folds."""
+        bends = [math.log(math.expm1(room)) for room in rooms if math.isfinite(room)]  # softplus(bend) = room
+        self._centre, self._room, self._log_centre = (
+            torch.tensor(numbers, dtype=torch.float64, device="cpu").squeeze(0)
+            for numbers in (centres, rooms, [math.log(centre) for centre in centres])
+        )
+        self._bend = torch.tensor(bends, dtype=torch.float64, device="cpu").squeeze(0) if bends else None
 
     def state_dict(self) -> StateDict:
-        """The centre."""
-        return {"centre": self._centre, "room": self._room}
+        """Centre and room, by place."""
+        return {"centre": self._centre.flatten().tolist(), "room": self._room.flatten().tolist()}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._centre, self._room = state["centre"], state["room"]
+        self._place(state["centre"], state["room"])

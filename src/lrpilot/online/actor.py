@@ -15,8 +15,8 @@ from lrpilot.core.state import StateDict
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    LSTMState = tuple[Float[Tensor, "layer 1 unit"], Float[Tensor, "layer 1 unit"]]
-    """What the layers put out and what their cells hold, after a step."""
+    LSTMState = tuple[Float[Tensor, "layer place unit"], Float[Tensor, "layer place unit"]]
+    """What the layers put out and what their cells hold, after a step, in each place (as a rule there is one)."""
 
 Initialisation = Literal["tensorflow", "small", "pytorch"]
 
@@ -48,6 +48,7 @@ class Actor(nn.Module):
         inputs: size of the observation.
         units: LSTM units in each layer.
         layers: LSTM layers.
+        knobs: numbers put out; the paper: one, the rate.
         initialisation: ``"tensorflow"``: weights uniform ±sqrt(3 / fan-in) over the concatenated [input, hidden]
             matrix, forget bias 1, other biases 0, output weights normal with deviation ``output_scale`` and bias 0.
             ``"small"``: the same, but for the output: weights normal, cut at two deviations, bias ``output_scale``.
@@ -62,13 +63,14 @@ class Actor(nn.Module):
         units: int = 20,
         layers: int = 2,
         *,
+        knobs: int = 1,
         initialisation: Initialisation = "tensorflow",
         output_scale: float = 0.1,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.lstm = nn.LSTM(inputs, units, layers, device="cpu", dtype=torch.float32)  # where the generator draws
-        self.output = nn.Linear(units, 1, device="cpu", dtype=torch.float32)
+        self.output = nn.Linear(units, knobs, device="cpu", dtype=torch.float32)
         with torch.no_grad():
             for name, parameter in self.lstm.named_parameters():
                 if initialisation == "pytorch":
@@ -91,32 +93,38 @@ class Actor(nn.Module):
                 self.output.weight.normal_(0.0, output_scale, generator=generator)
                 self.output.bias.zero_()
 
-    def initial_memory(self) -> LSTMState:
+    def initial_memory(self, places: int = 1) -> LSTMState:
         """The memory before the first step: zeros."""
-        zeros = self.output.weight.new_zeros(self.lstm.num_layers, 1, self.lstm.hidden_size)
+        zeros = self.output.weight.new_zeros(self.lstm.num_layers, places, self.lstm.hidden_size)
         return zeros, zeros
 
-    def forward(self, observations: Float[Tensor, "step s"], memory: LSTMState) -> tuple[Float[Tensor, ""], LSTMState]:
-        """The raw action after reading ``observations`` in order, beginning at ``memory``; and the memory then."""
-        outputs, memory = self.lstm(observations.unsqueeze(1), memory)
-        return self.output(outputs[-1, 0])[0], memory
+    def forward(
+        self, observations: Float[Tensor, "step place s"], memory: LSTMState
+    ) -> tuple[Float[Tensor, "place knob"], LSTMState]:
+        """The raw outputs after reading ``observations`` in order, beginning at ``memory``; and the memory then."""
+        outputs, memory = self.lstm(observations, memory)
+        return self.output(outputs[-1]), memory
 
     def outputs(
-        self, observations: Float[Tensor, "step sequence s"], memory: LSTMState
-    ) -> Float[Tensor, "step sequence"]:
-        """The raw action after each observation of some sequences, all of which begin at ``memory``."""
-        begin = tuple(part.expand(-1, observations.shape[1], -1).contiguous() for part in memory)
-        return self.output(self.lstm(observations, begin)[0]).squeeze(-1)
+        self, observations: Float[Tensor, "step sequence place s"], memory: LSTMState
+    ) -> Float[Tensor, "step sequence place knob"]:
+        """The raw outputs after each observation of some sequences, all of which begin at ``memory``."""
+        sequences = observations.shape[1]
+        begin = tuple(part.repeat(1, sequences, 1) for part in memory)
+        read = self.lstm(observations.flatten(1, 2), begin)[0].unflatten(1, (sequences, -1))
+        return self.output(read)
 
     @torch.no_grad()
-    def step(self, observation: Float[Tensor, "1 s"], memory: LSTMState) -> tuple[Float[Tensor, ""], LSTMState]:
+    def step(
+        self, observation: Float[Tensor, "place s"], memory: LSTMState
+    ) -> tuple[Float[Tensor, "place knob"], LSTMState]:
         """What ``forward`` answers to one observation, without a graph and several times as fast."""
         x, hidden, cells = observation, list[Tensor](), list[Tensor]()
         for h, c, weights in zip(memory[0].unbind(), memory[1].unbind(), self.lstm.all_weights, strict=True):
             x, c = torch.lstm_cell(x, (h, c), *weights)
             hidden.append(x)
             cells.append(c)
-        return linear(x, self.output.weight, self.output.bias)[0, 0], (torch.stack(hidden), torch.stack(cells))
+        return linear(x, self.output.weight, self.output.bias), (torch.stack(hidden), torch.stack(cells))
 
 
 class Recollection:
@@ -134,12 +142,12 @@ class Recollection:
         self.memory = memory
         self._window: deque[tuple[Tensor, LSTMState]] = deque(maxlen=unroll - 1)
 
-    def commit(self, observation: Float[Tensor, " s"], memory: LSTMState) -> None:
+    def commit(self, observation: Float[Tensor, "place s"], memory: LSTMState) -> None:
         """Append an observation; ``memory`` is the one after it."""
         self._window.append((observation, self.memory))
         self.memory = memory
 
-    def window(self, observation: Float[Tensor, " s"]) -> tuple[Float[Tensor, "step s"], LSTMState]:
+    def window(self, observation: Float[Tensor, "place s"]) -> tuple[Float[Tensor, "step place s"], LSTMState]:
         """The last committed observations followed by ``observation``, and the (detached) memory at their start."""
         if not self._window:
             return observation.unsqueeze(0), self.memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,9 @@ from lrpilot.online import losses
 
 from .actor import Actor, Recollection
 from .chunk import Chunk
+from .controls import Layout
 from .critic import Critic
+from .joint import JointAction
 from .replay import Transition
 from .reward import Reward
 from .settings import Setting
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from .actor import LSTMState
 
+ONE_RATE = Layout()
+
 
 class ActorCritic:
     """Actor, critic, their optimizers, what the actor remembers and what the critic replays.
@@ -30,16 +35,22 @@ class ActorCritic:
         setting: what they are made of.
         generator: draws initial weights and replayed transitions.
         like: an empty tensor on the device and of the dtype that the networks take.
+        layout: which numbers an action consists of. All places have the same actor, which has a memory for each and
+            reads, beside the observation, what the place shows of itself; the critic sees the observation and all
+            numbers.
     """
 
-    def __init__(self, setting: Setting, *, generator: torch.Generator, like: Tensor) -> None:
+    def __init__(
+        self, setting: Setting, *, generator: torch.Generator, like: Tensor, layout: Layout = ONE_RATE
+    ) -> None:
         observation_size = setting.observation().size
-        self.setting = setting
-        self.action = setting.action()
+        self.setting, self.layout = setting, layout
+        self.action = JointAction(setting.action(), layout)
         self.actor = Actor(
-            observation_size,
+            observation_size + layout.shown,
             setting.units,
             setting.layers,
+            knobs=len(layout.limits),
             initialisation=setting.initialisation,
             output_scale=setting.output_scale,
             generator=generator,
@@ -54,41 +65,53 @@ class ActorCritic:
         self._generator = generator
         self._actor_optimizer = self._adam(self.actor, setting.actor_learning_rate)
         self._critic_optimizer = self._adam(self.critic, setting.critic_learning_rate)
-        self.begin_run(1.0)
+        self.begin_run([0.5] * len(layout.seats))
 
-    def begin_run(self, rate: float) -> None:
-        """Forget the last run's memory and transitions; a raw output of 0 means ``rate``, where there is a centre."""
-        self.action.centre(rate)
+    def begin_run(self, action: Sequence[float]) -> None:
+        """Forget the last run's memory and transitions; a raw output of 0 means ``action``, where there is a centre."""
+        self.action.centre(action)
+        self._shown = self.critic.value.weight.new_zeros(self.layout.places, self.layout.shown)
         self._replay = self.setting.replay()
-        self._recollection = Recollection(self.actor.initial_memory(), self.setting.unroll_steps)
+        self._recollection = Recollection(self.actor.initial_memory(self.layout.places), self.setting.unroll_steps)
         self._chunk = Chunk(branches=self.setting.actor_batch != "next")
         self._last: tuple[Tensor, LSTMState, tuple[Tensor, LSTMState]] | None = None  # read: from where, the answer
 
-    def _read(self, s: Float[Tensor, " s"]) -> tuple[Float[Tensor, ""], LSTMState]:
+    def notice(self, shown: Float[Tensor, "place shown"]) -> None:
+        """What each place shows of itself, for all that is read until the next time."""
+        self._shown, self._last = shown, None
+
+    def _place(self, s: Float[Tensor, " s"]) -> Float[Tensor, "place x"]:
+        """What the actor reads in each place: the observation, and what the place shows."""
+        return torch.cat((s.expand(self.layout.places, -1), self._shown), dim=-1)
+
+    def _read(self, s: Float[Tensor, " s"]) -> tuple[Float[Tensor, " action"], LSTMState]:
         """The actor's raw action at ``s`` and the memory then; sliding, from the very kernel that reads its window.
 
         The last answer is kept: as a rule the next decision reads the very s_j that the actor was judged at.
         """
         memory = self._recollection.memory
         if self._last is None or self._last[0] is not s or self._last[1] is not memory:
-            step = self.actor.step if self.setting.unroll == "chunk" else self.actor.forward
-            self._last = s, memory, step(s.unsqueeze(0), memory)
+            if self.setting.unroll == "chunk":
+                outputs, after = self.actor.step(self._place(s), memory)
+            else:
+                outputs, after = self.actor(self._place(s).unsqueeze(0), memory)
+            self._last = s, memory, (self.action.pick(outputs), after)
         return self._last[2]
 
     @torch.no_grad()
-    def decide(self, s_t: Float[Tensor, " s"]) -> Float[Tensor, ""]:
+    def decide(self, s_t: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
         """Line 6, ``a_t = pi(s_t)``: the decision, which advances the actor's memory."""
         raw, memory = self._read(s_t)
-        self._recollection.commit(s_t, memory)
-        self._chunk.visit(s_t)
+        self._recollection.commit(self._place(s_t), memory)
+        self._chunk.visit(self._place(s_t))
         return self.action.rate(raw)
 
     @torch.no_grad()
-    def foresee(self, s_tp1: Float[Tensor, " s"]) -> Float[Tensor, ""]:
+    def foresee(self, s_tp1: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
         """Lines 13 and 19, ``pi(s^{t+1})`` from the memory after step t, which (as a rule) it leaves alone."""
         raw, memory = self._read(s_tp1)
         if self.setting.keep_evaluations:
-            self._recollection.commit(s_tp1, memory)
+            self._recollection.commit(self._place(s_tp1), memory)
         return self.action.rate(raw)
 
     def remember(self, transition: Transition) -> Transition:
@@ -112,7 +135,7 @@ class ActorCritic:
         along_slope = None
         if self.setting.learn_slope and batch.slope is not None:  # Deviation D4
             dq_da = self.action.chain(batch.rate, self.critic.slope(batch.observation, seen))
-            missing = reward.scaled(batch.slope) - batch.rate * dq_da
+            missing = (reward.scaled(batch.slope) - batch.rate * dq_da).nan_to_num(0.0)  # what nobody measured
             along_slope = self.action.unchain(batch.rate, losses.descent(missing) * batch.rate)
         self.critic.differentiate(batch.observation, seen, losses.descent(td_error), along_slope)
         self._critic_optimizer.step()
@@ -120,8 +143,8 @@ class ActorCritic:
 
     def policy_loss(
         self, s_j: Float[Tensor, " s"], weight: float = 1.0
-    ) -> tuple[Float[Tensor, ""] | None, Float[Tensor, ""]]:
-        """Line 19 and equation 9 as a loss; and dQ/da at pi(s_j).
+    ) -> tuple[Float[Tensor, ""] | None, Float[Tensor, " action"]]:
+        """Line 19 and equation 9 as a loss, summed over the numbers of the action; and dQ/da at pi(s_j).
 
         Sliding, the loss is that of ``s_j``, through the last ``unroll_steps`` steps of the memory. In chunks it is
         the sum over the outputs of a whole chunk, with dQ/da of each as it was at its step, and None until the chunk
@@ -133,27 +156,28 @@ class ActorCritic:
         """
         if self.setting.unroll == "chunk":
             dq_da = self._dq_da(s_j, self.foresee(s_j))
-            self._chunk.judge(s_j, weight * dq_da, self._recollection.memory)
+            self._chunk.judge(self._place(s_j), weight * dq_da, self._recollection.memory)
             return (self.chunk_loss() if len(self._chunk) == self.setting.unroll_steps else None), dq_da
-        raw, memory = self.actor(*self._recollection.window(s_j))
+        here = self._place(s_j)
+        outputs, memory = self.actor(*self._recollection.window(here))
         if self.setting.keep_evaluations:
-            self._recollection.commit(s_j, (memory[0].detach(), memory[1].detach()))
-        a_j = self.action.rate(raw)
+            self._recollection.commit(here, (memory[0].detach(), memory[1].detach()))
+        a_j = self.action.rate(self.action.pick(outputs))
         dq_da = self._dq_da(s_j, a_j.detach())
         return losses.actor_loss(a_j, weight * dq_da), dq_da
 
     def chunk_loss(self) -> Float[Tensor, ""]:
         """Equation 9 as a loss, summed over the outputs of the chunk so far, with which the chunk ends."""
-        raw = self._chunk.outputs(self.actor.outputs(*self._chunk.read()))
+        raw = self._chunk.outputs(self.action.pick(self.actor.outputs(*self._chunk.read())))
         loss = losses.actor_loss(self.action.rate(raw), self._chunk.slopes())
         self._chunk.drop()
         return loss
 
-    def _dq_da(self, s: Float[Tensor, " s"], a: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    def _dq_da(self, s: Float[Tensor, " s"], a: Float[Tensor, " action"]) -> Float[Tensor, " action"]:
         """``dQ(s, a) / da``."""
         return self.action.chain(a, self.critic.slope(s, self.action.describe(a)))
 
-    def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, ""]:
+    def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
         """Lines 19 and 20: one step of Adam on equation 9, if its loss is complete. Returns dQ/da at pi(s_j)."""
         loss, dq_da = self.policy_loss(s_j)
         if loss is not None:
@@ -187,9 +211,10 @@ class ActorCritic:
 
     def state_dict(self) -> StateDict:
         """All that a bit-exact resume needs, but the generator's state."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return {"shown": self._shown, **{name: part.state_dict() for name, part in self._parts().items()}}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
+        self._shown = state["shown"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])

@@ -36,18 +36,18 @@ class Chunk:
         """Steps judged so far."""
         return len(self._judged)
 
-    def visit(self, observation: Float[Tensor, " s"]) -> None:
+    def visit(self, observation: Float[Tensor, "place s"]) -> None:
         """A decision has read ``observation``."""
         if self._judged:
             self._visited.append(observation)
 
-    def judge(self, observation: Float[Tensor, " s"], dq_da: Float[Tensor, ""], memory: LSTMState) -> None:
+    def judge(self, observation: Float[Tensor, "place s"], dq_da: Float[Tensor, " action"], memory: LSTMState) -> None:
         """The actor was judged at ``observation``, read from ``memory``; the first one's is where the chunk begins."""
         if self._start is None:
             self._start = memory
         self._judged.append((observation, dq_da))
 
-    def read(self) -> tuple[Float[Tensor, "step sequence s"], LSTMState]:
+    def read(self) -> tuple[Float[Tensor, "step sequence place s"], LSTMState]:
         """What the actor has to read to answer to all that was judged, and the (constant) memory at the beginning.
 
         One sequence, if nothing branches. Else one for each step judged, the n-th of which follows the decisions for
@@ -62,14 +62,14 @@ class Chunk:
         if not self._branches:
             return judged.unsqueeze(1), self._start
         lived = torch.stack([*self._visited[: len(judged) - 1], judged[-1]]).unsqueeze(1)
-        there = torch.eye(len(judged), dtype=torch.bool, device=judged.device).unsqueeze(-1)
+        there = torch.eye(len(judged), dtype=torch.bool, device=judged.device)[..., None, None]
         return torch.where(there, judged, lived), self._start
 
-    def outputs(self, raw: Float[Tensor, "step sequence"]) -> Float[Tensor, " step"]:
+    def outputs(self, raw: Float[Tensor, "step sequence action"]) -> Float[Tensor, "step action"]:
         """Of what the actor answered to :meth:`read`, its outputs at what was judged."""
-        return raw.diagonal() if self._branches else raw.squeeze(1)
+        return raw.diagonal().T if self._branches else raw.squeeze(1)
 
-    def slopes(self) -> Float[Tensor, " step"]:
+    def slopes(self) -> Float[Tensor, "step action"]:
         """dQ/da as it was at each."""
         return torch.stack([dq_da for _, dq_da in self._judged])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -17,17 +17,19 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from lrpilot.core.history import History
-from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.core.knobs import Knob, LearningRate
 from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, Stateful, load_all_or_nothing, on_device
 from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteRate
 
 from .actor_critic import ActorCritic
+from .controls import Controls, Granularity
 from .displacement import Displacement
 from .evaluation import Evaluator, LossFunction
 from .opening import Opening
 from .replay import Transition
 from .reward import Evidence
+from .sensitivity import Sensitivity
 from .settings import Setting, resolve
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class UnlearnedStep(NamedTuple):
     f_t: Tensor
     f_tp1: Tensor | None
     promised: Tensor | None
+    along: Tensor | None
 
 
 class Look(NamedTuple):
@@ -57,7 +60,7 @@ class Look(NamedTuple):
 
 
 class OnlineActorCritic:
-    """Drives an optimizer's learning rate by Algorithm 1.
+    """Drives an optimizer's learning rate by Algorithm 1; if asked, other knobs too, and group by group.
 
     >>> model = torch.nn.Linear(3, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
@@ -71,11 +74,20 @@ class OnlineActorCritic:
     eight steps once its opening is over. Any torch optimizer that does not need a closure will do; ratios between
     parameter groups are kept.
 
+    >>> from lrpilot import LearningRate, Momentum
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
+    >>> controller = OnlineActorCritic(optimizer, controls=(LearningRate(), Momentum()), granularity="group")
+
     Args:
         optimizer: its parameters are on one device, where actor and critic are put as well.
         setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.Setting`. A given learner brings its own.
         draw: for ``actor_batch="draw"`` alone: called without arguments, returns a batch x_j.
         learner: an actor and a critic that have learned in other runs; new ones if None.
+        controls: what is driven, :class:`~lrpilot.LearningRate` first. All others begin at the value that the user gave
+            and move around it on a log scale of their own.
+        granularity: whether a knob has one value in all groups, which keep their ratios (``"global"``), one in each
+            parameter group, or one in each tensor (``"tensor"``: the groups are divided in place). One actor decides
+            for all, with a memory for each; the critic sees all values.
         generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
             seeded from torch's global one, if None.
         dtype: of actor and critic.
@@ -94,6 +106,8 @@ class OnlineActorCritic:
         *,
         draw: Callable[[], Any] | None = None,
         learner: ActorCritic | None = None,
+        controls: Sequence[Knob] = (LearningRate(),),
+        granularity: Granularity = "global",
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -102,13 +116,16 @@ class OnlineActorCritic:
             raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
         if isinstance(optimizer, torch.optim.LBFGS):
             raise InvalidArgument("optimizer", "one whose step needs no closure", "LBFGS")
-        self.knobs = Knobs(optimizer, (LearningRate(),))
+        self._like = torch.empty(0, dtype=dtype, device=optimizer.param_groups[0]["params"][0].device)
+        self.controls = Controls(optimizer, controls, granularity, like=self._like)
         self.optimizer = optimizer
-        self.history = History("loss", "rate", "reward", "td_error", "dq_da")
-        """Loss and executed rate of each step; reward, TD error and dQ/da of each that was learned from, in order."""
+        names = self.controls.names
+        self._slopes = ["dq_da", *(f"dq_da/{name}" for name in names[1:])]
+        self.history = History("loss", *names, "reward", "td_error", *self._slopes)
+        """Loss, executed rate and other values of each step; reward, TD error and dQ/da of each that was learned from,
+        in order. Of several places the first has ``rate``, the second ``rate/1``."""
         self._draw = draw
         self._generator = own_generator(generator)
-        self._like = torch.empty(0, dtype=dtype, device=optimizer.param_groups[0]["params"][0].device)
         self._observation = setting.observation()
         self._reward = setting.reward()
         self._opening = setting.opening() if setting.opening else None
@@ -117,8 +134,19 @@ class OnlineActorCritic:
         self._one_batch = elsewhere or setting.actor_batch == "same"  # the actor is judged where the critic learns
         moves = self._reward.measures_slope or elsewhere
         self._displacement = Displacement(optimizer, like=self._like) if moves else None
-        self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like)
-        self.learner.begin_run(self.knobs.given["learning_rate"])
+        measured = len(self.controls.in_step) == len(controls)
+        if setting.learn_slope and setting.exploration is None and not measured:
+            allowed = "one that explores (D7) where nobody measures the slope along a knob"
+            raise InvalidArgument("setting", allowed, setting.name)
+        self._sensitivity = None
+        if self._displacement is not None and self._reward.measures_slope and len(names) > 1:
+            self._sensitivity = Sensitivity(self.controls, self._displacement, like=self._like)
+        layout = self.controls.layout
+        self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like, layout=layout)
+        if self.learner.layout != layout:
+            raise InvalidArgument("controls and granularity", "those of the learner", f"{controls}, {granularity}")
+        self.learner.begin_run(self.controls.given)
+        self._standing = self._like.new_tensor(self.controls.given)  # decided last
         always = setting.discount > 0 or setting.actor_batch == "same"
         looks_every = 1 if always else self._reward.looks_every
         self._looks_every = None if elsewhere else looks_every
@@ -156,18 +184,21 @@ class OnlineActorCritic:
             self.learner.interrupt()
         self.optimizer.zero_grad()
         loss.backward()  # line 8
+        if self.controls.by_group:
+            self.learner.notice(self.controls.look())
         s_t = self._observation(f_t)
         past, self._unlearned = self._unlearned, None
         if past is not None:
             self._learn(past, loss_fn, Look(batch, f_t, s_t))
 
-        a_t = self._decide(s_t)  # line 6
+        decided = self._decide(s_t)  # line 6
         self._observation.commit(f_t)
-        promised = self._update(a_t)  # line 9
-        self.history.append(loss=f_t, rate=a_t)
+        a_t = self.controls.in_force(decided, self._standing)
+        promised, along = self._update(a_t)  # line 9
+        self.history.append(loss=f_t, **self.controls.values(a_t))
         self._step += 1
 
-        self._unlearned = UnlearnedStep(s_t, a_t, f_t, None, promised)
+        self._unlearned = UnlearnedStep(s_t, a_t, f_t, None, promised, along)
         if (self._looks_every and self._step % self._looks_every == 0) or self._sweep is not None:
             after = self._evaluator.extra_pass(loss_fn, batch)
             if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
@@ -175,6 +206,8 @@ class OnlineActorCritic:
                 self._settle()
             else:
                 self._unlearned = self._unlearned._replace(f_tp1=self._checked(after))
+        self.controls.write(decided.tolist(), in_step=False)
+        self._standing = decided
         return loss.detach()
 
     @property
@@ -185,39 +218,50 @@ class OnlineActorCritic:
     def _settle(self) -> None:
         """Hand over to the actor if the opening has just ended."""
         if self._opening is not None and self._opening.done:
-            self.learner.action.centre(self._opening.rate, settled=True)
+            self.learner.action.centre(self.controls.at(self._opening.rate), settled=True)
 
     def _decide(self, s_t: Tensor) -> Tensor:
         a_t = self.learner.decide(s_t)
         if self._sweep is not None:  # Deviation D8
-            self._sweep.attach(self.knobs.given["learning_rate"], self.optimizer, self._evaluator.buffers)
-            return a_t.new_tensor(self._sweep.rate)
+            self._sweep.attach(self.controls.given[0], self.optimizer, self._evaluator.buffers)
+            return a_t.new_tensor(self.controls.at(self._sweep.rate))
         if self.setting.exploration is not None:  # Deviation D7
-            return self.setting.exploration(a_t, self._step, self._generator)
+            return self.learner.action.within(self.setting.exploration(a_t, self._step, self._generator))
         return a_t
 
-    def _update(self, a_t: Tensor) -> Tensor | None:
-        """One step of the optimizer; what it promises its own batch to first order, if that is measured."""
-        rate = float(a_t)
-        if not math.isfinite(rate):
-            raise NonFiniteRate(self._step, self.get_last_lr()[0], rate)
-        self.knobs.write({"learning_rate": rate})
+    def _update(self, a_t: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """One step of the optimizer; what it promises its own batch, as a whole and along each number, if measured."""
+        action = a_t.tolist()
+        for number in action:
+            if not math.isfinite(number):
+                raise NonFiniteRate(self._step, self.get_last_lr()[0], number)
+        self.controls.write(action)
         if self._displacement is None:
             self.optimizer.step()
-            return None
+            return None, None
+        if self._sensitivity is not None:
+            self._sensitivity.begin(action)
         self._displacement.begin()
         self.optimizer.step()
         self._displacement.end()
-        return self._displacement.decrement() if self._reward.measures_slope else None
+        if self._sensitivity is not None:
+            self._sensitivity.end()
+        return self._gains() if self._reward.measures_slope else (None, None)
+
+    def _gains(self) -> tuple[Tensor | None, Tensor | None]:
+        """By how much the last step lowers the loss whose gradients stand now, as a whole and along each number."""
+        whole = self._displacement and self._displacement.decrement()
+        return whole, self._sensitivity and self._sensitivity.along()
 
     def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, following: Look) -> None:
         """Lines 11 to 20 for the step before; ``following`` is the batch that has just come."""
-        elsewhere = None
+        elsewhere, along = None, None
         if self._displacement is not None and self._reward.measures_slope:
-            elsewhere = self._displacement.decrement()
+            elsewhere, along = self._gains()
         elif self._displacement is not None:
             past = self._seen_elsewhere(past, self._displacement, loss_fn, following)
-        r_t, slope = self._reward(Evidence(past.f_t, past.f_tp1, past.promised, elsewhere))  # line 11
+        both = None if past.along is None or along is None else (past.along, along)
+        r_t, slope = self._reward(Evidence(past.f_t, past.f_tp1, past.promised, elsewhere, both))  # line 11
         s_tp1, a_tp1 = past.s_t, past.a_t  # with a discount of 0 nobody looks at them
         if past.f_tp1 is not None:
             s_tp1 = self._observation(past.f_tp1)  # line 12
@@ -232,7 +276,8 @@ class OnlineActorCritic:
         self.history.append(reward=r_t, td_error=td_error)
         if self.setting.learn_actor:
             s_j = s_tp1 if self._one_batch else self._other(loss_fn, following).observation
-            self.history.append(dq_da=self.learner.improve_actor(s_j))  # lines 19 and 20
+            dq_da = self.learner.improve_actor(s_j)  # lines 19 and 20
+            self.history.append(**dict(zip(self._slopes, dq_da, strict=True)))
 
     def _other(self, loss_fn: LossFunction, following: Look) -> Look:
         """Lines 17 and 18: x_j, the batch that has just come or one of its own."""
@@ -263,10 +308,16 @@ class OnlineActorCritic:
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each parameter group as it stands."""
-        return self.knobs.read("learning_rate")
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def export_schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
-        """The executed rates as a plain scheduler for a fresh ``optimizer``: :meth:`History.export_schedule`."""
+        """The executed rates as a plain scheduler for a fresh ``optimizer``: :meth:`History.export_schedule`.
+
+        Raises:
+            InvalidArgument: more than one rate was driven, which a scheduler could not repeat.
+        """
+        if self.controls.names != ["rate"]:
+            raise InvalidArgument("what export_schedule repeats", "one rate everywhere", ", ".join(self.controls.names))
         return self.history.export_schedule(optimizer)
 
     def plot(self) -> Figure:
@@ -279,13 +330,14 @@ class OnlineActorCritic:
 
     def _parts(self) -> dict[str, Stateful]:
         parts = {
-            "knobs": self.knobs,
+            "controls": self.controls,
             "history": self.history,
             "observation": self._observation,
             "reward": self._reward,
             "learner": self.learner,
             "opening": self._opening,
             "displacement": self._displacement,
+            "sensitivity": self._sensitivity,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -295,6 +347,7 @@ class OnlineActorCritic:
             "setting": self.setting.describe(),
             "dtype": str(self._like.dtype),
             "step": self._step,
+            "standing": self._standing,
             "unlearned": None if self._unlearned is None else tuple(self._unlearned),
             "generator": self._generator.get_state(),
             **{name: part.state_dict() for name, part in self._parts().items()},
@@ -318,4 +371,4 @@ class OnlineActorCritic:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self._unlearned = None if state["unlearned"] is None else UnlearnedStep(*state["unlearned"])
-        self._step = state["step"]
+        self._step, self._standing = state["step"], state["standing"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,8 +54,17 @@ class Displacement:
         Right after the step these are the gradients of its own batch at its start; after the next backward pass those
         of the next batch at its end. No forward pass is needed for it. A parameter without a gradient adds nothing.
         """
-        gains = [inner_product(moved, p.grad) for p, moved in self._moved.items() if p.grad is not None]
-        return torch.stack([gain.to(self._like) for gain in gains]).sum() if gains else self._like.new_zeros(())
+        return self._decrement(self._moved)
+
+    @torch.no_grad()
+    def decrements(self) -> Float[Tensor, " group"]:
+        """What each parameter group adds to :meth:`decrement`."""
+        return torch.stack([self._decrement(group["params"]) for group in self._optimizer.param_groups])
+
+    def _decrement(self, parameters: Iterable[Tensor]) -> Float[Tensor, ""]:
+        pairs = [(self._moved[p], p.grad) for p in parameters if p in self._moved and p.grad is not None]
+        gains = [inner_product(moved, gradient).to(self._like) for moved, gradient in pairs]
+        return torch.stack(gains).sum() if gains else self._like.new_zeros(())
 
     @contextmanager
     def undone(self) -> Generator[None]:

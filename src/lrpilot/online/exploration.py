@@ -11,7 +11,7 @@ from lrpilot.errors import InvalidArgument
 
 
 class LogNormal:
-    """Multiplies the rate by ``exp(sigma n)``, n standard normal, sigma falling from ``start`` to ``end``.
+    """Multiplies each number of an action by ``exp(sigma n)``, n standard normal, sigma falling from start to end.
 
     Without it the rate changes by about a hundredth from step to step, too little for the TD error to show how the
     value depends on it.
@@ -28,7 +28,7 @@ class LogNormal:
         self.start, self.end, self.time = start, end, time
 
     def __call__(self, rate: Tensor, step: int, generator: torch.Generator) -> Tensor:
-        """The executed rate (scalar) at ``step``."""
+        """The executed numbers at ``step``."""
         sigma = max(self.end, self.start / math.sqrt(1 + step / self.time))
-        noise = torch.randn((), generator=generator, dtype=rate.dtype, device="cpu").to(rate.device)
+        noise = torch.randn(rate.shape, generator=generator, dtype=rate.dtype, device="cpu").to(rate.device)
         return rate * torch.exp(sigma * noise)

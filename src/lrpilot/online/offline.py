@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 class RunByRun(ActorCritic):
     """An actor and a critic of which the critic learns at every step, and the actor once, at the end of a run."""
 
-    def begin_run(self, rate: float) -> None:
+    def begin_run(self, action: Sequence[float]) -> None:
         """As for any run; the sum of equation 10 begins at zero."""
-        super().begin_run(rate)
+        super().begin_run(action)
         self._t = 0
         self.actor.zero_grad()
 
-    def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, ""]:
+    def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
         """Add this step's term of equation 10 to the gradient, with its weight h(t). Returns dQ/da at pi(s_j)."""
         self._t += 1
         loss, dq_da = self.policy_loss(s_j, losses.run_weight(self._t))

@@ -18,11 +18,11 @@ class Transition(NamedTuple):
     """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch, and the slope of the reward if measured; all detached."""
 
     observation: Float[Tensor, "*batch s"]
-    rate: Float[Tensor, "*batch"]
+    rate: Float[Tensor, "*batch action"]
     reward: Float[Tensor, "*batch"]
     next_observation: Float[Tensor, "*batch s"]
-    next_rate: Float[Tensor, "*batch"]
-    slope: Float[Tensor, "*batch"] | None
+    next_rate: Float[Tensor, "*batch action"]
+    slope: Float[Tensor, "*batch action"] | None
 
 
 class LastTransition:

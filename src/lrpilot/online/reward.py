@@ -26,6 +26,9 @@ class Evidence(NamedTuple):
     """The first-order decrement of the loss of x_i at the step's start, ``-(w_{t+1} - w_t) . g_i``, if measured."""
     elsewhere: Float[Tensor, ""] | None = None
     """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured."""
+    along: tuple[Float[Tensor, " action"], Float[Tensor, " action"]] | None = None
+    """``-(a dw_{t+1}/da) . g`` along each number of the action, not of the whole step. None where the
+    rate is the only one: the step is proportional to it."""
 
 
 @runtime_checkable
@@ -37,8 +40,11 @@ class Reward(Protocol):
     measures_slope: bool
     """Whether ``promised`` and ``elsewhere`` are asked for, and a slope is answered."""
 
-    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, ""] | None]:
-        """Reward and slope ``a dr/da`` as they are remembered; moves running statistics. Called once a step."""
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, " action"] | None]:
+        """Reward and slope ``a dr/da`` along each number of the action as they are remembered.
+
+        Moves running statistics. Called once a step.
+        """
         ...
 
     def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -91,6 +97,9 @@ class TransferredDecrement:
 
         reward r  =  slope a dr/da  =  (N + own_batch c P) / mean |f|        c = running mean of (2 D - P) / P
 
+    Where the action has several numbers, the slope along each is the same expression of what N and P are along it: c
+    tells how much of the own batch's gradient along the step is left at the step's end.
+
     Args:
         own_batch: weight of equation 5. At rest N and P are both proportional to the gradient's noise, so that the
             weight should not have to follow the batch size.
@@ -114,9 +123,9 @@ class TransferredDecrement:
         self._bend: Tensor | None = None
         self._square: Tensor | None = None
 
-    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, " action"]]:
         """Reward and slope relative to the running loss."""
-        before, after, promised, elsewhere = evidence
+        before, after, promised, elsewhere, along = evidence
         if promised is None or elsewhere is None:
             raise InvalidArgument("evidence", "complete with promised and elsewhere", None)
         tiny = torch.finfo(before.dtype).tiny
@@ -124,10 +133,14 @@ class TransferredDecrement:
         if after is not None:
             bend = (2 * losses.reward(before, after) - promised) / promised.abs().clamp_min(tiny)
             self._bend = self._mean(self._bend, bend.clamp(-1, 1), self.decay**self.looks_every)
-        own = promised if self._bend is None else self._bend * promised
-        reward = (elsewhere + self.own_batch * own) / self._loss.clamp_min(tiny)
+        size, left = self._loss.clamp_min(tiny), 1.0 if self._bend is None else self._bend
+
+        def worth(promised: Tensor, elsewhere: Tensor) -> Tensor:
+            return (elsewhere + self.own_batch * (left * promised)) / size
+
+        reward = worth(promised, elsewhere)
         self._square = self._mean(self._square, reward.square(), self.decay)
-        return reward, reward
+        return reward, reward.unsqueeze(0) if along is None else worth(*along)
 
     def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Divided by the root of the running mean square reward as it is now, clipped."""

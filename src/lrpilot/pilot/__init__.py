@@ -10,5 +10,6 @@ guard.py        takes a destroyed network back          buffers.py    BatchNorm'
 logbook.py      what was seen and done                  deciding.py   all that happens at a decision
 optimizers.py   one, several or wrapped                 ranks.py      several processes
 controller.py   what lives in the user's loop           shape.py      what trainers look for in a scheduler
-notices.py      told once                               living.py, loaders.py, defaults.py  the surroundings
+arithmetic.py   floats of one run, tensors of many      living.py, loaders.py, defaults.py  the surroundings
+notices.py      told once
 """

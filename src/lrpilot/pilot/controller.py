@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -230,11 +229,10 @@ class Pilot(Deciding, Shape):
         load_all_or_nothing(self, state, self._take_up)
 
     def _take_up(self, state: StateDict) -> None:
-        here = torch.device("cpu")
         self._timetable = Timetable.of(state["timetable"])
         self._step, self._decisions = state["step"], state["decisions"]
         self._log_rate, self._last_step = state["log_rate"], state["last_step"]
-        self._memory = Memory(**on_device(state["memory"], here))
+        self._memory = Memory.of_one_run(state["memory"])
         self._policy_memory = on_device(state["policy_memory"], self.policy.initial_memory().device)
         self._history.load_state_dict(state["history"])
         self._losses.load_state_dict(state["losses"])

@@ -84,7 +84,7 @@ class Deciding:
         self._written = 0  # how many of the buffer's losses stand in the history
         self._losses = LossBuffer()
         self._calls = Calls(parts.optimizers, parts.buffers, self._losses, self._notices)
-        self._memory = Memory.fresh()
+        self._memory = Memory.of_one_run()
         self._policy_memory = self.policy.initial_memory()
         self._log_rate = self._last_step = 0.0
         self._step = self._decisions = 0
@@ -179,17 +179,17 @@ class Deciding:
         numbers = self._ranks.mean(numbers).cpu()
         measured = measurement.conclude(numbers[len(losses) :].tolist())
         return Interval(
-            losses=numbers[: len(losses)],
-            log_rate=_scalar(self._log_rate),
-            last_step=_scalar(self._last_step),
+            losses=numbers[: len(losses)].double(),
+            log_rate=self._log_rate,
+            last_step=self._last_step,
             boundaries=self._timetable.boundaries(self._decisions),
-            **{name: _scalar(value) for name, value in measured._asdict().items()},
+            **measured._asdict(),
         )
 
     def _judge(self, interval: Interval) -> str | None:
         """Why the network is to be taken back now; None if it is not."""
         opens, closes = self._timetable.opens(self._decisions), self._timetable.closes(self._decisions)
-        finite = bool(interval.weight_norm.isfinite())
+        finite = math.isfinite(interval.weight_norm)
         verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
         if verdict is not None and finite and not opens and self._guard.in_vain(interval, self._memory):
             self._notices.tell(
@@ -209,13 +209,12 @@ class Deciding:
 
     def _observe(self, interval: Interval, *, taken_back: bool) -> Float[Tensor, " feature"]:
         """The features; the network is taken back, and what is remembered of it with it."""
-        flag = torch.tensor(taken_back, device="cpu")
-        features, after = observe(replace(interval, taken_back=flag), self._memory)
+        features, after = observe(replace(interval, taken_back=True) if taken_back else interval, self._memory)
         if taken_back:
             self._guard.take_back()
             self._measured = None
             if self._guard.memory is not None:
-                after = Memory(**self._guard.memory)._replace(highest=after.highest)
+                after = Memory.of_one_run(self._guard.memory)._replace(highest=after.highest)
         self._memory = after
         return features
 
@@ -262,7 +261,3 @@ class Deciding:
 
 def _bounded(log_rate: float) -> float:
     return min(max(log_rate, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
-
-
-def _scalar(value: float) -> Tensor:
-    return torch.tensor(value, dtype=torch.float32, device="cpu")

@@ -12,6 +12,7 @@ from lrpilot.core.snapshot import Snapshot, parameters_of
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
+from .arithmetic import isfinite
 from .buffers import Buffers
 from .features import observe
 from .interval import MEASURED_STEPS, Interval
@@ -45,7 +46,7 @@ class Copy(NamedTuple):
     """
 
     step: int
-    memory: dict[str, Tensor] | None
+    memory: dict[str, float] | None
     snapshot: Snapshot
     buffers: dict[int, Tensor]
 
@@ -84,7 +85,7 @@ class Guard:
         return 0 if self._good is None else self._good.step
 
     @property
-    def memory(self) -> dict[str, Tensor] | None:
+    def memory(self) -> dict[str, float] | None:
         """What the pilot remembered then; None if the copy is of the start."""
         return None if self._good is None else self._good.memory
 
@@ -111,7 +112,7 @@ class Guard:
         """
         if self._good is None:
             return None
-        if not interval.weight_norm.isfinite():
+        if not isfinite(interval.weight_norm):
             return "the weights were not finite"
         if ruined(interval, memory):
             return "all that the network had learned was lost"

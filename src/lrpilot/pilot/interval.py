@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Float
     from torch import Tensor
+
+    from .arithmetic import Number, Truth
 
 MEASURED_STEPS = 6
 """Gradients and updates are measured in the last so many steps of an interval (fewer if it is shorter)."""
@@ -17,7 +20,7 @@ MEASURED_STEPS = 6
 
 @dataclass(frozen=True)
 class Interval:
-    """What happened between two decisions. Every tensor is [*run] unless said; NaN where not measured.
+    """What happened between two decisions. Every number is [*run], or a float of one run; NaN where not measured.
 
     Attributes:
         losses: [*run, step], the losses of the steps since the last decision, at least one.
@@ -34,24 +37,35 @@ class Interval:
         log_rate: log(rate / start rate) in force during the interval.
         last_step: the log-rate step the last decision made, as applied; 0 before the first.
         boundaries: (last decision, this one, the next one) as fractions of the run; None in the anytime mode.
-            Numbers, or tensors [*run] with NaN for runs of unknown length.
+            Tensors have NaN for runs of unknown length.
         taken_back: whether the network is taken back to its start at this decision (see `takes_back`).
     """
 
     losses: Float[Tensor, "*run step"]
-    gradient_cosine: Float[Tensor, "*run"]
-    update_cosine: Float[Tensor, "*run"]
-    decrease: Float[Tensor, "*run"]
-    next_decrease: Float[Tensor, "*run"]
-    gradient_norm: Float[Tensor, "*run"]
-    update_norm: Float[Tensor, "*run"]
-    weight_norm: Float[Tensor, "*run"]
-    tensor_update: Float[Tensor, "*run"]
-    largest_tensor_update: Float[Tensor, "*run"]
-    log_rate: Float[Tensor, "*run"]
-    last_step: Float[Tensor, "*run"]
-    boundaries: tuple[float | Tensor, float | Tensor, float | Tensor] | None
-    taken_back: Bool[Tensor, "*run"] | None = None
+    gradient_cosine: Number
+    update_cosine: Number
+    decrease: Number
+    next_decrease: Number
+    gradient_norm: Number
+    update_norm: Number
+    weight_norm: Number
+    tensor_update: Number
+    largest_tensor_update: Number
+    log_rate: Number
+    last_step: Number
+    boundaries: tuple[Number, Number, Number] | None
+    taken_back: Truth = False
+
+    @cached_property
+    def first(self) -> Float[Tensor, "*run"]:
+        """The first loss that is finite; one that is not if none is."""
+        losses = self.losses.detach()
+        return losses.gather(-1, losses.isfinite().byte().argmax(-1, keepdim=True)).squeeze(-1)
+
+    @cached_property
+    def lowest(self) -> Float[Tensor, "*run"]:
+        """The lowest loss that is finite; infinite if none is."""
+        return self.losses.detach().nan_to_num(torch.inf, torch.inf, torch.inf).amin(-1)
 
     @classmethod
     def unmeasured(cls, losses: Float[Tensor, "*run step"], **known: object) -> Interval:

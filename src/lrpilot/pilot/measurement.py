@@ -8,6 +8,7 @@ or computed by a closure within the step. A step that a ``GradScaler`` skips doe
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,8 +88,8 @@ class Measurement:
             self._forget()
             return
         gradients = [_joined_gradients(piece) for piece in self._pieces]
-        descents = [before.sub_(_joined(piece)) for before, piece in zip(self._before, self._pieces, strict=True)]
-        if [len(d) for d in self._descents] != [len(d) for d in descents]:  # the first step, or another network's state
+        descents = [_less(before, piece) for before, piece in zip(self._before, self._pieces, strict=True)]
+        if _sizes(self._descents) != _sizes(descents):  # the first step, or another network's state
             self.steps, self.pairs, self._gradients, self._descents = [], [], [], []
         asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
         if self._descents:
@@ -118,14 +119,14 @@ class Measurement:
         if not _same(parameters, self._parameters):
             self._forget()
             self._parameters, self._pieces = parameters, _pieces(parameters)
-        squares = [_shards(p) * _square(_flat(p)) for p in parameters]
+        squares = [_all_of(p, _square(_flat(p))) for p in parameters]
         if self.steps:
             descents = (
                 part
                 for piece, descent in zip(self._pieces, self._descents, strict=True)
-                for part in descent.split([len(_flat(p)) for p in piece])
+                for part in descent.split(_sizes([_flat(p) for p in piece]))
             )
-            squares += [_shards(p) * _square(descent) for p, descent in zip(parameters, descents, strict=True)]
+            squares += [_all_of(p, _square(descent)) for p, descent in zip(parameters, descents, strict=True)]
         return torch.cat([_stacked(squares), *self.steps, *self.pairs])
 
     def conclude(self, totals: Sequence[float]) -> Measured:
@@ -159,13 +160,12 @@ class Measurement:
 
     def _dots(self, *pairs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]]) -> Float[Tensor, " pair"]:
         """For each pair of lists of pieces their inner product, float32 on the first parameter's device."""
-        shares = [_shards(piece[0]) for piece in self._pieces]
         products = [
-            share * torch.dot(_wide(a), _wide(b))
+            _all_of(piece[0], torch.dot(_wide(a), _wide(b)))
             if a is not None and b is not None
             else torch.zeros((), device=_local(self._parameters[0]).device)
             for left, right in pairs
-            for share, a, b in zip(shares, left, right, strict=True)
+            for piece, a, b in zip(self._pieces, left, right, strict=True)
         ]
         return _stacked(products).view(len(pairs), -1).sum(1)
 
@@ -208,7 +208,7 @@ def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     """Whether two lists hold the very same tensors."""
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _pieces(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
@@ -226,8 +226,20 @@ def _pieces(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
     return pieces
 
 
+def _sizes(tensors: Sequence[Tensor]) -> list[int]:
+    return [tensor.numel() for tensor in tensors]
+
+
 def _joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
     return _flat(piece[0]) if len(piece) == 1 else torch.cat([_flat(tensor) for tensor in piece])
+
+
+def _less(before: Float[Tensor, " number"], piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
+    """What the numbers were before, less what they are, in place."""
+    now = [_flat(tensor) for tensor in piece]
+    parts = before.split(_sizes(now))
+    torch._foreach_sub_(parts, now)  # pyright: ignore[reportPrivateUsage] - as torch's own optimizers do
+    return before
 
 
 def _joined_gradients(piece: Sequence[Tensor]) -> Float[Tensor, " number"] | None:
@@ -272,12 +284,12 @@ def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if _is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
-def _shards(tensor: Tensor) -> int:
-    """Over how many ranks a tensor's numbers are spread: the factor from a mean over ranks to the sum over them."""
+def _all_of(tensor: Tensor, product: Tensor) -> Tensor:
+    """A sum over the numbers that this rank holds of a tensor, such that its mean over the ranks is that over all."""
     if not _is_sharded(tensor):
-        return 1
+        return product
     mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
-    return math.prod(mesh.size(i) for i, placement in enumerate(placements) if placement.is_shard())
+    return product * math.prod(mesh.size(i) for i, placement in enumerate(placements) if placement.is_shard())
 
 
 def _flat(tensor: Tensor) -> Float[Tensor, " number"]:

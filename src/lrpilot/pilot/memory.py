@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from .arithmetic import anywhere, as_in, beside, exp, isfinite, isnan, log, maximum, minimum, ratio, single, where
 from .interval import Interval
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .arithmetic import Number
 
 PROGRESS = math.log(0.97)
 """An untrained network has learned something once an interval's mean log loss lies this far from the first."""
@@ -26,43 +30,48 @@ LOWEST, HIGHEST = -16.0, 7.0
 
 
 class Memory(NamedTuple):
-    """What is remembered between decisions, each [*run]; log losses are log((loss - floor) / (first - floor)).
+    """What is remembered between decisions: floats of one run, or tensors [*run].
 
-    `_asdict()` gives it to a state_dict, `Memory(**state)` takes it back.
+    Log losses are log((loss - floor) / (first - floor)). A state_dict holds what `_asdict()` gives, and
+    :meth:`of_one_run` takes it back.
     """
 
-    first: Tensor  # the first loss; NaN before the first observation
-    floor: Tensor  # what losses are measured from: 0, unless they come below it
-    last: Tensor  # the last interval's mean log loss
-    short: Tensor  # running averages of the intervals' mean log losses
-    long: Tensor
-    best: Tensor  # the lowest interval's mean log loss
-    gradient_norm: Tensor  # of the last interval, relative to the first loss
-    highest: Tensor  # the highest log(rate / start rate) so far
-    mark: Tensor  # the best that the loss had fallen to when it last fell by 3 % or more
-    rested: Tensor  # the number of steps since then
-    moved: Tensor  # how far the weights have moved since then, in units of their own size: the sum of tensor_update
-    back: Tensor  # 1 if the network has been taken back to its start since, and stands there as the interval begins
+    first: Number  # the first loss; NaN before the first observation
+    floor: Number  # what losses are measured from: 0, unless they come below it
+    last: Number  # the last interval's mean log loss
+    short: Number  # running averages of the intervals' mean log losses
+    long: Number
+    best: Number  # the lowest interval's mean log loss
+    gradient_norm: Number  # of the last interval, relative to the first loss
+    highest: Number  # the highest log(rate / start rate) so far
+    mark: Number  # the best that the loss had fallen to when it last fell by 3 % or more
+    rested: Number  # the number of steps since then
+    moved: Number  # how far the weights have moved since then, in units of their own size: the sum of tensor_update
+    back: Number  # 1 if the network has been taken back to its start since, and stands there as the interval begins
 
     @classmethod
     def fresh(cls, shape: tuple[int, ...] = (), *, like: Tensor | None = None) -> Memory:
-        """The memory before a run's first observation."""
+        """The memory of many runs before their first observation."""
         like = torch.empty(()) if like is None else like
         nan = torch.full(shape, torch.nan, dtype=torch.float32, device=like.device)
         zero = torch.zeros_like(nan)
         return cls(nan, zero, zero, zero, zero, zero, nan, torch.full_like(nan, -torch.inf), zero, zero, zero, zero)
 
+    @classmethod
+    def of_one_run(cls, state: Mapping[str, float | Tensor] | None = None) -> Memory:
+        """The memory of one run, in floats: that which gave a state, or one before the first observation."""
+        state = cls.fresh()._asdict() if state is None else state
+        return cls(**{name: float(value) for name, value in state.items()})
+
     def from_here(self, interval: Interval) -> Memory:
-        """The memory whose first and best losses are this interval's: what was reached before counts no more."""
-        fresh = Memory.fresh(self.first.shape, like=self.first)
-        return fresh._replace(highest=self.highest) if interval.losses.isfinite().any() else self
+        """One run's memory whose first and best losses are this interval's: what was reached before counts no more."""
+        return Memory.of_one_run()._replace(highest=self.highest) if interval.losses.isfinite().any() else self
 
 
 def log_losses(losses: Tensor, memory: Memory) -> Tensor:
     """log((loss - floor) / (first - floor)), within [LOWEST, HIGHEST]; losses that are not finite count as highest."""
-    scaled = (losses.float() - memory.floor.unsqueeze(-1)) / (memory.first - memory.floor).unsqueeze(-1)
-    scaled = torch.where(torch.isfinite(scaled), scaled, torch.inf)
-    return scaled.clamp(math.exp(LOWEST), math.exp(HIGHEST)).log()
+    scaled = (losses - beside(memory.floor)) / beside(memory.first - memory.floor)
+    return scaled.nan_to_num(torch.inf, torch.inf, torch.inf).clamp(math.exp(LOWEST), math.exp(HIGHEST)).log()
 
 
 def anchored(interval: Interval, memory: Memory) -> Memory:
@@ -76,33 +85,35 @@ def anchored(interval: Interval, memory: Memory) -> Memory:
     the one known, it is the loss that has changed, not the network, and what comes is measured by the new one. The
     first loss is the first that is finite, and 1 as long as none is.
     """
-    losses = interval.losses.detach().float()
-    finite = losses.isfinite()
-    begun = ~torch.isnan(memory.first)
-    now = losses.gather(-1, finite.float().argmax(-1, keepdim=True)).squeeze(-1)
-    now = torch.where(finite.any(-1), now, torch.ones_like(now))
-    changed = begun & (memory.back > 0) & (now - memory.floor > CHANGED * (memory.first - memory.floor))
-    first = torch.where(begun & ~changed, memory.first, now)
-    lowest = torch.where(finite, losses, torch.inf).amin(-1)
+    new = isnan(memory.first)
+    now = as_in(memory.first, interval.first)
+    now = where(isfinite(now), now, 1.0)
+    changed = (memory.back > 0) & (now - memory.floor > CHANGED * (memory.first - memory.floor))
+    first = where(new | changed, now, memory.first)
+    lowest = as_in(memory.first, interval.lowest)
     # Weights that a step has overwritten say nothing of what the gradient was.
     sound = interval.tensor_update < 0.3
-    pull = torch.where(sound, interval.gradient_norm * interval.weight_norm, torch.nan).float()
+    pull = single(where(sound, interval.gradient_norm * interval.weight_norm, math.nan))
     below = (lowest <= memory.floor) | (first <= memory.floor)
-    below |= ~begun & (pull > math.exp(STEEPEST) * (first - memory.floor))
-    if not below.any():
+    below = below | (new & (pull > math.exp(STEEPEST) * (first - memory.floor)))
+    if not anywhere(below):
         return memory._replace(first=first)
-    lowest = torch.minimum(torch.where(lowest.isfinite(), lowest, first), first)
+    lowest = minimum(lowest, first)
     distance = pull * math.exp(-USUAL)
-    spread = torch.where(finite, losses, first.unsqueeze(-1)).std(-1, correction=0) + 1e-3 * first.abs()
-    distance = torch.where(torch.isfinite(distance) & (distance > 0), distance, spread).clamp(min=1e-30)
-    floor = torch.where(below, lowest - distance, memory.floor)
+    losses = interval.losses.detach()
+    losses = torch.where(losses.isfinite(), losses, beside(first))
+    spread = as_in(memory.first, losses.std(-1, correction=0)) + 1e-3 * abs(first)
+    distance = maximum(where(isfinite(distance) & (distance > 0), distance, spread), 1e-30)
+    floor = where(below, lowest - distance, memory.floor)
     scale, new_scale = first - memory.floor, first - floor
 
-    def moved(log_loss: Tensor) -> Tensor:
-        loss = memory.floor + scale * log_loss.exp()
-        again = ((loss - floor) / new_scale).clamp(math.exp(LOWEST), math.exp(HIGHEST)).log()
-        return torch.where(begun & below, again, log_loss)
+    def moved(log_loss: Number) -> Number:
+        loss = memory.floor + scale * exp(log_loss)
+        again = ratio(loss - floor, new_scale)
+        again = log(minimum(maximum(again, math.exp(LOWEST)), math.exp(HIGHEST)))
+        return where(below, where(new, log_loss, again), log_loss)
 
     logs = {name: moved(getattr(memory, name)) for name in ("last", "short", "long", "best", "mark")}
-    gradient_norm = torch.where(begun & below, memory.gradient_norm * scale / new_scale, memory.gradient_norm)
+    again = ratio(memory.gradient_norm * scale, new_scale)
+    gradient_norm = where(below, where(new, memory.gradient_norm, again), memory.gradient_norm)
     return memory._replace(first=first, floor=floor, gradient_norm=gradient_norm, **logs)

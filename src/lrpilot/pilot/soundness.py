@@ -1,6 +1,6 @@
 """What a sound run does not do: which networks are taken back, and how far the rate may rise.
 
-Pure functions, the same for one run and for a batched population.
+Pure functions, the same for one run (in floats) and for a batched population (in tensors).
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
-
+from .arithmetic import anywhere, as_in, isnan, log, maximum, minimum, ratio, single, where
 from .interval import Interval
 from .memory import CHANGED, PROGRESS, Memory, anchored, log_losses
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-    from torch import Tensor
+    from .arithmetic import Number, Truth
 
 GUARD_WINDOW = 0.05
 """The fraction of the run within which a network that is worse than untrained is taken back to its start."""
@@ -34,7 +32,7 @@ FARTHEST = 1.0
 their own size within an interval, if the steps went in random directions."""
 
 
-def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Tensor, "*run"]:
+def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Truth:
     """Which runs should be taken back to their initial weights: those whose network is worse than untrained.
 
     To be asked at the decisions of the first `GUARD_WINDOW` of a run, in which that costs nothing but these
@@ -46,30 +44,34 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Bool[Ten
     """
     memory = anchored(interval, memory)
     logs = log_losses(interval.losses, memory)
-    exploded = (logs[..., logs.shape[-1] // 2 :].mean(-1) > math.log(CHANGED)) | (logs.amax(-1) > SPIKE)
+    late, highest = logs[..., logs.shape[-1] // 2 :].mean(-1), logs.amax(-1)
+    exploded = (as_in(memory.first, late) > math.log(CHANGED)) | (as_in(memory.first, highest) > SPIKE)
     if not closing:
         return exploded
-    stalled = torch.minimum(memory.best, logs.mean(-1)) > PROGRESS
+    stalled = minimum(memory.best, as_in(memory.first, logs.mean(-1))) > PROGRESS
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
 
 
-def ruined(interval: Interval, memory: Memory) -> Bool[Tensor, "*run"]:
+def ruined(interval: Interval, memory: Memory) -> Truth:
     """Which networks have lost all that they had learned.
 
     Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
     interval it is back within 3 % of the first one, or above, by two standard errors. Intervals of fewer than `TELLING`
     steps tell nothing.
     """
+    steps = interval.losses.shape[-1]
+    if steps < TELLING:
+        return False
     memory = anchored(interval, memory)
-    logs = log_losses(interval.losses, memory)
-    late = logs[..., logs.shape[-1] // 2 :]
-    if logs.shape[-1] < TELLING:
-        return torch.zeros_like(memory.short, dtype=torch.bool)
-    surely = late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1])
-    return (memory.short < -math.log(2.0)) & (surely > PROGRESS)
+    fallen = memory.short < -math.log(2.0)
+    if not anywhere(fallen):
+        return fallen
+    late = log_losses(interval.losses, memory)[..., steps // 2 :]
+    surely = as_in(memory.first, late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1]))
+    return fallen & (surely > PROGRESS)
 
 
-def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
+def step_ceiling(interval: Interval, memory: Memory) -> Number:
     """The highest sound log-rate step: infinite once the network has learned something, and 0 without gradients.
 
     A network whose loss rests at its first level gives no sign that a rate is too high, and one whose weights are
@@ -82,9 +84,11 @@ def step_ceiling(interval: Interval, memory: Memory) -> Float[Tensor, "*run"]:
     """
     steps = interval.losses.shape[-1]
     if interval.boundaries is not None:
-        before, now, after = (torch.as_tensor(mark, dtype=torch.float32) for mark in interval.boundaries)
-        steps = (steps * (after - now) / (now - before)).nan_to_num(steps)
-    distance = interval.tensor_update.float() * torch.as_tensor(steps, dtype=torch.float32).sqrt()
-    room = (FARTHEST / distance).log().nan_to_num(torch.inf, torch.inf).clamp(min=0)
-    ceiling = torch.where(memory.best > PROGRESS, room, torch.inf)
-    return torch.where(interval.gradient_norm == 0, 0.0, ceiling)
+        before, now, after = interval.boundaries
+        coming = steps * ratio(after - now, now - before)
+        steps = where(isnan(coming), steps, coming)
+    distance = single(interval.tensor_update) * steps**0.5
+    room = log(ratio(FARTHEST, distance))
+    room = where(isnan(room), math.inf, maximum(room, 0.0))
+    ceiling = where(memory.best > PROGRESS, room, math.inf)
+    return where(interval.gradient_norm == 0, 0.0, ceiling)

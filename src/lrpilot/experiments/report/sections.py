@@ -13,7 +13,7 @@ from lrpilot.experiments.studies.catalogue import EXPERIMENTS
 from lrpilot.experiments.studies.frame import chosen
 from lrpilot.experiments.tasks.catalogue import PAPERS
 
-from . import figures, studies
+from . import extensions, figures, studies
 from .claims import verdicts
 from .evidence import Evidence
 from .page import Block, Picture, Section
@@ -177,6 +177,16 @@ def _readings(evidence: Evidence) -> Iterator[Block]:
         yield studies.readings(runs)
 
 
+def _extensions(evidence: Evidence) -> Iterator[Block]:
+    for task, runs in evidence.by_task("extensions").items():
+        yield from (extensions.beside_the_rate(HEADINGS[task], name, runs) for name in extensions.tried(runs))
+
+
+def _optimizers(evidence: Evidence) -> Iterator[Block]:
+    for task, runs in evidence.by_task("optimizers").items():
+        yield extensions.on_optimizers(HEADINGS[task], runs)
+
+
 def _wall_clock(evidence: Evidence) -> Iterator[Block]:
     for task, runs in evidence.by_task("table1", "table2", "table3").items():
         yield studies.wall_clock(f"{task}: time to {PAPERS[task].target:g}% test error", runs, PAPERS[task].target)
@@ -205,6 +215,8 @@ WRITERS: Mapping[str, Writer] = {
     "start": _start,
     "discount": _discount,
     "readings": _readings,
+    "extensions": _extensions,
+    "optimizers": _optimizers,
     "wall-clock": _wall_clock,
     "early-stopping": _early_stopping,
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -16,8 +16,10 @@ from lrpilot.baselines import schedules
 from lrpilot.baselines.peers import effective_rate
 from lrpilot.baselines.vsgd import VSGD
 from lrpilot.core.history import History
+from lrpilot.core.knobs import Dropout, Knob, LearningRate, Momentum
 from lrpilot.errors import InvalidArgument
 from lrpilot.online.controller import OnlineActorCritic
+from lrpilot.online.controls import Controls, Granularity
 from lrpilot.online.settings import deviating, resolve
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.policy_file import fingerprint
@@ -100,6 +102,7 @@ class Terms:
     generator: torch.Generator  # to draw from
     setting: Mapping[str, Scalar] = field(default_factory=dict)  # the method's own, by name
     policy: str | Path = "shipped"  # of a pilot: the shipped one, or the path of another's file
+    network: nn.Module | None = None  # that the optimizer updates, for what has to do with more than its parameters
 
 
 MakeController = Callable[[Optimizer, Terms], Controller]
@@ -126,7 +129,32 @@ def piloted(optimizer: Optimizer, terms: Terms) -> Controller:
     return PlainTraining(optimizer, Pilot(optimizer, terms.steps, policy=terms.policy))
 
 
-def online(base: str, optimizer: Optimizer, terms: Terms, *, learn: bool = True) -> Controller:
+@dataclass(frozen=True)
+class Extension:
+    """What an online actor-critic decides on beside one rate for all."""
+
+    further: Sequence[Literal["momentum", "dropout"]] = ()
+    granularity: Granularity = "global"
+
+    def controls(self, network: nn.Module | None) -> Sequence[Knob]:
+        """The rate, and the further knobs of a network and its optimizer."""
+        made = {"momentum": Momentum, "dropout": lambda: Dropout(network or nn.Identity())}
+        return (LearningRate(), *(made[name]() for name in self.further))
+
+
+def held(extension: Extension, optimizer: Optimizer, terms: Terms) -> Controller:
+    """Constant values, which the setting gives by the names that an actor-critic's history has for them."""
+    controls = Controls(optimizer, extension.controls(terms.network), extension.granularity, like=torch.empty(0))
+    values = {"rate": terms.setting["lr"], **terms.setting}
+    action = controls.action({name: float(values[name]) for name in controls.names})
+    controls.write(action)
+    controls.write(action, in_step=False)
+    return PlainTraining(optimizer)
+
+
+def online(
+    base: str, optimizer: Optimizer, terms: Terms, *, learn: bool = True, extension: Extension = Extension()
+) -> Controller:
     """Algorithm 1 in a named setting, or in the paper's with the ``deviations`` of ``terms.setting`` ("D1+D2").
 
     Every other entry of the setting but the optimizer's replaces a field.
@@ -135,7 +163,11 @@ def online(base: str, optimizer: Optimizer, terms: Terms, *, learn: bool = True)
     chosen = resolve(base) if numbers is None else deviating(*str(numbers).split("+"))
     changes = {k: v for k, v in terms.setting.items() if k not in {*OF_THE_OPTIMIZER, "deviations"}}
     chosen = replace(chosen, learn_actor=learn, **changes)  # type: ignore[arg-type] - checked by Setting
-    return OnlineActorCritic(optimizer, chosen, generator=terms.generator)
+    more: dict[str, Any] = {
+        "controls": extension.controls(terms.network),
+        "granularity": extension.granularity,
+    }
+    return OnlineActorCritic(optimizer, chosen, generator=terms.generator, **more)
 
 
 def check_policy(terms: Terms) -> None:

@@ -22,7 +22,18 @@ from lrpilot.baselines.vsgd import VSGD, Granularity
 from lrpilot.experiments.tasks.catalogue import LoadedTask
 from lrpilot.pilot.policy_file import fingerprint
 
-from .controllers import Controller, MakeController, Terms, cosine, fixed, inverse_time, online, piloted
+from .controllers import (
+    Controller,
+    Extension,
+    MakeController,
+    Terms,
+    cosine,
+    fixed,
+    held,
+    inverse_time,
+    online,
+    piloted,
+)
 from .lessons import Lessons, OfflineLessons, RefiningLessons
 from .opponents import RangeTestLessons, cycled, greedy, polled, told_the_loss, warmed
 from .optimizers import make_optimizer
@@ -35,6 +46,16 @@ MakeOptimizer = Callable[[Any, Setting], Optimizer]
 START_RATE = 0.01  # of the optimizers that the online controller drives: the middle of the grid
 STARTS: Mapping[str, Setting] = {"paper": {}, "stable": {"lr": START_RATE}}
 """What the actor-critic starts from, by its setting."""
+EXTENSIONS: Mapping[str, tuple[Extension, Setting]] = {
+    "tensor": (Extension(granularity="tensor"), {"lr": START_RATE, "critic_activation": "tanh"}),
+    "momentum": (Extension(("momentum",)), {"lr": START_RATE, "momentum": 0.5, "critic_activation": "tanh"}),
+    "dropout": (
+        Extension(("dropout",)),
+        {"lr": START_RATE, "deviations": "D2+D3+D4+D5+D6+D7+D8+D9+D10", "critic_activation": "tanh"},
+    ),
+}
+"""The paper's future work: what the stable actor-critic decides on beside one rate, and from which setting. A critic of
+ReLUs tells the slopes of several numbers apart less well."""
 DECAYS = (1e-4, 1e-3)  # gamma per step of the schedule eta_0 / (1 + gamma t)
 OVERESTIMATES: Sequence[Setting] = ({"overestimate": "tenth"}, {"overestimate": 2.0})
 """The factor C of vSGD's first estimates: the paper's d/10, and its alternative."""
@@ -77,8 +98,8 @@ class Method:
     ) -> Training:
         """A run before its first step; ``controller`` in place of the method's own, ``options`` as of `Training`."""
 
-        def driven(optimizer: Optimizer, generator: Generator) -> Controller:
-            terms = Terms(steps=plan.steps, generator=generator, setting=setting, policy=policy)
+        def driven(network: nn.Module, optimizer: Optimizer, generator: Generator) -> Controller:
+            terms = Terms(steps=plan.steps, generator=generator, setting=setting, policy=policy, network=network)
             return (controller or self.controller)(optimizer, terms)
 
         make = partial(self.make_optimizer, setting=setting)
@@ -131,6 +152,18 @@ def _online(name: str, heading: str, setting: str, *, learn: bool = True) -> Met
     return Method(name, heading, "actor-critic", controller=control, settings=only(STARTS[setting]))
 
 
+def _extended(name: str, what: str) -> Sequence[Method]:
+    """The stable actor-critic with more to decide on, and its two controls."""
+    extension, start = EXTENSIONS[name]
+    learned, untrained = (partial(online, "stable", learn=learn, extension=extension) for learn in (True, False))
+    make, constant = partial(Method, settings=only(start)), partial(held, extension)
+    return (
+        make(f"online-{name}", f"actor-critic, {what}", "extension", controller=learned),
+        make(f"frozen-{name}", f"untrained actor, {what}", "extension", controller=untrained),
+        Method(f"mean-{name}", f"SGD at the mean values, {what}", "extension", controller=constant, settings=only()),
+    )
+
+
 def _offline(name: str, heading: str, setting: str, *settings: Setting) -> Method:
     return Method(name, heading, "offline", settings=only(*settings), lessons=partial(OfflineLessons, setting))
 
@@ -170,6 +203,9 @@ _ALL = (
     _online("online-stable", "actor-critic, stable", "stable"),
     _online("frozen-paper", "untrained actor, paper", "paper", learn=False),
     _online("frozen-stable", "untrained actor, stable", "stable", learn=False),
+    *_extended("tensor", "a rate for each tensor"),
+    *_extended("momentum", "rate and momentum"),
+    *_extended("dropout", "rate and dropout"),
     _offline("offline-paper", "offline actor-critic, paper", "paper"),
     _offline("offline-stable", "offline actor-critic, stable", "stable"),
     # No run teaches them: the very actors that the studies of the same seed begin with.

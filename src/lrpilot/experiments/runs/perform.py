@@ -26,7 +26,7 @@ from .training import Plan, Record, Training
 from .trial import MEASURES, Result, Status, Trial
 
 LOGS_PER_EVALUATION = 5
-LOGGED = ("rate", "dq_da", "td_error")  # what a result keeps of a controller's history
+LOGGED = ("rate", "momentum", "dropout", "dq_da", "td_error")  # what a result keeps of a history, in every place
 HELD_OUT = 10  # of the training set one in so many scores the runs that refine a policy
 CLOCK = time.process_time  # of one thread: the wall-clock of a core that the run has to itself, however busy it is
 
@@ -130,7 +130,7 @@ def _means(training: Training, ends: list[int]) -> dict[str, list[float]]:
     A column that began later than the first step has nan until then.
     """
     history, means = training.controller.history, {}
-    for name in (name for name in LOGGED if name in history.keys()):  # noqa: SIM118 - a history is no mapping
+    for name in (name for name in history.keys() if name.split("/")[0] in LOGGED):  # noqa: SIM118 - is no mapping
         column = history[name].double().cpu()
         column = torch.cat([torch.full((max(0, training.step - len(column)),), math.nan, dtype=column.dtype), column])
         pairs = zip([0, *ends[:-1]], ends, strict=True)

@@ -86,7 +86,7 @@ class Training:
         plan: Plan,
         *,
         make_optimizer: Callable[[torch.nn.Module], Optimizer],
-        make_controller: Callable[[Optimizer, torch.Generator], Controller],
+        make_controller: Callable[[torch.nn.Module, Optimizer, torch.Generator], Controller],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         seeds = torch.randint(2**62, (4,), generator=torch.Generator().manual_seed(plan.seed)).tolist()
@@ -95,7 +95,7 @@ class Training:
         self.plan = plan
         self.network = task.make_network(network)
         self.optimizer = make_optimizer(self.network)
-        self.controller = make_controller(self.optimizer, controller)
+        self.controller = make_controller(self.network, self.optimizer, controller)
         self.step = 0
         self.seconds = 0.0
         self.failure: Diverged | None = None  # why the run ended early, if it diverged

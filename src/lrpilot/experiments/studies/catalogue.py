@@ -18,10 +18,12 @@ from typing import Any
 from lrpilot.experiments.runs.methods import (
     ACTOR_CRITICS,
     CONTROLS,
+    EXTENSIONS,
     METHODS,
     PAPERS_BASELINES,
     RATE_FREE,
     SCHAUL,
+    START_RATE,
     STARTS,
     Setting,
 )
@@ -38,6 +40,9 @@ UNTRAINED = tuple(f"untrained-offline-{setting}" for setting in STARTS)
 DISCOUNTS = (0.0, 0.9, 0.95, 0.99, 1.0)
 FIFTH = 0.2  # of the training data: Figures 4 and 6
 READ, READ_ON = "online-paper", ("m0", "m1")  # every reading is this method with a setting of its own, on these tasks
+VALUES = ("rate", "momentum", "dropout")  # columns of a curve that a controller decides on
+ON = ("m1", "mnist-cnn")  # where the paper's future work is tried
+FURTHER_OPTIMIZERS = ("momentum", "tf-adam", "tf-rmsprop")
 READINGS: Mapping[str, Setting] = tomllib.loads(Path(__file__).with_name("readings.toml").read_text("utf-8"))
 
 Plan = Callable[[Profile, Store], list[Trial]]
@@ -99,14 +104,21 @@ def comparison(experiment: str, task: str, methods: Iterable[str], profile: Prof
 
 def mean_rate(results: Iterable[Result]) -> float | None:
     """The mean learning rate over the steps of a controller's finished runs, to three digits; None without any."""
-    means = [_mean_over_steps(result) for result in results if result.status == "finished"]
-    return float(f"{statistics.fmean(means):.3g}") if means else None
+    return mean_values(results).get("rate")
 
 
-def _mean_over_steps(result: Result) -> float:
+def mean_values(results: Iterable[Result]) -> dict[str, float]:
+    """The same of all that the controller decides on, by its name in the curve."""
+    finished = [result for result in results if result.status == "finished"]
+    names = {name: None for result in finished for name in result.curve if name.split("/")[0] in VALUES}
+    means = {name: statistics.fmean(_mean_over_steps(result, name) for result in finished) for name in names}
+    return {name: float(f"{mean:.3g}") for name, mean in means.items()}
+
+
+def _mean_over_steps(result: Result, name: str) -> float:
     ends = result.curve["step"]
     lengths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    return sum(n * rate for n, rate in zip(lengths, result.curve["rate"], strict=True)) / ends[-1]
+    return sum(n * value for n, value in zip(lengths, result.curve[name], strict=True)) / ends[-1]
 
 
 def _table(table: str, profile: Profile, store: Store) -> list[Trial]:
@@ -182,6 +194,37 @@ def _short(experiment: str, settings: Iterable[tuple[str, Setting]], profile: Pr
     return [make(task, name, setting, seed) for task in READ_ON for seed in seeds for name, setting in settings]
 
 
+def _extensions(profile: Profile, store: Store) -> list[Trial]:
+    """Each extension of the stable actor-critic, the same without it, its untrained actor; then its mean values."""
+    trials: list[Trial] = []
+    for task in ON:
+        size, make = profile.sizes[task], partial(_trial, profile, "extensions", task)
+        for name, (_, start) in EXTENSIONS.items():
+            if (task, name) == ("m1", "dropout"):
+                continue  # M1 has none
+            methods = (f"online-{name}", "online-stable", f"frozen-{name}")
+            own = [make(method, start, seed) for seed in size.seeds for method in methods]
+            trials += own
+            learned = [] if store.missing(own) else [trial for trial in own if trial.method == methods[0]]
+            if values := mean_values(found(store, learned)):
+                lr = values.pop("rate")
+                trials += [make(f"mean-{name}", {"lr": lr, **values}, seed) for seed in size.seeds]
+    return trials
+
+
+def _optimizers(profile: Profile, store: Store) -> list[Trial]:
+    """The stable actor-critic on other optimizers than SGD, and each at constant rates."""
+    make = partial(_trial, profile, "optimizers")
+    return [
+        make(task, method, {"optimizer": optimizer, "lr": rate}, seed)
+        for task in ON
+        for seed in profile.sizes[task].seeds
+        for optimizer in FURTHER_OPTIMIZERS
+        for method, tried in (("online-stable", (START_RATE,)), ("constant", profile.rates))
+        for rate in tried
+    ]
+
+
 EXPERIMENTS: Mapping[str, Experiment] = {
     "table1": Experiment("Table 1: MNIST, convolutional network", partial(_table, "table1")),
     "table2": Experiment("Table 2: CIFAR-10, convolutional network", partial(_table, "table2")),
@@ -195,6 +238,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "start": Experiment("Sensitivity to the starting rate", _start, ("table3",)),
     "discount": Experiment("Sensitivity to the discount", _discount),
     "readings": Experiment("Under which reading it works", _readings),
+    "extensions": Experiment("Future work: a rate for each tensor, momentum, dropout", _extensions),
+    "optimizers": Experiment("Future work: other optimizers", _optimizers),
     "wall-clock": Experiment("Wall-clock to a given error", needs=("table1", "table2", "table3")),
     "early-stopping": Experiment("Early stopping", needs=("table2", "figure4")),
 }

@@ -84,7 +84,7 @@ class RecordedPilot(Pilot):
         super().__init__(*args, **kwargs)
 
     def _observe(self, interval: Interval, *, taken_back: bool) -> Tensor:
-        self.intervals.append(replace(interval, taken_back=torch.tensor(taken_back)))
+        self.intervals.append(replace(interval, taken_back=taken_back))
         self.log_rates.append(math.log(self._rate))
         return super()._observe(interval, taken_back=taken_back)
 
@@ -110,7 +110,7 @@ def roll_out(training: BankTraining, driver: Drives, start: float) -> BankRollou
 
 def judge_task(task: BankTask, policy: Policy) -> list[BankRollout]:
     """A task's runs, one from each of `STARTS`."""
-    training = _prepared(task)
+    training = prepared(task)
     return [roll_out(training, policy, task.usual + start) for start in STARTS]
 
 
@@ -124,7 +124,7 @@ def explore_task(entry: Entry, policy: Policy | None, *, noise: float, seed: int
         seed: of starts and noise.
     """
     task = entry.task
-    training, dice = _prepared(task), TaskDice(f"{seed}/{task.index}")
+    training, dice = prepared(task), TaskDice(f"{seed}/{task.index}")
     rollouts: list[BankRollout] = []
     for run in range(RUNS):
         start = task.usual + LOWEST + (HIGHEST - LOWEST) * (run + dice.random()) / RUNS
@@ -137,7 +137,8 @@ def explore_task(entry: Entry, policy: Policy | None, *, noise: float, seed: int
     return rollouts
 
 
-def _prepared(task: BankTask) -> BankTraining:
+def prepared(task: BankTask) -> BankTraining:
+    """The task in a process of one thread, as the schedules' scores were made."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     return BankTraining(task)

@@ -110,7 +110,7 @@ def roll_out(
         interval = trainings.advance(steps, log_rate)
         if index == len(ends) - 1:
             _, after = observe(interval, memory)
-            records[3].append(after.last)
+            records[3].append(torch.as_tensor(after.last))
             break
         known = [torch.where(hidden, torch.nan, mark) for mark in marks[index : index + 3]]
         interval = replace(
@@ -130,10 +130,11 @@ def roll_out(
         raw = driver(observations)
         decay = math.log(remaining(marks[index], marks[index + 1]))
         log_peak = torch.where(hidden, log_rate, log_rate - decay) if deviates else log_rate
-        for record, value in zip(records, (observations, raw, log_peak, memory.last, back), strict=True):
+        values = (observations, raw, log_peak, torch.as_tensor(memory.last), back)
+        for record, value in zip(records, values, strict=True):
             record.append(value)
         step = bounded_step(raw, decays if deviates else torch.zeros_like(decays))
-        step = torch.minimum(step, step_ceiling(interval, memory))
+        step = torch.minimum(step, torch.as_tensor(step_ceiling(interval, memory)))
         step = torch.where(back, step.clamp(max=FORCED_CUT), step)
         step = torch.where(scripted, scheduled(index + 1) - log_rate, step)
         lowest, highest = origin - WIDEST, origin + WIDEST
