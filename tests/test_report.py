@@ -316,7 +316,7 @@ def test_reproduce_says_how_to_go_on_after_ctrl_c(tmp_path, monkeypatch, capsys)
 
     monkeypatch.setattr(execute, "perform", interrupt)
     assert command("reproduce", "discount", "--results", str(tmp_path)) == 130
-    assert "goes on from there" in capsys.readouterr().out
+    assert "give the same command again to resume" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ def reproduce(
     data: Data = None,
     **engine: Any,
 ) -> None:
-    """Make the runs of the paper's tables and figures that are missing; print the tables, draw the figures.
+    """Reproduce the paper's tables and figures: run what is missing, print the tables, draw the figures.
 
-    To resume what was stopped, give the same command again.
+    To resume, give the same command again.
     """
     from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.page import Picture
@@ -57,7 +57,7 @@ def reproduce(
         choose("name", name, {**EXPERIMENTS, ALL: None})
     chosen = list(EXPERIMENTS) if ALL in names else names
     store, console = Store(results / size.name), Console()
-    with stoppable(console, f"What was made is in {store.root}; the same command goes on from there."):
+    with stoppable(console, f"Finished runs are in {store.root}; give the same command again to resume."):
         tally = complete(
             plans_of(chosen, size, store),
             store,
@@ -83,10 +83,10 @@ def report(
     out: Annotated[Path | None, path_option("Folder of the pages; default RESULTS/PROFILE/report.")] = None,
     readme: Annotated[
         list[Path] | None,
-        path_option("Write the tables between this file's marker lines as well; may be repeated."),
+        path_option("Also fill in the marked parts of this Markdown file; may be repeated."),
     ] = None,
 ) -> None:
-    """Write a profile's results, all comparisons and the suite as one Markdown and one self-contained HTML page."""
+    """Write all results as a Markdown page and a self-contained HTML page, and print their conclusions."""
     from lrpilot.experiments.report import starts, suite
     from lrpilot.experiments.report.conclusions import conclusions
     from lrpilot.experiments.report.evidence import Evidence

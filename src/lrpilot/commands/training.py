@@ -53,7 +53,7 @@ def train(
     if outcome.failure:
         raise outcome.failure
     if not outcome.finished:
-        say(console, f"Stopped. Go on with: {outcome.resume_command(data)}")
+        say(console, f"Stopped. Resume with: {outcome.resume_command(data)}")
         raise typer.Exit(STOPPED)
 
 
@@ -74,7 +74,7 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
 
 def demo(
     out: Annotated[Path, path_option("Where the picture goes.")] = Path("runs/demo.png"),
-    steps: Annotated[int, typer.Option(help="Updates in each run.")] = 2_000,
+    steps: Annotated[int, typer.Option(help="Steps of each run.")] = 2_000,
 ) -> None:
     """Handwritten digits: the pilot from a rate that is far too low, beside fixed rates. Takes seconds."""
     import torch
