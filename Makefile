@@ -44,7 +44,7 @@ lint: $(VENV)/.dev                  ## style, types and the workflows
 docs: $(VENV)/.dev                  ## the documentation as a site, in runs/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-pictures: $(VENV)/.dev              ## the run that docs/how-it-works.md explains
+pictures: $(VENV)/.dev              ## the run that docs/how-it-works.md explains, and the notebook's pictures
 	$(BIN)/python docs/pictures.py
 
 mutants: $(VENV)/.dev               ## which changes to core, online and pilot no test notices; MODULES=core/history
