@@ -15,9 +15,10 @@ smoke: $(VENV)/.experiments         ## every table and figure of the paper at th
 test: $(VENV)/.dev                  ## the default test suite, within three minutes on two cores
 	$(BIN)/python -m pytest -n 2
 
-CHECKED := action actor contracts critic displacement distill evaluation exploration features history knobs \
-    loss_buffer losses measurement observation offline online online_changes opening oracle pilot pilot_guard policy \
-    population ppo pretrain refinement replay reward score settings snapshot timetable
+CHECKED := action actor calls chunk contracts critic displacement distill evaluation exploration features history \
+    knobs living logbook loss_buffer losses measurement observation offline online online_changes opening oracle \
+    pilot pilot_guard policy population ppo pretrain rates refinement replay reward schedule score settings shape \
+    snapshot state steps timetable
 
 shapes: $(VENV)/.dev                ## core, online, pilot and learning again, every shape and type checked at run time
 	$(BIN)/python -m pytest -n 2 -m "not slow and not mistyped" --jaxtyping-packages=lrpilot,typed.check \
