@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo smoke test shapes test-slow fuzz lint docs pictures mutants format clean
+.PHONY: demo smoke test shapes test-slow fuzz gpu matrix lint docs pictures mutants format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
@@ -30,6 +30,12 @@ test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
 fuzz: $(VENV)/.dev                  ## long: files damaged and command lines made up at random
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
 
+gpu: $(VENV)/.dev                   ## on a CUDA device: contract tests, a run of each controller, host waits, costs
+	$(BIN)/python -m benchmarks.gpu --readme docs/reliability.md
+
+matrix: $(VENV)/bin/python          ## the wheel under each supported Python, oldest and newest torch; CELLS=3.11/oldest
+	$(BIN)/python .ci/matrix.py $(CELLS)
+
 lint: $(VENV)/.dev                  ## style, types and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,7 +45,7 @@ lint: $(VENV)/.dev                  ## style, types and the workflows
 docs: $(VENV)/.dev                  ## the documentation as a site, in runs/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-pictures: $(VENV)/.dev              ## the run that docs/how-it-works.md explains
+pictures: $(VENV)/.dev              ## the run that docs/how-it-works.md explains, and the notebook's pictures
 	$(BIN)/python docs/pictures.py
 
 mutants: $(VENV)/.dev               ## which changes to core, online and pilot no test notices; MODULES=core/history

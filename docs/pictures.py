@@ -1,13 +1,17 @@
-"""The run that docs/how-it-works.md explains: its picture, and its decisions between the page's marker lines."""
+"""The run that docs/how-it-works.md explains, as a picture and between marker lines, and the notebook's outputs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import nbformat
 import torch
+from nbclient import NotebookClient
 from sklearn.datasets import load_digits
 
 import lrpilot
+from lrpilot.core.files import replace_file
+from lrpilot.experiments.report.drawing import png, svg
 from lrpilot.experiments.report.readme import fill
 
 HERE = Path(__file__).parent
@@ -32,10 +36,20 @@ def run() -> lrpilot.Pilot:
     return pilot
 
 
+def execute(notebook: Path) -> None:
+    """Run a notebook and keep what it shows."""
+    cells = nbformat.read(notebook, as_version=4)
+    NotebookClient(cells, record_timing=False).execute()
+    nbformat.write(cells, notebook)
+
+
 def main() -> None:
-    """Write both."""
+    """Write all."""
+    execute(HERE.parent / "examples" / "digits.ipynb")
     pilot = run()
-    pilot.plot().savefig(HERE / "how-it-works.png", dpi=110, metadata={"Software": None})
+    figure = pilot.plot()
+    replace_file(HERE / "how-it-works.png", png(figure))
+    replace_file(HERE / "how-it-works.svg", svg(figure, "how-it-works").encode())
     lines = pilot.explain().splitlines()
     shown = "\n".join([*lines[:9], "...", *lines[24:28], "...", *lines[-3:]])
     text = f"![Loss and learning rate of a run on handwritten digits](how-it-works.png)\n\n```text\n{shown}\n```"

@@ -186,7 +186,7 @@ def test_ctrl_c_stops_with_the_command_that_goes_on(lrpilot, monkeypatch):
         patch.setattr(Display, "show", interrupted)
         code, out, err = lrpilot("train --steps 40 --evaluate-every 10 --out run --controller none")
     assert (code, err) == (130, "")
-    assert out.splitlines()[-1] == "Stopped. Go on with: lrpilot train digits --out run --resume"
+    assert out.splitlines()[-1] == "Stopped. Resume with: lrpilot train digits --out run --resume"
     code, out, err = lrpilot("train digits --out run --resume")
     assert (code, err) == (0, "")
     assert "going on from step 2" in out

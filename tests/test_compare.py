@@ -11,7 +11,7 @@ from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.report.evidence import Evidence
 from lrpilot.experiments.report.report import update_readme
-from lrpilot.experiments.report.starts import by_rate, comparisons, headline, picture, standings
+from lrpilot.experiments.report.starts import by_rate, comparisons, headline, picture, shown, standings
 from lrpilot.experiments.runs import execute
 from lrpilot.experiments.runs.perform import perform
 from lrpilot.experiments.runs.store import Store
@@ -143,7 +143,9 @@ def test_tables(tmp_path):
     assert row(table, "constant rate")[-1] == "2 (2 diverged)"
     assert row(table, "Schedule-Free SGD")[1:] == ["-"] * 5 + ["1.75 ± 0.71", "-", "2"]
     (stands,) = standings(compared).rows
-    assert stands[1:] == ["3.00", "2.50", "1.20", "5 x 2", "3.50 (0.1)", "2.25 (1)", "1.75 (Schedule-Free SGD)"]
+    assert stands[1:5] == ["3.00 ± 0.71", "2.50 ± 0.71", "1.20", "5 x 2"]
+    assert stands[5:] == ["3.50 ± 0.71 (0.1)", "2.25 ± 0.71 (1)", "1.75 ± 0.71 (Schedule-Free SGD)"]
+    assert standings(compared).bold == [7]
 
 
 def test_a_part_makes_tables_and_a_picture_too(tmp_path):
@@ -160,14 +162,14 @@ def test_the_picture_has_a_line_a_method_and_a_level_a_peer(tmp_path):
     made(store, Comparison.of("m1", seeds=2))
     drawn = picture(made(store, Comparison.of("m0", seeds=2)), "x").figure
     panels = [axes for axes in drawn.axes if axes.axison]
-    assert [axes.get_title() for axes in panels] == ["m0, sgd, 6,000 steps", "m1, sgd, 12,000 steps"]
+    assert [axes.get_title(loc="left") for axes in panels] == ["m0, sgd, 6,000 steps", "m1, sgd, 12,000 steps"]
     lines = {line.get_label(): line for line in panels[0].lines}
     assert list(lines["pilot"].get_xdata()) == list(HIGH_STARTS)
     assert list(lines["pilot"].get_ydata()) == pytest.approx([2.5, 2.6, 2.7, 2.8, 3.0])
     assert set(lines["Prodigy"].get_ydata()) == {1.9 + 0.5}
     colours = {label: str(line.get_color()) for label, line in lines.items() if not label.startswith("_")}
     assert len(set(colours.values())) == len(colours) == len(CONTENDERS)
-    assert {text.get_text() for text in drawn.legends[0].get_texts()} == set(colours)
+    assert {text.get_text(): text.get_color() for text in panels[0].texts} == colours
 
 
 def test_report_and_readme_begin_with_the_comparisons(tmp_path):
@@ -181,22 +183,26 @@ def test_report_and_readme_begin_with_the_comparisons(tmp_path):
     assert (tmp_path / "pages/compare-sgd.png").exists()
     assert text.index("m0, sgd, 6,000 steps: final") < text.index("m1, sgd, 12,000 steps: final")
     readme = tmp_path / "README.md"
-    readme.write_text("<!-- comparison:begin -->\n<!-- comparison:end -->\nAfter\n")
+    names = ("headline", "comparison", "evidence")
+    readme.write_text("".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in names) + "After\n")
     update_readme(readme, Evidence.load(SMOKE, Store(store.root / "smoke")), compared=store)
     (link,) = re.findall(r"!\[.*\]\((.*)\)", readme.read_text())
-    assert readme.read_text().endswith("<!-- comparison:end -->\nAfter\n")
+    assert readme.read_text().endswith("<!-- evidence:end -->\nAfter\n")
+    assert "| m0, sgd, 6,000 steps |" in readme.read_text()
     assert link == "results/compare/headline.png"
     assert (tmp_path / link).read_bytes().startswith(b"\x89PNG")
-    assert headline(Store(tmp_path / "nothing")) is None
+    assert headline({}) is None
 
 
 def test_the_readme_shows_every_optimizers_standing_at_the_longest_runs_and_draws_plain_sgd(tmp_path):
     store = Store(tmp_path)
     for optimizer, steps in (("sgd", None), ("adam", None), ("adam", 50)):
         made(store, Comparison.of("m1", optimizer, steps=steps, seeds=1))
-    drawn, table = headline(store)
+    longest = shown(store)
+    drawn, table = headline(longest), standings(longest)
     assert [row[0] for row in table.rows] == ["m1, sgd, 12,000 steps", "m1, adam, 12,000 steps"]
-    assert [axes.get_title() for axes in drawn.figure.axes if axes.axison] == ["m1, sgd, 12,000 steps"]
+    (panel,) = [axes for axes in drawn.figure.axes if axes.axison]
+    assert panel.get_title(loc="left") == "MNIST, one hidden layer of 120\n(m1), 12,000 steps"
 
 
 def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

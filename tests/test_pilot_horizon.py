@@ -50,7 +50,7 @@ def test_a_longer_run(how, pause):
         torch.save(pilot.state_dict(), file)
         file.seek(0)
         longer, again = piloted(300)
-        again.load_state_dict(torch.load(file))
+        again.load_state_dict(torch.load(file, weights_only=True))
     assert again.total_steps == 300
     rates = train(again, longer, 300 - pause, begin=pause)
     # An interval's rate is the mean over it, and the intervals are not the same on both sides of the change.

@@ -152,8 +152,8 @@ def test_a_signal_saves_and_prints_the_command_that_goes_on(monkeypatch, tmp_pat
             command("pretrain", "--groups", "2", "--iterations", "0", "--rounds", "0", "--no-mnist", "--out", str(out))
             == 130
         )
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "Go on with: " in line]
-    _, *words = shlex.split(line.partition("Go on with: ")[2])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "Resume with: " in line]
+    _, *words = shlex.split(line.partition("Resume with: ")[2])
     budget = ["--groups", "2", "--iterations", "0", "--rounds", "0", "--no-mnist"]
     assert words == ["pretrain", *budget, "--out", str(out), "--resume"]
     assert command(*words) == 0

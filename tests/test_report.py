@@ -1,5 +1,7 @@
 """Results to pages: complete, self-contained, opened by a browser; the README; the two commands."""
 
+import html
+import json
 import os
 import re
 import shutil
@@ -11,7 +13,7 @@ import pytest
 from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.report.evidence import Evidence
-from lrpilot.experiments.report.page import Picture
+from lrpilot.experiments.report.page import Card, Picture
 from lrpilot.experiments.report.report import update_readme, write_report
 from lrpilot.experiments.report.sections import WRITERS
 from lrpilot.experiments.runs import execute
@@ -20,6 +22,7 @@ from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
 from lrpilot.experiments.studies.profiles import SMOKE
 from made_up import result
 
+CARDS = [Card("1.5x", "from <any> start"), Card("3 of 4", "claims hold")]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -43,7 +46,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(store, tmp_path_factory):
-    return write_report(Evidence.load(SMOKE, store), tmp_path_factory.mktemp("report"))
+    return write_report(Evidence.load(SMOKE, store), tmp_path_factory.mktemp("report"), cards=CARDS)
 
 
 def test_every_experiment_has_a_section_with_a_table_or_a_picture(pages):
@@ -79,10 +82,15 @@ def test_markdown_refers_to_pictures_that_are_there(pages):
 
 def test_html_needs_no_other_file(pages):
     text = pages[1].read_text()
-    assert set(re.findall(r'(?:src|href)="(data:image/png;base64,|#)', text)) == {"data:image/png;base64,", "#"}
-    assert not re.search(r'(?:src|href)="(?!data:image/png;base64,|#)', text)
-    assert "<script" not in text
-    assert "http" not in text
+    assert not re.search(r'(?:src|href)="(?!#)', text)
+    assert not re.search(r"https?://(?!www\.w3\.org/)", text)  # the namespaces of SVG are names, not addresses
+    assert "@import" not in text
+    assert "fetch(" not in text
+
+
+def test_every_picture_is_there_as_png_and_as_svg(pages):
+    pngs, svgs = ({path.stem for path in pages[0].parent.glob(f"*.{kind}")} for kind in ("png", "svg"))
+    assert pngs == svgs != set()
 
 
 def test_the_same_results_give_the_same_pictures(store):
@@ -92,28 +100,106 @@ def test_the_same_results_give_the_same_pictures(store):
     assert first != next(iter(WRITERS["figure6"](evidence))).png
 
 
-def test_a_browser_shows_every_picture_and_table(pages, tmp_path):
+CLICKS = """
+addEventListener('load', () => {
+  const found = {}, at = selector => document.querySelector(selector);
+  const column = (table, place) => [...table.tBodies[0].rows].map(row => row.cells[place].textContent);
+  const figures = [...document.querySelectorAll('figure')];
+  found.pictures = figures.filter(figure => figure.querySelector('svg').getBoundingClientRect().width > 200).length;
+  found.rows = document.querySelectorAll('tbody tr').length;
+  found.cards = [...document.querySelectorAll('.card strong')].map(card => card.textContent);
+  scrollTo(0, 2000);
+  found.contentsStay = at('nav').getBoundingClientRect().top === 0;
+
+  const table = [...document.querySelectorAll('table')].find(table => table.tHead.textContent.includes('rank'));
+  const ranks = [...table.tHead.rows[0].cells].findIndex(cell => cell.textContent === 'rank');
+  table.tHead.rows[0].cells[ranks].click();
+  found.up = column(table, ranks);
+  table.tHead.rows[0].cells[ranks].click();
+  found.down = column(table, ranks);
+
+  at('#filter').value = 'adam';
+  at('#filter').dispatchEvent(new Event('input'));
+  const left = [...table.tBodies[0].rows].filter(row => !row.hidden);
+  found.filtered = left.map(row => row.cells[0].textContent);
+  at('#filter').value = '';
+  at('#filter').dispatchEvent(new Event('input'));
+  found.again = [...table.tBodies[0].rows].filter(row => row.hidden).length;
+
+  const figure = figures.find(figure => figure.querySelector('.curves button'));
+  const button = figure.querySelector('.curves button'), curve = figure.querySelector('.curve');
+  const visible = () => curve.getBoundingClientRect().width > 0;
+  found.curve = [button.textContent, curve.dataset.of];
+  found.shown = [visible()];
+  for (const _ of 'ab') { button.click(); found.shown.push(visible()); }
+
+  const path = figure.querySelector('.curve > path'), point = path.getPointAtLength(path.getTotalLength() / 2);
+  const place = point.matrixTransform(path.getScreenCTM());
+  path.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: place.x, clientY: place.y}));
+  found.tip = [at('#tip').hidden, path.closest('.curve').dataset.of, at('#tip').textContent];
+  figure.querySelector('svg').dispatchEvent(new PointerEvent('pointerleave'));
+  found.left = at('#tip').hidden;
+
+  const folded = [...document.querySelectorAll('main details')];
+  found.folded = folded.map(details => details.open);
+  folded[0].querySelector('summary').click();
+  found.unfolded = folded[0].open;
+  document.title = JSON.stringify(found);
+});
+"""
+
+
+def in_browser(page, script, tmp_path, *options):
+    """What a browser makes of the page's title once the script has run."""
     browser = os.environ.get("LRPILOT_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip("needs Chromium (on the path, or named by LRPILOT_CHROMIUM)")
-    count = (
-        "<script>addEventListener('load', () => document.title = [...document.images]"
-        ".filter(image => image.complete && image.naturalWidth > 200).length"
-        " + ' of ' + document.images.length + ' pictures, ' + document.querySelectorAll('tbody tr').length)</script>"
-    )
-    text = pages[1].read_text()
-    page = tmp_path / "counted.html"
-    page.write_text(text.replace("</body>", count + "</body>"))
+    copy = tmp_path / "page.html"
+    copy.write_text(page.read_text().replace("</body>", f"<script>{script}</script></body>"))
     shown = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()],
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", *options, "--dump-dom", copy.as_uri()],
         capture_output=True,
         text=True,
         timeout=100,
         check=True,
     ).stdout
-    pictures = text.count("<img ")
-    rows = text.count("<tr>") - text.count("<thead><tr>")
-    assert f"<title>{pictures} of {pictures} pictures, {rows}</title>" in shown
+    return json.loads(html.unescape(re.search(r"<title>(.*?)</title>", shown)[1]))
+
+
+def test_in_a_browser_everything_on_the_page_answers_a_click(pages, tmp_path):
+    text = pages[1].read_text()
+    found = in_browser(pages[1], CLICKS, tmp_path)
+    assert found["pictures"] == text.count("<figure>") > 10
+    assert found["rows"] == text.count("<tr>") - text.count("<thead><tr>")
+    assert found["cards"] == [card.value for card in CARDS]
+    assert found["contentsStay"]
+    assert found["up"] == sorted(found["up"], key=int)
+    assert found["down"] == sorted(found["down"], key=int, reverse=True)
+    assert found["up"] != found["down"]
+    assert len(found["filtered"]) == 3
+    assert set(found["filtered"]) == {"Adam", "D-Adaptation Adam", "Schedule-Free AdamW"}
+    assert found["again"] == 0
+    assert found["curve"][0] == found["curve"][1]
+    assert found["shown"] == [True, False, True]
+    hidden, name, tip = found["tip"]
+    assert not hidden
+    assert re.fullmatch(re.escape(name) + r": [\d.,]+, [\d.,]+", tip)
+    assert found["left"]
+    assert found["folded"] == [False] * len(found["folded"])
+    assert found["unfolded"]
+
+
+def test_on_a_phone_contents_are_folded_and_nothing_sticks_out(pages, tmp_path):
+    script = """
+    addEventListener('load', () => document.title = JSON.stringify({
+      open: document.querySelector('nav details').open,
+      wider: document.documentElement.scrollWidth - innerWidth,
+      nav: document.querySelector('nav').offsetHeight}));
+    """
+    found = in_browser(pages[1], script, tmp_path, "--window-size=500,900")
+    assert not found["open"]
+    assert found["wider"] <= 0
+    assert found["nav"] < 100
 
 
 def test_runs_that_failed_at_once_still_make_every_picture(tmp_path):
@@ -212,6 +298,7 @@ def test_commands_make_runs_and_pages(tmp_path, monkeypatch, capsys):
     readme.write_text(f"{BEGIN}\n{END}\n")
     assert command("report", *results, "--readme", str(readme)) == 0
     assert (tmp_path / "smoke/report/report.html").exists()
+    assert "of the paper's claims hold" in " ".join(capsys.readouterr().out.split())
     assert "| method | M2 |" in readme.read_text()
 
 
@@ -229,7 +316,7 @@ def test_reproduce_says_how_to_go_on_after_ctrl_c(tmp_path, monkeypatch, capsys)
 
     monkeypatch.setattr(execute, "perform", interrupt)
     assert command("reproduce", "discount", "--results", str(tmp_path)) == 130
-    assert "goes on from there" in capsys.readouterr().out
+    assert "give the same command again to resume" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

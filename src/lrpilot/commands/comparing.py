@@ -20,10 +20,10 @@ def compare(
     task: TaskName = "digits",
     optimizer: Annotated[
         str,
-        typer.Option(help=f"What the pilot and the grids drive. {OPTIMIZER_HELP}"),
+        typer.Option(help=f"Optimizer of the pilot and the grids. {OPTIMIZER_HELP}"),
     ] = "sgd",
     seeds: Annotated[int, typer.Option(help="Runs of each method at each starting rate.")] = 3,
-    steps: Annotated[int | None, typer.Option(help="Updates in each run; default the task's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each run; default the task's.")] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,10 +40,9 @@ def compare(
     data: Data = None,
     **engine: Any,
 ) -> None:
-    """The pilot from five starting rates, against constant and cosine rates and rate-free optimizers, on TASK.
+    """Compare the pilot from five starting rates with constant and cosine rates and rate-free optimizers on TASK.
 
-    Makes the runs that are missing; prints a table and draws a picture of all there are. To resume what was stopped,
-    give the same command again.
+    Runs what is missing, prints a table and draws a picture of all results. To resume, give the same command again.
     """
     from lrpilot.experiments.report.starts import arranged, by_rate, picture, standings
     from lrpilot.experiments.runs.store import Store
@@ -59,7 +58,7 @@ def compare(
     store, console = Store(results), Console()
     made_on = Engine(**engine, data=data, policy=policy and policy.resolve())
     folder = store.root / comparison.experiment
-    with stoppable(console, f"What was made is in {folder}.jsonl; the same command goes on from there."):
+    with stoppable(console, f"Finished runs are in {folder}.jsonl; give the same command again to resume."):
         plans = {comparison.name: comparison.trials}
         tally = complete(plans, store, engine=made_on, retry_failed=retry_failed, console=console)
     # Of all methods, whichever this call made.

@@ -40,8 +40,8 @@ def path_option(help_: str, *names: str) -> Any:
 
 
 TaskName = Annotated[str, typer.Argument(help=HELP)]
-Data = Annotated[Path | None, path_option("Folder of the data sets; default the variable LRPILOT_DATA, or the cache.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Make crashed runs again.")]
+Data = Annotated[Path | None, path_option("Folder of the data sets; default $LRPILOT_DATA, else the user's cache.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Repeat runs that crashed.")]
 
 
 @contextmanager
@@ -84,5 +84,5 @@ def close(console: Console, tally: Tally, line: str) -> None:
     """Say how runs ended, and ``line``; leave by an exit code of 1 where some crashed."""
     say(console, f"{tally}.\n{line}")
     if tally["failed"]:
-        say(console, "The reason of a failed run is in its line of the results; --retry-failed makes such runs again.")
+        say(console, "The results file says why a run failed; --retry-failed repeats such runs.")
         raise typer.Exit(1)

@@ -76,7 +76,7 @@ def pretrain(
         say(console, "Stopping when this one is done; once more stops at once.")
         stop.set()
 
-    with stoppable(console, f"Go on with: {go_on}"), _progress(console) as progress, stopped_by_signals(ask):
+    with stoppable(console, f"Resume with: {go_on}"), _progress(console) as progress, stopped_by_signals(ask):
         bar = progress.add_task(STAGES["distil"], total=config.distil_groups, state="")
 
         def show(event: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def bank(
     at_least(1, tasks=tasks, workers=workers)
     console, held = Console(), len(store.read(out))
     with (
-        stoppable(console, f"What was made is in {out}; the same command goes on from there."),
+        stoppable(console, f"Finished tasks are in {out}; give the same command again to resume."),
         _progress(console) as progress,
     ):
         bar = progress.add_task("tasks", total=tasks, completed=min(held, tasks), state="")

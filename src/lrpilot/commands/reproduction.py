@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from lrpilot.experiments.choices import choose
 from lrpilot.experiments.runs.execute import Engine, complete
@@ -39,9 +40,9 @@ def reproduce(
     data: Data = None,
     **engine: Any,
 ) -> None:
-    """Make the runs of the paper's tables and figures that are missing; print the tables, draw the figures.
+    """Reproduce the paper's tables and figures: run what is missing, print the tables, draw the figures.
 
-    To resume what was stopped, give the same command again.
+    To resume, give the same command again.
     """
     from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.page import Picture
@@ -56,7 +57,7 @@ def reproduce(
         choose("name", name, {**EXPERIMENTS, ALL: None})
     chosen = list(EXPERIMENTS) if ALL in names else names
     store, console = Store(results / size.name), Console()
-    with stoppable(console, f"What was made is in {store.root}; the same command goes on from there."):
+    with stoppable(console, f"Finished runs are in {store.root}; give the same command again to resume."):
         tally = complete(
             plans_of(chosen, size, store),
             store,
@@ -82,11 +83,12 @@ def report(
     out: Annotated[Path | None, path_option("Folder of the pages; default RESULTS/PROFILE/report.")] = None,
     readme: Annotated[
         list[Path] | None,
-        path_option("Write the tables between this file's marker lines as well; may be repeated."),
+        path_option("Also fill in the marked parts of this Markdown file; may be repeated."),
     ] = None,
 ) -> None:
-    """Write a profile's results, all comparisons and the suite as one Markdown and one self-contained HTML page."""
+    """Write all results as a Markdown page and a self-contained HTML page, and print their conclusions."""
     from lrpilot.experiments.report import starts, suite
+    from lrpilot.experiments.report.conclusions import conclusions
     from lrpilot.experiments.report.evidence import Evidence
     from lrpilot.experiments.report.report import update_readme, write_report
     from lrpilot.experiments.runs.store import Store
@@ -94,10 +96,17 @@ def report(
 
     size = choose("profile", profile, PROFILES)
     compared, console = Store(results), Console()
-    evidence = Evidence.load(size, Store(results / size.name))
-    before = [*starts.sections(compared), *suite.sections(compared)]
-    for page in write_report(evidence, out or evidence.root / "report", before=before):
-        say(console, str(page))
-    for file in readme or []:
-        update_readme(file, evidence, compared=compared)
+    with console.status("reading results") as status:
+        evidence = Evidence.load(size, Store(results / size.name))
+        status.update("comparing methods")
+        before = [*starts.sections(compared), *suite.sections(compared)]
+        cards = conclusions(evidence, compared)
+        status.update("drawing")
+        pages = write_report(evidence, out or evidence.root / "report", cards=cards, before=before)
+        for file in readme or []:
+            status.update(f"writing {file}")
+            update_readme(file, evidence, compared=compared)
+    for card in cards:
+        console.print(f"[bold]{escape(card.value)}[/bold] {escape(card.text)}\n", highlight=False)
+    for file in (*pages, *(readme or [])):
         say(console, str(file))

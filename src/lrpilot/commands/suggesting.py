@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def suggest(
     task: TaskName = "digits",
     optimizer: Annotated[str, typer.Option(help=OPTIMIZER_HELP)] = "sgd",
-    momentum: Annotated[float | None, typer.Option(help="For optimizers that have one.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step; default the task's.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum, for optimizers that have one.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size; default the task's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     steps: Annotated[int, typer.Option(help="Steps of the probe; 1 % of a long run.")] = 100,
     data: Data = None,

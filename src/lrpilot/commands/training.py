@@ -53,7 +53,7 @@ def train(
     if outcome.failure:
         raise outcome.failure
     if not outcome.finished:
-        say(console, f"Stopped. Go on with: {outcome.resume_command(data)}")
+        say(console, f"Stopped. Resume with: {outcome.resume_command(data)}")
         raise typer.Exit(STOPPED)
 
 
@@ -74,7 +74,7 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
 
 def demo(
     out: Annotated[Path, path_option("Where the picture goes.")] = Path("runs/demo.png"),
-    steps: Annotated[int, typer.Option(help="Updates in each run.")] = 2_000,
+    steps: Annotated[int, typer.Option(help="Steps of each run.")] = 2_000,
 ) -> None:
     """Handwritten digits: the pilot from a rate that is far too low, beside fixed rates. Takes seconds."""
     import torch
@@ -103,7 +103,7 @@ def demo(
     show(console, Table("Handwritten digits, held-out error", header, list(map(cells, rows))))
     out.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
-    title = f"Handwritten digits: a rate learned from {POOR_START:g} beside fixed ones"
-    draw_comparison(curves, out, title=title, bold=LEARNED)
-    say(console, verdict(rows))
+    said = verdict(rows)
+    draw_comparison(curves, out, title=f"Handwritten digits.\n{said}", learned=LEARNED)
+    say(console, said)
     say(console, f"Curves of error and rate: {out}")

@@ -65,20 +65,24 @@ class History:
         return list(self._columns)
 
     def plot(self) -> Figure:
-        """Loss and learning rate against the step, both on log axes (a loss that never rises above 0: on a
-        linear one); a matplotlib figure. Needs matplotlib."""
-        from .picture import Picture
+        """Loss and learning rate against the step, on log axes (a loss that never rises above 0: on a linear one).
 
-        figure = Picture(figsize=(8, 6), layout="constrained")
+        A matplotlib figure. Needs matplotlib.
+        """
+        from .picture import INK, PILOT, Picture, plain_numbers, plain_panel
+
+        figure = Picture(figsize=(7, 4.2), layout="constrained")
         upper, lower = figure.subplots(2, sharex=True)
-        for axes, name, label in (
-            (upper, "loss", "loss of the mini-batch"),
-            (lower, "rate", "learning rate"),
+        for axes, name, label, colour in (
+            (upper, "loss", "loss of the mini-batch", INK),
+            (lower, "rate", "learning rate", PILOT),
         ):
             numbers = self.numbers(name)
-            axes.plot(numbers, linewidth=0.8)
-            axes.set(ylabel=label, yscale="log" if any(number > 0 for number in numbers) else "linear")
-            axes.grid(alpha=0.3)
+            axes.plot(numbers, linewidth=0.8, color=colour)
+            axes.set_ylabel(label)
+            plain_panel(axes)
+            if any(number > 0 for number in numbers):
+                plain_numbers(axes)
         lower.set_xlabel("step")
         return figure
 

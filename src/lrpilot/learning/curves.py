@@ -14,23 +14,31 @@ def draw_curves(events: Sequence[Mapping[str, Any]], picture: Path) -> None:
     """Draw the evaluations among the lines of a pretraining: mean score over hours beside what schedules reach."""
     from matplotlib.figure import Figure
 
+    from lrpilot.core.picture import INK, PILOT, plain_panel
+
     evaluations = [event for event in events if event["stage"] == "evaluation"]
     if not evaluations:
         return
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    hours = [event["hours"] for event in evaluations]
-    axes.plot(hours, [event["score"] for event in evaluations], "o-", label="policy, random starts")
-    for name, style in (
-        ("single_constant", ":"),
-        ("single_decay", ":"),
-        ("best_constant", "--"),
-        ("best_decay", "--"),
-    ):
-        axes.axhline(evaluations[-1][name], linestyle=style, color="0.5")
-        axes.annotate(name.replace("_", " "), (hours[-1], evaluations[-1][name]), fontsize=8, ha="right", va="bottom")
-    axes.set(xlabel="hours", ylabel="mean final score (log; lower is better)", title="Pretraining")
-    axes.legend()
+    plain_panel(axes)
+    hours, last = [event["hours"] for event in evaluations], evaluations[-1]
+    axes.plot(hours, [event["score"] for event in evaluations], "o-", color=PILOT)
+    levels = {
+        "policy, any start": ("score", PILOT),
+        "one constant rate for all": ("single_constant", INK),
+        "one decaying rate for all": ("single_decay", INK),
+        "each task's best constant rate": ("best_constant", INK),
+        "each task's best decaying rate": ("best_decay", INK),
+    }
+    for text, (name, colour) in levels.items():
+        if colour == INK:
+            axes.axhline(last[name], linestyle="--" if name.startswith("best") else ":", color="0.5", linewidth=1)
+        axes.annotate(
+            f" {text}", (1, last[name]), xycoords=("axes fraction", "data"), fontsize=8, color=colour, va="center"
+        )
+    axes.set(xlabel="hours", ylabel="mean final score (log; lower is better)")
+    axes.set_title("Pretraining", loc="left")
     content = io.BytesIO()
     figure.savefig(content, dpi=120)
     replace_file(picture, content.getvalue())

@@ -61,7 +61,7 @@ def roll_out_group(
         policy: drives all runs but the schedules'.
         pool: the data.
         config: what is drawn, and how the rollout goes.
-        generator: of everything random.
+        generator: of all random numbers.
         tasks: their number; half of it where the group is costly.
         replicas: runs of each task.
         noise: standard deviation of the noise on the raw actions of each replica.

@@ -36,7 +36,7 @@ class Learner:
         config: of the pretraining.
         policy: that learns.
         actor, critic: the optimizers of its two networks.
-        generator: of everything random.
+        generator: of all random numbers.
         pool: the population's data.
         lessons: of the groups seen last.
         distilled: the actor as it came from the population, once the bank is learned from.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 class Pilot(Deciding, Shape):
     """Drives an optimizer's learning rate with a pretrained policy: no rate to find, no closure, no extra forward pass.
 
+    >>> import torch
     >>> model = torch.nn.Linear(3, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> pilot = Pilot(optimizer, total_steps=100, policy=Policy())

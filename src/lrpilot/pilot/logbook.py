@@ -66,7 +66,14 @@ class Logbook(History):
         for decision in self.decisions:
             if decision.back_to is not None:
                 for axes in figure.axes:
-                    axes.axvline(decision.step, color="tab:red", linestyle="--", linewidth=0.8)
+                    axes.axvline(decision.step, color="0.4", linestyle="--", linewidth=0.8)
+                figure.axes[0].annotate(
+                    f" back to step {decision.back_to}",
+                    (decision.step, 1),
+                    xycoords=("data", "axes fraction"),
+                    fontsize=7,
+                    va="top",
+                )
         return figure
 
     def replayable(self) -> list[float]:

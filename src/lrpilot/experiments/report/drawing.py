@@ -1,33 +1,33 @@
-"""What all pictures share: colours, panels, numbers on a log axis, lines with bands over seeds, a legend, a file."""
+"""What the pictures of results share: colours, panels, lines with bands over seeds, names at their ends, and files."""
 
 from __future__ import annotations
 
 import io
-import math
+import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 from pandas import DataFrame
+from sklearn.isotonic import isotonic_regression
 
+from lrpilot.core.picture import plain_panel
 from lrpilot.experiments.studies.frame import groups
 
-PANEL = (4.2, 3.6)  # inches
-LEGEND = 1.8
 COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
-TICKS: Mapping[float, Sequence[float]] = {
-    0.5: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
-    1.0: (1, 1.5, 2, 3, 4, 5, 7),
-    3.0: (1, 2, 5),
-    math.inf: (1,),
-}
-"""Of a logarithmic axis, in each power of ten, by how many of these are in view at most."""
 DASHES = ("-", "--", ":", "-.")
+PANEL, COMPACT, SMALL = (3.4, 2.8), (2.6, 2.5), (2.5, 1.9)  # inches, the names of lines left out
+NAMES = 1.5  # inches for these at the right of a panel
+NAME_SIZE = 7.5  # points
+THICK = 2.0  # points: the name of a line that is thicker than this is bold
+GID = "of:"
+"""Before the name of a curve: by it a page finds what belongs to the curve (:func:`svg`)."""
 
 
 def styles(runs: DataFrame) -> dict[str, dict[str, Any]]:
@@ -35,41 +35,36 @@ def styles(runs: DataFrame) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for method, own in groups(runs, "method").items():
         for number, label in enumerate(own.label.unique()):
-            found[label] = {"color": COLOURS[method], "linestyle": DASHES[number % len(DASHES)]}
+            found[label] = {"color": COLOURS[method], "linestyle": DASHES[number % len(DASHES)], "gid": GID + label}
     return found
 
 
-class PlainTicks(LogLocator):
-    """1, 2, 5 and the like in each power of ten: the more, the fewer powers are in view."""
+def panels(
+    count: int,
+    title: str = "",
+    *,
+    row: int = 3,
+    size: tuple[float, float] = PANEL,
+    names: Literal["each", "last", "none"] = "each",
+    **grid: Any,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, at most ``row`` of them in one.
 
-    def tick_values(self, vmin: float, vmax: float) -> Any:
-        """Where there are ticks between two values."""
-        decades = math.log10(vmax / vmin) if 0 < vmin < vmax else math.inf
-        self.set_params(subs=next(subs for most, subs in TICKS.items() if decades <= most))
-        return super().tick_values(vmin, vmax)
-
-
-def panels(count: int, title: str | None = None, *, row: int = 3) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, at most ``row`` of them in one, with room for a legend at its right."""
+    There is room for names at the right of ``each`` panel, of the ``last`` of a row, or of none. ``grid`` is
+    matplotlib's ``sharex`` and ``sharey``.
+    """
     columns, rows = min(row, count), -(-count // row)
-    width = PANEL[0] * columns + LEGEND + (1.5 if columns == 1 else 0)
-    figure = Figure(figsize=(width, PANEL[1] * rows), layout="constrained")
-    figure.suptitle(title or "", fontsize=10, x=0.01, ha="left")
-    axes = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
+    width, height = size
+    room = NAMES * {"each": columns, "last": 1, "none": 0}[names]
+    title_height = 0.2 * (1 + title.count("\n"))
+    figure = Figure(figsize=(width * columns + room, height * rows + title_height), layout="constrained")
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    axes = list(np.atleast_1d(figure.subplots(rows, columns, **grid)).ravel())
     for unused in axes[count:]:
         unused.set_axis_off()
     for panel in axes[:count]:
-        panel.grid(alpha=0.3)
+        plain_panel(panel)
     return figure, axes[:count]
-
-
-def plain_numbers(axes: Axes, which: Literal["x", "y"] = "y") -> None:
-    """A logarithmic axis with 0.05 rather than a power of ten."""
-    axes.set(**{f"{which}scale": "log"})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(PlainTicks())
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def over_seeds(
@@ -77,7 +72,7 @@ def over_seeds(
 ) -> None:
     """The mean of ``name`` over runs against their ``step``, and a ``band`` from the least to the greatest.
 
-    The shortest run says where the line ends. Without any run there is only its place in the legend.
+    The shortest run says where the line ends. Without any run there is only its name.
     """
     if not columns:
         axes.plot([], [], **style)
@@ -86,17 +81,100 @@ def over_seeds(
     steps, values = columns[0]["step"][:length], np.asarray([each[name][:length] for each in columns], dtype=float)
     axes.plot(steps, values.mean(0), linewidth=1.3, **style)
     if band and len(values) > 1:
-        axes.fill_between(steps, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
+        shade = {"color": style["color"], "gid": style.get("gid")}
+        axes.fill_between(steps, values.min(0), values.max(0), alpha=0.15, linewidth=0, **shade)
 
 
-def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """At the right of the panels: every line of any panel, once."""
-    handles = {label: line for panel in axes for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), loc="outside right upper", fontsize=7)
+def mark_lost(axes: Axes, columns: Mapping[str, Sequence[float]], name: str, style: Mapping[str, Any]) -> None:
+    """A cross where a run ended that diverged: at its last number that is in view."""
+    points = zip(columns["step"], columns[name], strict=True)
+    low, high = axes.get_ylim()
+    seen = [(step, value) for step, value in points if low <= value <= high]
+    if seen:
+        axes.plot(*seen[-1], "x", color=style["color"], markersize=6, markeredgewidth=1.8, gid=style["gid"], zorder=4)
+
+
+def name_ends(axes: Axes) -> None:
+    """Each labelled line's name at the right of the panel, at the height where it ends, none above another.
+
+    Call it when the axes have their limits.
+    """
+    lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    if not lines:
+        return
+    ends = np.array([_height(axes, np.asarray(line.get_ydata(), dtype=float)) for line in lines])
+    gap = min(1.3 * NAME_SIZE / 72 / (0.75 * PANEL[1]), 1.1 / len(ends))  # three quarters are the axes'
+    order, steps = np.argsort(ends, kind="stable"), gap * np.arange(len(ends))
+    heights = np.empty(len(ends))
+    heights[order] = isotonic_regression(ends[order] - steps, y_max=max(0.0, 1.0 - steps[-1]), y_min=0.0) + steps
+    for line, end, height in zip(lines, ends, heights, strict=True):
+        axes.annotate(
+            str(line.get_label()),
+            (1.0, end),
+            (1.06, height),
+            xycoords="axes fraction",
+            fontsize=NAME_SIZE,
+            fontweight="bold" if line.get_linewidth() > THICK else "normal",
+            color=line.get_color(),
+            va="center",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": line.get_color(),
+                "linewidth": 0.5,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+            },
+            annotation_clip=False,
+            gid=line.get_gid(),
+        )
+
+
+def _height(axes: Axes, values: np.ndarray) -> float:
+    """Where a line ends, as a share of the panel's height; at the top where it has no number."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return 1.0
+    return float(np.clip(axes.transAxes.inverted().transform(axes.transData.transform((0, finite[-1])))[1], 0, 1))
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once and for all: what comes later, in whatever format, has its panels in the same places."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def png(figure: Figure) -> bytes:
     """The same bytes for the same figure."""
+    _lay_out(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def svg(figure: Figure, name: str) -> str:
+    """The same text for the same figure, fit to stand in a page beside others of other names.
+
+    What belongs to a curve has the class ``curve`` and its name as ``data-of``; ``data-panels`` says of each panel
+    where it is, in the picture's units, and what its axes go from and to.
+    """
+    _lay_out(figure)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    width, height = 72 * figure.get_size_inches()
+    places = [
+        {
+            "box": [round(v, 1) for v in (width * at.x0, height * (1 - at.y1), width * at.x1, height * (1 - at.y0))],
+            "x": [*map(float, axes.get_xlim()), axes.get_xscale()],
+            "y": [*map(float, axes.get_ylim()), axes.get_yscale()],
+        }
+        for axes in figure.axes
+        if axes.axison
+        for at in [axes.get_position()]
+    ]
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(rf'id="{GID}([^"]*)"', r'class="curve" data-of="\1"', text)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    return text.replace("<svg ", f"<svg data-panels='{json.dumps(places)}' ", 1)

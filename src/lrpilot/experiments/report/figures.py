@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from lrpilot.core.picture import plain_numbers
 from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import Result
 from lrpilot.experiments.studies.frame import groups
 
-from .drawing import legend, over_seeds, panels, plain_numbers, styles
+from .drawing import COMPACT, PANEL, SMALL, mark_lost, name_ends, over_seeds, panels, styles
 
 GUESSING = math.log(10)  # the loss of guessing among ten classes
+LEAST_RATE = 1e-7  # in view: schedules end at 0
+ROW, SMALL_ROW = 3, 4  # panels in one
+TITLE = 36  # characters above a small panel
+OTHERS: Mapping[str, Any] = {"color": "0.82", "linewidth": 0.6, "zorder": 1}  # behind the panel's own
+BEHIND = 30  # points of each of these, at most
+
+
+class Curves(NamedTuple):
+    """The runs of one label, and the style of its line."""
+
+    finished: list[Result]
+    lost: list[Result]
+    style: dict[str, Any]
 
 
 def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Figure:
     """Training loss, test loss and how many test examples are classified rightly, against mini-batches.
 
     The upper row has the form of the paper's Figures 2 and 3: means over the finished runs, on linear axes up to the
-    loss of guessing, the test accuracy. The lower one is to be read: on log axes with plain numbers, a band from the
-    least to the greatest of these runs, the test error. Without ``accuracy`` the last panels are left out: the form of
-    Figures 4 and 6. A line for each label, which says how many of its runs did not finish.
+    loss of guessing, the test accuracy. The lower one has log axes, a band from the least to the greatest of these
+    runs, and a cross where a run diverged. Without ``accuracy`` the last panels are left out: the form of Figures 4
+    and 6. A line for each label, which says how many of its runs did not finish.
     """
     last = 3 if accuracy else 2
-    figure, axes = panels(2 * last, title, row=last)
+    figure, axes = panels(2 * last, title, row=last, names="last")
     upper, lower = axes[:last], axes[last:]
-    for finished, style in _finished(runs):
+    curves = _curves(runs)
+    for finished, _, style in curves:
         for row, band in ((upper, False), (lower, True)):
             over_seeds(row[0], [run.curve for run in finished], "train_loss", band=band, **style)
             over_seeds(row[1], [run.evaluations for run in finished], "test_loss", band=band, **style)
@@ -50,75 +66,130 @@ def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Fi
         plain_numbers(panel)
     for panel in lower[:2]:
         panel.set_ylim(top=min(panel.get_ylim()[1], 10 * GUESSING))
-    upper[0].set_title("in the paper's form", loc="left", fontsize=9)
-    lower[0].set_title("to be read: log axes, bands over seeds", loc="left", fontsize=9)
-    legend(figure, axes)
+    for _, lost, style in curves:
+        for run in lost:
+            mark_lost(lower[0], run.curve, "train_loss", style)
+    upper[0].set_title("as the paper draws it", loc="left", fontsize=9)
+    lower[0].set_title("on log axes, with bands over seeds", loc="left", fontsize=9)
+    name_ends(upper[-1])
+    name_ends(lower[-1])
+    return figure
+
+
+def errors(title: str, runs: DataFrame) -> Figure:
+    """The test error against mini-batches, a panel for each label: mean and band over seeds, all others' in grey."""
+
+    def draw(panel: Axes, curves: Curves) -> None:
+        over_seeds(panel, [run.evaluations for run in curves.finished], "test_error", **curves.style)
+
+    return _small_multiples(title, runs, "test error, %", draw, lambda run: (run.evaluations, "test_error"))
+
+
+def rates(title: str, runs: DataFrame) -> Figure:
+    """The learning rate in use, a panel for each label and a line for each run, all others' in grey."""
+
+    def draw(panel: Axes, curves: Curves) -> None:
+        for run in (*curves.finished, *curves.lost):
+            panel.plot(run.curve["step"], run.curve["rate"], linewidth=1.1, **curves.style)
+        for run in curves.lost:
+            mark_lost(panel, run.curve, "rate", curves.style)
+
+    figure = _small_multiples(title, runs, "learning rate", draw, lambda run: (run.curve, "rate"))
+    low, high = figure.axes[0].get_ylim()
+    figure.axes[0].set_ylim(max(low, min(LEAST_RATE, high / 10)), high)
     return figure
 
 
 def learned_rate(title: str, runs: DataFrame) -> Figure:
     """Figure 5: the mean rate over the finished runs on linear axes, and beside it every run on a log axis."""
     figure, (mean, each) = panels(2, title)
-    for finished, style in _finished(runs):
+    for finished, lost, style in _curves(runs):
         over_seeds(mean, [run.curve for run in finished], "rate", band=False, **style)
-    _rates(each, runs)
-    mean.set(xlabel="mini-batches", ylabel="learning rate")
-    mean.set_title("the mean over seeds, linear axes", loc="left", fontsize=9)
+        for number, run in enumerate((*finished, *lost)):
+            named = style if number == 0 else {**style, "label": None}
+            each.plot(run.curve["step"], run.curve["rate"], linewidth=1.1, **named)
+        for run in lost:
+            mark_lost(each, run.curve, "rate", style)
+    for panel in (mean, each):
+        panel.set(xlabel="mini-batches", ylabel="learning rate")
+    mean.set_title("mean over seeds, linear axes", loc="left", fontsize=9)
     each.set_title("every run, log axis", loc="left", fontsize=9)
-    legend(figure, [mean])
+    plain_numbers(each)
+    name_ends(mean)
+    name_ends(each)
     return figure
 
 
-def rates(title: str, runs: DataFrame) -> Figure:
-    """The learning rate in use, a line for each run, diverged ones included, and a colour for each method."""
-    figure, (axes,) = panels(1, title)
-    _rates(axes, runs)
-    legend(figure, [axes])
-    return figure
-
-
-def against_start(tasks: Mapping[str, DataFrame]) -> Figure:
+def against_start(tasks: Mapping[str, DataFrame], *, title: str = "", compact: bool = False) -> Figure:
     """Final test error against starting rate, a panel for each title: every run a point, lines through the means.
 
-    A method that is given no rate is a dashed level; the pilot's line stands out.
+    A run that diverged is a cross. A method that is given no rate is a dashed level; the pilot's line stands out. A
+    ``compact`` figure is for a page that is read at a glance: these levels are grey, and lines are named once a row.
     """
-    figure, axes = panels(len(tasks))
-    for panel, (title, runs) in zip(axes, tasks.items(), strict=True):
+    names = "last" if compact else "each"
+    figure, axes = panels(len(tasks), title, row=ROW, size=COMPACT if compact else PANEL, names=names)
+    for place, (panel, (heading, runs)) in enumerate(zip(axes, tasks.items(), strict=True)):
         style = styles(runs)
+        levels = runs[runs.setting_lr.isna()].groupby("label", sort=False).test_error.mean()
         for label, own in groups(runs).items():
-            colour = style[label]["color"]
-            if own.setting_lr.isna().all():
-                panel.axhline(own.test_error.mean(), linestyle="--", linewidth=1, color=colour, label=label)
+            like = {"color": style[label]["color"], "gid": style[label]["gid"]}
+            if label in levels.index:
+                named = label if not compact else "rate-free" if label == levels.idxmin() else None
+                level = panel.axhline(levels[label], linestyle="--", linewidth=1, label=named, **like)
+                if compact:
+                    level.set_color("0.6")
                 continue
             means = own.groupby("setting_lr").test_error.mean()
             (line,) = panel.plot(means.index, means, **style[label], label=label)
             if label == LABELS["pilot"]:
                 line.set(linewidth=2.6, zorder=3)
-            panel.plot(own.setting_lr, own.test_error, ".", markersize=4, color=colour)
-        panel.set(xlabel="starting rate", ylabel="test error, %")
-        panel.set_title(title, fontsize=9)
+            for ended, mark, size in ((own.finished, ".", 4), (~own.finished, "x", 6)):
+                panel.plot(own[ended].setting_lr, own[ended].test_error, mark, markersize=size, **like)
+        panel.set_xlabel("starting rate")
+        panel.set_title(heading, fontsize=9, loc="left")
         plain_numbers(panel, "x")
         plain_numbers(panel)
-    legend(figure, axes)
+        if place % ROW == 0 or not compact:
+            panel.set_ylabel("test error, %")
+        if place % ROW == ROW - 1 or place == len(tasks) - 1 or not compact:
+            name_ends(panel)
     return figure
 
 
-def _finished(runs: DataFrame) -> Iterator[tuple[list[Result], dict[str, Any]]]:
-    """By label the runs that finished, and the style of their line, whose label says how many did not."""
-    style = styles(runs)
+def _small_multiples(
+    title: str,
+    runs: DataFrame,
+    quantity: str,
+    draw: Callable[[Axes, Curves], None],
+    column: Callable[[Result], tuple[Mapping[str, Sequence[float]], str]],
+) -> Figure:
+    """A panel for each label with what ``draw`` puts there, over the same ``column`` of every run in grey."""
+    curves = _curves(runs)
+    figure, axes = panels(len(curves), title, row=SMALL_ROW, size=SMALL, names="none", sharex=True, sharey=True)
+    for panel, own in zip(axes, curves, strict=True):
+        for columns, name in map(column, runs.run):
+            thinned = slice(None, None, 1 + len(columns["step"]) // BEHIND)
+            panel.plot(columns["step"][thinned], columns[name][thinned], **OTHERS)
+        draw(panel, own)
+        heading, like = fill(own.style["label"], TITLE), {"color": own.style["color"], "gid": own.style["gid"]}
+        panel.set_title(heading, loc="left", fontsize=8, **like)
+    plain_numbers(axes[0])
+    for panel in axes[-SMALL_ROW:]:
+        panel.set_xlabel("mini-batches")
+        panel.tick_params(labelbottom=True)
+    for panel in axes[::SMALL_ROW]:
+        panel.set_ylabel(quantity)
+    return figure
+
+
+def _curves(runs: DataFrame) -> list[Curves]:
+    """By label the runs that finished and those that did not, and a style whose label says how many these are."""
+    found, style = list[Curves](), styles(runs)
     for label, own in groups(runs).items():
-        finished = [run for run in own.run if run.status == "finished"]
-        lost = len(own) - len(finished)
-        counted = f"{label} ({lost} of {len(own)} diverged)" if lost else label
-        yield finished, {**style[label], "label": counted}
-
-
-def _rates(axes: Axes, runs: DataFrame) -> None:
-    style = styles(runs)
-    for label, run in zip(runs.label, runs.run, strict=True):
-        axes.plot(run.curve["step"], run.curve["rate"], **style[label], linewidth=0.9, label=label)
-    axes.set(xlabel="mini-batches", ylabel="learning rate")
-    plain_numbers(axes)
+        finished, lost = ([run for run in own.run if (run.status == "finished") is ended] for ended in (True, False))
+        counted = f"{label} ({len(lost)} of {len(own)} diverged)" if lost else label
+        found.append(Curves(finished, lost, {**style[label], "label": counted}))
+    return found
 
 
 def _accuracies(run: Result) -> list[float]:

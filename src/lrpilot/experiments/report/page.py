@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
 from lrpilot.core.files import replace_file
 
-from .drawing import png
+from .drawing import png, svg
 from .tables import Table, render
 
 
@@ -30,20 +30,28 @@ class Picture:
         """The figure as a file."""
         return png(self.figure)
 
-    @property
-    def base64(self) -> str:
-        """The PNG as text, for a page that has its pictures inside."""
-        return b64encode(self.png).decode("ascii")
+    @cached_property
+    def svg(self) -> str:
+        """The figure as text that a page can have inside."""
+        return svg(self.figure, self.name)
 
     def write(self, folder: Path) -> Path:
-        """Write the PNG into ``folder``; returns the file."""
+        """Write the PNG into ``folder`` and an SVG beside it; returns the PNG."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{self.name}.png"
         replace_file(file, self.png)
+        replace_file(file.with_suffix(".svg"), self.svg.encode())
         return file
 
 
 Block = str | Table | Picture
+
+
+class Card(NamedTuple):
+    """A conclusion: a number and what it says."""
+
+    value: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -66,13 +74,17 @@ def markdown(blocks: Iterable[Block], page: Path, *, pictures: Path) -> str:
     return "\n\n".join(parts)
 
 
-def write_page(title: str, sections: Sequence[Section], folder: Path) -> tuple[Path, Path]:
-    """Write ``report.md``, its pictures beside it, and ``report.html``, which needs no other file and has no script."""
+def write_page(title: str, cards: Sequence[Card], sections: Sequence[Section], folder: Path) -> tuple[Path, Path]:
+    """Write ``report.md``, its pictures beside it, and ``report.html``, which needs no other file and no network."""
     folder.mkdir(parents=True, exist_ok=True)
-    for block in (block for section in sections for block in section.blocks):
+    blocks = [block for section in sections for block in section.blocks]
+    for block in blocks:
         if isinstance(block, Picture):
             block.write(folder)
+    tables = [block for block in blocks if isinstance(block, Table) and block.header[0] == "method"]
+    methods = list(dict.fromkeys(row[0] for table in tables for row in table.rows))
     pages = folder / "report.md", folder / "report.html"
     for page in pages:
-        replace_file(page, render(f"page{page.suffix}", title=title, sections=sections).encode())
+        content = render(f"page{page.suffix}", title=title, cards=cards, sections=sections, methods=methods)
+        replace_file(page, content.encode())
     return pages

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrpilot.core.files import replace_file
+from lrpilot.core.picture import INK, PILOT, plain_numbers, plain_panel
 
-from .drawing import plain_numbers, png
+from .drawing import COLOURS, name_ends, png, svg
 
 Records = Sequence[Mapping[str, Any]]  # as in metrics.jsonl; those without a number are left out of its curve
 
@@ -20,30 +21,37 @@ Records = Sequence[Mapping[str, Any]]  # as in metrics.jsonl; those without a nu
 def draw_run(records: Records, file: Path) -> None:
     """One run: training and test loss, test error, learning rate, against the step, as the PNG ``file``."""
     figure, (losses, error, rate) = _stack("loss", "test error, %", "learning rate")
-    _curve(losses, records, "loss", label="training", alpha=0.7)
-    _curve(losses, records, "test_loss", label="test", marker=".")
-    _curve(error, records, "test_error", marker=".", color="C1")
-    _curve(rate, records, "learning_rate", color="C2")
-    losses.legend(frameon=False)
-    _write(figure, file)
+    _curve(losses, records, "loss", label="training", color="0.6")
+    _curve(losses, records, "test_loss", label="test", marker=".", color=INK)
+    _curve(error, records, "test_error", marker=".", color=INK)
+    _curve(rate, records, "learning_rate", color=PILOT)
+    _on_log_axes(figure)
+    name_ends(losses)
+    replace_file(file, png(figure))
 
 
-def draw_comparison(runs: Mapping[str, Records], file: Path, *, title: str, bold: Sequence[str]) -> None:
-    """Several runs of one task by label: test error and learning rate against the step, as the PNG ``file``.
+def draw_comparison(runs: Mapping[str, Records], file: Path, *, title: str, learned: Mapping[str, str]) -> None:
+    """Several runs of one task by label: test error and learning rate against the step.
 
-    Those labelled in ``bold`` stand out, the others are in shades of grey.
+    As the PNG ``file`` and beside it as an SVG. Those in ``learned``, label to method, have their method's colour; the
+    others are in shades of grey.
     """
     figure, (error, rate) = _stack("test error, %", "learning rate")
-    shades = iter([str(0.75 - 0.55 * index / max(1, len(runs) - 2)) for index in range(len(runs))])
+    shades = iter(np.linspace(0.65, 0.15, len(runs) - len(learned)))
     for label, records in runs.items():
-        style: dict[str, Any] = {"color": next(shades)}
-        if label in bold:
-            style = {"color": f"C{3 * (1 - bold.index(label))}", "linewidth": 2.2, "zorder": 3}
-        _curve(error, records, "test_error", label=label, **style)
+        method = learned.get(label)
+        emphasis = (
+            {"color": COLOURS[method], "linewidth": 2.2, "zorder": 3} if method else {"color": f"{next(shades):.2f}"}
+        )
+        style: dict[str, Any] = {"label": label, **emphasis}
+        _curve(error, records, "test_error", **style)
         _curve(rate, records, "learning_rate", **style)
-    error.set_title(title, loc="left")
-    figure.legend(loc="outside right upper", frameon=False)
-    _write(figure, file)
+    error.set_title(title, loc="left", fontsize=10)
+    _on_log_axes(figure)
+    name_ends(error)
+    name_ends(rate)
+    replace_file(file, png(figure))
+    replace_file(file.with_suffix(".svg"), svg(figure, file.stem).encode())
 
 
 def _stack(*names: str) -> tuple[Figure, list[Axes]]:
@@ -51,8 +59,7 @@ def _stack(*names: str) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(8, 2.7 * len(names)), layout="constrained")
     axes = list(figure.subplots(len(names), sharex=True))
     for panel, name in zip(axes, names, strict=True):
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
+        plain_panel(panel)
         panel.set_ylabel(name)
     axes[-1].set_xlabel("step")
     return figure, axes
@@ -63,8 +70,7 @@ def _curve(axes: Axes, records: Records, name: str, **style: Any) -> None:
     axes.plot([step for step, _ in points], [value for _, value in points], **style)
 
 
-def _write(figure: Figure, file: Path) -> None:
+def _on_log_axes(figure: Figure) -> None:
     for panel in figure.axes:
         if any((np.asarray(line.get_ydata(), dtype=float) > 0).any() for line in panel.lines):  # an error may be 0
             plain_numbers(panel)
-    replace_file(file, png(figure))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lrpilot.errors import InvalidArgument
@@ -11,19 +10,22 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT
 
 from .claims import verdicts
+from .conclusions import in_words, on_the_paper
 from .evidence import Evidence
-from .page import Section, markdown, write_page
+from .page import Card, Section, markdown, write_page
 from .readme import fill, parts
 from .sections import FIGURES, WRITERS, sections, summary
-from .starts import README_CAPTION, headline
+from .starts import headline, shown, standings
 from .suite import PARTS
 from .tables import Table
 
 
-def write_report(evidence: Evidence, folder: Path, *, before: Sequence[Section] = ()) -> tuple[Path, Path]:
+def write_report(
+    evidence: Evidence, folder: Path, *, cards: Sequence[Card] = (), before: Sequence[Section] = ()
+) -> tuple[Path, Path]:
     """Write ``report.md`` (pictures beside it) and ``report.html`` (everything in it) into ``folder``.
 
-    Sections ``before``, such as those on comparisons, come first.
+    The conclusions come first, as ``cards``, then sections ``before``, such as those on comparisons.
 
     Raises:
         InvalidArgument: there is no result of this profile, and nothing comes before.
@@ -32,40 +34,44 @@ def write_report(evidence: Evidence, folder: Path, *, before: Sequence[Section] 
     name = evidence.profile.name
     if not written:
         raise InvalidArgument("results", f"a folder with results of profile {name}", str(evidence.root))
-    return write_page(f"lrpilot: results, profile {name}", written, folder)
+    return write_page(f"lrpilot: results, profile {name}", cards, written, folder)
 
 
 def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
-    ``comparison`` is the picture and the table of all comparisons, ``results`` the methods of the paper's tables beside
-    each other, ``claims`` the verdicts on the paper's claims, ``suite`` and ``compared`` where each method stands over
-    the suite's tasks and over those of all comparisons; a part named after an experiment is its tables, one named after
-    a figure of the paper its pictures, which are written into ``figures/`` beside the file. A part without any results
-    stays as it is, and so does one that another command writes. Other pictures are written where the results are, that
-    of the comparisons as ``compare/headline.png``.
+    ``headline`` is the picture of all comparisons, ``comparison`` their table, ``evidence`` what they say in a few
+    sentences, ``paper`` how many of the paper's claims hold, ``results`` the methods of the paper's tables beside each
+    other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each method stands over the suite's
+    tasks and over those of all comparisons; a part named after an experiment is its tables, one named after a figure of
+    the paper its pictures, which are written into ``figures/`` beside the file. A part without any results stays as it
+    is, and so does one that another command writes. Other pictures are written where the results are, that of the
+    comparisons as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
     """
-    named = [name for name in parts(readme) if name in ("comparison", "results", "claims", *WRITERS, *PARTS)]
+    named = [name for name in parts(readme) if name in (*FACE, "results", "claims", *WRITERS, *PARTS)]
     if not named:
         raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
     for name in named:
         if name in PARTS:
             content = markdown(PARTS[name](compared), readme, pictures=compared.root)
         else:
-            content = _comparison(readme, compared) if name == "comparison" else _part(name, evidence, readme)
+            content = _face(name, readme, evidence, compared) if name in FACE else _part(name, evidence, readme)
         if content:
             fill(readme, name, content)
 
 
-def _comparison(readme: Path, compared: Store) -> str:
-    shown = headline(compared)
-    if shown is None:
-        return ""
-    picture, standings = shown
-    return markdown([replace(picture, caption=README_CAPTION), standings], readme, pictures=compared.root / ROOT)
+FACE = ("headline", "comparison", "evidence", "paper")
+
+
+def _face(name: str, readme: Path, evidence: Evidence, compared: Store) -> str:
+    if name in ("evidence", "paper"):
+        return in_words(compared) if name == "evidence" else on_the_paper(evidence.runs)
+    comparisons = shown(compared)
+    block = headline(comparisons) if name == "headline" else standings(comparisons)
+    return markdown([block], readme, pictures=compared.root / ROOT) if block else ""
 
 
 def _part(name: str, evidence: Evidence, page: Path) -> str:

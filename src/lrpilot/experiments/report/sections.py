@@ -79,9 +79,10 @@ def _table(name: str) -> Writer:
         for task, runs in evidence.by_task(name).items():
             yield comparison(HEADINGS[task], runs, PUBLISHED[task])
             others = chosen(runs[runs.method.isin(OTHERS)])
-            drawn = figures.rates(f"{HEADINGS[task]}: the rates in use, by run", others)
-            caption = "The rate of every method that changes it: learned, estimated or scheduled."
-            yield Picture(f"{name}-{task}-rates", drawn, caption)
+            if len(others):
+                drawn = figures.rates(f"{HEADINGS[task]}: the learning rate of each run", others)
+                caption = "Every method that changes its rate: learned, estimated or scheduled."
+                yield Picture(f"{name}-{task}-rates", drawn, caption)
             slopes = studies.critic_slope(f"{HEADINGS[task]}: the critic's slope", runs)
             if slopes.rows:
                 yield slopes
@@ -97,14 +98,15 @@ def _table3(evidence: Evidence) -> Iterator[Block]:
 
 def _curves(experiment: str, name: str) -> Writer:
     def write(evidence: Evidence) -> Iterator[Block]:
-        methods = {"the paper's methods": (*PAPERS_BASELINES, *CONTROLLED), "the others": OTHERS}
         for task, runs in evidence.by_task(experiment).items():
-            for (whose, those), suffix in zip(methods.items(), ("", "-peers"), strict=True):
+            for whose, those, suffix, draw in (
+                ("the paper's methods", (*PAPERS_BASELINES, *CONTROLLED), "", figures.learning_curves),
+                ("the others", OTHERS, "-peers", figures.errors),
+            ):
                 best = chosen(runs[runs.method.isin(those)])
                 if len(best):
-                    figure = figures.learning_curves(f"{HEADINGS[task]}: {whose}", best)
                     caption = f"Figure {name[-1]}: {HEADINGS[task]}, {whose}, {steps_text(best)}."
-                    yield Picture(f"{name}{suffix}", figure, caption)
+                    yield Picture(f"{name}{suffix}", draw(f"{HEADINGS[task]}: {whose}", best), caption)
 
     return write
 

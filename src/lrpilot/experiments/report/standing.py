@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
@@ -16,7 +17,7 @@ from lrpilot.experiments.studies.comparison import UNTRAINED
 from lrpilot.experiments.studies.frame import groups
 
 from . import metrics
-from .drawing import COLOURS, legend, panels
+from .drawing import COLOURS, GID, name_ends, panels
 from .page import Picture
 from .tables import Table
 
@@ -138,25 +139,44 @@ def ways(rows: Sequence[Row]) -> Iterator[Way]:
             yield Way(method, True)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a way stands over all tasks that it has run on."""
+
+    way: Way
+    sensitivity: float | None  # to the starting rate; None where no task can tell
+    against: Mapping[str, metrics.Summary | None]  # by opponent; None where they share no task
+    runs: float  # training runs that a user makes for one result, search included
+    seconds: float  # processor time of these, in runs at a constant rate
+    tasks: int
+
+    @classmethod
+    def of(cls, way: Way, rows: Sequence[Row]) -> Standing:
+        """Over those rows that the way has runs on."""
+        there = [row for row in rows if not row.way(way).empty]
+        nats = [row for row in there if row.in_nats and np.isfinite(row.untrained)]
+        sharp = [metrics.sensitivity(row.way(way).to_numpy(), row.untrained, row.least) for row in nats]
+        against: dict[str, metrics.Summary | None] = {}
+        for opponent in OPPONENTS:
+            pairs = [pair for row in there if (pair := row.pair(way, opponent)) and np.isfinite(pair[2])]
+            against[opponent] = metrics.summary(*zip(*pairs, strict=True)) if pairs else None  # type: ignore[arg-type]
+        mean = float(np.mean(sharp)) if sharp else None
+        runs, seconds = np.mean([row.trials(way) for row in there]), np.mean([row.seconds(way) for row in there])
+        return cls(way, mean, against, float(runs), float(seconds), len(there))
+
+
 def overall(title: str, rows: Sequence[Row]) -> Table:
     """One line a way: sensitivity, log-regrets with their intervals, shares at or below, cost."""
     cells: list[list[str]] = []
     for way in ways(rows):
-        there = [row for row in rows if not row.way(way).empty]
-        nats = [row for row in there if row.in_nats and np.isfinite(row.untrained)]
-        sharp = [metrics.sensitivity(row.way(way).to_numpy(), row.untrained, row.least) for row in nats]
-        line = [str(way), f"{np.mean(sharp):.3f}" if sharp else "-"]
-        shares: list[str] = []
-        for opponent in OPPONENTS:
-            pairs = [pair for row in there if (pair := row.pair(way, opponent)) and np.isfinite(pair[2])]
-            found = metrics.summary(*zip(*pairs, strict=True)) if pairs else None  # type: ignore[arg-type]
-            line.append(str(found) if found else "-")
-            shares.append(f"{100 * found.below:.0f}" if found else "-")
-        runs, seconds = np.mean([row.trials(way) for row in there]), np.mean([row.seconds(way) for row in there])
-        cells.append([*line, " / ".join(shares), f"{runs:.3g}", f"{seconds:.2f}", str(len(there))])
-    regrets = [f"log-regret to best {opponent}" for opponent in OPPONENTS]
+        one = Standing.of(way, rows)
+        sharp = "-" if one.sensitivity is None else f"{one.sensitivity:.3f}"
+        regrets = [str(found) if found else "-" for found in one.against.values()]
+        shares = " / ".join(f"{100 * found.below:.0f}" if found else "-" for found in one.against.values())
+        cells.append([str(way), sharp, *regrets, shares, f"{one.runs:.3g}", f"{one.seconds:.2f}", str(one.tasks)])
+    headings = [f"log-regret to best {opponent}" for opponent in OPPONENTS]
     unit = "nats" if all(row.measure == "test_loss" for row in rows) else "%"
-    header = ["method", f"LR sensitivity, {unit}", *regrets, f"starts at or below {' / '.join(OPPONENTS)}, %"]
+    header = ["method", f"LR sensitivity, {unit}", *headings, f"starts at or below {' / '.join(OPPONENTS)}, %"]
     note = (
         "LR sensitivity: the mean over starts of the loss, capped at the untrained network's, less the best of all "
         "methods; tasks with cross entropy. Log-regret: interquartile mean over tasks, starts and seeds, with 95% "
@@ -183,21 +203,37 @@ def by_task(title: str, rows: Sequence[Row]) -> Table:
 
 
 def profiles(name: str, rows: Sequence[Row]) -> Picture:
-    """The performance profile: which share of a way's runs ends within so much of the task's best loss."""
-    figure, (axes,) = panels(1)
+    """The performance profile: which share of a way's runs ends within so much of the task's best loss.
+
+    The pilot stands in each panel; beside it grids from any of their rates, then at the best of these, then what finds
+    its own rate.
+    """
     shown = [row for row in rows if np.isfinite(row.untrained)]
-    for way in ways(shown):
-        there = [row for row in shown if not row.way(way).empty]
-        regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
-        thick = 2.6 if way.method == "pilot" else 1.0
-        style: dict[str, Any] = {
-            "color": COLOURS[way.method],
-            "linestyle": "--" if way.searched else "-",
-            "linewidth": thick,
-        }
-        axes.plot(LEVELS, metrics.profile(regrets, np.log(LEVELS).tolist()), label=str(way), **style)
-    axes.set(xscale="log", xlabel="loss / best loss of all", ylabel="share of runs", ylim=(0, 1))
-    axes.set_xticks([1, 1.5, 2, 3, 4], labels=["1", "1.5", "2", "3", "4"])
-    axes.set_xticks([], minor=True)
-    legend(figure, [axes])
+    families: Mapping[str, list[Way]] = {
+        "from any of five rates": [],
+        "at the best of five rates": [],
+        "given no rate": [],
+    }
+    every, any_rate, best_rate = list(ways(shown)), *list(families.values())[:2]
+    for way in every:
+        own_rate = way.method in (*GIVEN_NO_RATE, *SEARCHES)
+        (families["given no rate"] if own_rate else best_rate if way.searched else any_rate).append(way)
+    figure, axes = panels(len(families))
+    for panel, (title, own) in zip(axes, families.items(), strict=True):
+        for way in dict.fromkeys([Way("pilot", False), *own]):
+            if way in every:
+                _profile(panel, way, shown)
+        panel.set(xscale="log", xlabel="loss / best loss of all", ylabel="share of runs", ylim=(0, 1.02))
+        panel.set_title(title, loc="left", fontsize=9)
+        panel.set_xticks([1, 1.5, 2, 3, 4], labels=["1", "1.5", "2", "3", "4"])
+        panel.set_xticks([], minor=True)
+        name_ends(panel)
     return Picture(name, figure, "Performance profile: the share of runs whose loss is at most so many times the best.")
+
+
+def _profile(panel: Axes, way: Way, rows: Sequence[Row]) -> None:
+    there = [row for row in rows if not row.way(way).empty]
+    regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
+    shares, thick = metrics.profile(regrets, np.log(LEVELS).tolist()), 2.6 if way.method == "pilot" else 1.2
+    label = LABELS[way.method]
+    panel.plot(LEVELS, shares, label=label, gid=GID + label, color=COLOURS[way.method], linewidth=thick)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from pandas import DataFrame, Series
+from pandas import DataFrame
+from pandas.api.typing import SeriesGroupBy
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
 from lrpilot.experiments.runs.store import Store
@@ -20,13 +21,19 @@ from .page import Block, Picture, Section
 from .tables import Table, mean_text
 
 CAPTION = (
-    "Final test error against the learning rate that a run starts from, one line a method: means over seeds, every "
-    "run a point. Dashed: today's rate-free optimizers, which are given no rate."
+    "Final test error against the learning rate that a run starts from: means over seeds, every run a point, a cross "
+    "where one diverged. Dashed: rate-free optimizers, which are given no rate."
+)
+HEADLINE = (
+    "Test error after training with plain SGD from five learning rates; lower is better, both axes are logarithmic.\n"
+    "A constant rate and a cosine have to be searched for. The pilot starts at any of the five and sets it by itself.\n"
+    "Dashed: rate-free optimizers, which are given no rate."
 )
 README_CAPTION = (
-    "Final test error against starting rate, plain SGD: the pilot, constant and cosine grids, rate-free peers"
+    "Final test error against starting rate, plain SGD: the pilot, constant and cosine grids, rate-free optimizers"
 )
 OPTIMIZERS = ("sgd", "momentum")  # come first
+IN_HEADLINE = ("pilot", "constant", "cosine", *GIVEN_NO_RATE)
 
 Key = tuple[str, str, int]  # task, optimizer, steps
 Comparisons = Mapping[Key, DataFrame]
@@ -79,37 +86,49 @@ def standings(compared: Comparisons) -> Table:
 
     The best rate of a grid and the best peer are chosen by the very test error that is shown.
     """
-    rows = []
+    rows, bold = list[list[str]](), list[int | None]()
     for key, runs in compared.items():
         pilot = runs[runs.label == LABELS["pilot"]]
-        starts = pilot.groupby("setting_lr").test_error.mean()
-        grids = [runs[runs.method == grid].groupby("setting_lr").test_error.mean() for grid in ("constant", "cosine")]
-        peers = runs[runs.method.isin((*GIVEN_NO_RATE, *SEARCHES))].groupby("label", sort=False).test_error.mean()
+        starts = pilot.groupby("setting_lr").test_error
+        grids = [runs[runs.method == grid].groupby("setting_lr").test_error for grid in ("constant", "cosine")]
+        peers = runs[runs.method.isin((*GIVEN_NO_RATE, *SEARCHES))].groupby("label", sort=False).test_error
         own = ["-"] * 4
         if len(pilot):
-            worst, best = starts.max(), starts.min()
-            ratio = f"{worst / best:.2f}" if best else "-"
-            own = [f"{worst:.2f}", f"{best:.2f}", ratio, f"{len(starts)} x {_counts(pilot)}"]
+            means = starts.mean()
+            ratio = f"{means.max() / means.min():.2f}" if means.min() else "-"
+            worst, best = (mean_text(starts.get_group(rate)) for rate in (means.idxmax(), means.idxmin()))
+            own = [worst, best, ratio, f"{len(starts)} x {_counts(pilot)}"]
         rows.append([title(*key), *own, *map(_least, (*grids, peers))])
+        errors = [starts.mean().max(), math.nan, math.nan, math.nan, *(each.mean().min() for each in (*grids, peers))]
+        bold.append(int(pd.Series(errors).argmin()) + 1 if pd.Series(errors).notna().any() else None)
     header = ["task, optimizer, length", "pilot, worst start", "pilot, best start", "worst / best", "starts x runs"]
-    return Table("Final test error %", [*header, "best constant rate", "best cosine", "best rate-free peer"], rows)
+    tasks = {task: TASKS[task].about for task, _, _ in compared if task in TASKS}
+    note = (
+        "Mean ± standard deviation over seeds. In brackets the rate or the peer that did best on the test set. "
+        "Bold: the least of the pilot's worst start and of the others' best. "
+        f"{'; '.join(f'{name}: {about}' for name, about in tasks.items())}."
+    )
+    columns = [*header, "best constant rate", "best cosine", "best rate-free peer"]
+    return Table("Final test error %", columns, rows, note, bold=bold)
 
 
 def picture(compared: Comparisons, name: str) -> Picture:
-    """The headline picture, a panel for each comparison."""
+    """A panel for each comparison, every method named."""
     return Picture(name, against_start({title(*key): runs for key, runs in compared.items()}), CAPTION)
 
 
-def headline(store: Store) -> tuple[Picture, Table] | None:
-    """For the README, at the longest runs there are of each task: plain SGD's picture, every optimizer's standings.
-
-    None without any of plain SGD.
-    """
+def shown(store: Store) -> dict[Key, DataFrame]:
+    """What the README shows: of each task and optimizer the longest runs there are."""
     found = comparisons(frame(store.saved(ROOT)))
-    longest = {key[:2]: key for key in found}
-    shown = {key: found[key] for key in longest.values()}
-    drawn = _of_optimizer("sgd", shown)
-    return (picture(drawn, "headline"), standings(shown)) if drawn else None
+    return {key: found[key] for key in {key[:2]: key for key in found}.values()}
+
+
+def headline(compared: Comparisons) -> Picture | None:
+    """The picture at the top of the README: plain SGD's; None without any."""
+    drawn = {_about(key): runs[runs.method.isin(IN_HEADLINE)] for key, runs in _of_optimizer("sgd", compared).items()}
+    if not drawn:
+        return None
+    return Picture("headline", against_start(drawn, title=HEADLINE, compact=True), README_CAPTION)
 
 
 def sections(store: Store) -> list[Section]:
@@ -124,6 +143,12 @@ def sections(store: Store) -> list[Section]:
     return [Section("The pilot from any starting rate", blocks)]
 
 
+def _about(key: Key) -> str:
+    """``MNIST, one hidden layer of 120 (m1), 12,000 steps``; a user's own pictures by their folder's name alone."""
+    task, _, steps = key
+    return f"{TASKS[task].about}\n({task}), {steps:,} steps" if task in TASKS else title(*key)
+
+
 def _place(order: Sequence[str], name: str) -> int:
     return order.index(name) if name in order else len(order)
 
@@ -132,12 +157,13 @@ def _of_optimizer(name: str, compared: Comparisons) -> Comparisons:
     return {key: runs for key, runs in compared.items() if key[1] == name}
 
 
-def _least(means: Series) -> str:
-    """``2.14 (Schedule-Free SGD)``, ``2.37 (0.1)``, or a dash."""
+def _least(errors: SeriesGroupBy) -> str:
+    """``2.14 ± 0.05 (Schedule-Free SGD)``, ``2.37 (0.1)``, or a dash."""
+    means = errors.mean()
     if means.empty:
         return "-"
     best = means.idxmin()
-    return f"{means.min():.2f} ({best if isinstance(best, str) else f'{best:g}'})"
+    return f"{mean_text(errors.get_group(best))} ({best if isinstance(best, str) else f'{best:g}'})"
 
 
 def _counts(runs: DataFrame) -> str:

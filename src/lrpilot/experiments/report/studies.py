@@ -120,7 +120,7 @@ def critic_slope(title: str, runs: DataFrame) -> Table:
             rows.append([row.label, row.setting, str(row.seed), *cells])
     header = ["method", "setting", "seed", "mean dQ/da", "positive %", "sign changes", "rates", "test error %"]
     note = "dQ/da and rate as means over each interval of the logged curve."
-    return Table(f"{title}, {steps_text(runs)}", header, rows, note)
+    return Table(f"{title}, {steps_text(runs)}", header, rows, note, raw=True)
 
 
 def readings(runs: DataFrame) -> Table:

@@ -25,6 +25,8 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    raw: bool = False  # too long to be read as a whole: folded on a page that can
+    bold: Sequence[int | None] = ()  # of each row, the column that stands out; empty: none does
 
     @classmethod
     def of(cls, title: str, first: str, cells: DataFrame, note: str = "") -> Table:

@@ -31,16 +31,16 @@ class Configuration:
     """As a user gives it, what was not said is None; :meth:`complete` fills that in."""
 
     task: str = "digits"  # a name that load_task takes
-    controller: str | None = option("What drives the rate: pilot (default), online, or none for a fixed rate.")
-    setting: str | None = option("Of the online actor-critic: stable (default), or paper, the literal one.")
-    discount: float | None = option("Gamma of the online actor-critic; default the setting's.")
+    controller: str | None = option("What sets the rate: pilot (default), online, or none for a fixed rate.")
+    setting: str | None = option("Of the online actor-critic: stable (default), or paper, the literal algorithm.")
+    discount: float | None = option("Discount factor gamma of the online actor-critic; default the setting's.")
     optimizer: str | None = option(f"{OPTIMIZER_HELP} Default sgd.")
     lr: float | None = option("Learning rate to start from; default 0.1 for sgd, else the optimizer's.")
-    momentum: float | None = option("For optimizers that have one.")
-    steps: int | None = option("Updates of the network; default the task's.")
-    batch_size: int | None = option("Examples a step; default the task's.")
+    momentum: float | None = option("Momentum, for optimizers that have one.")
+    steps: int | None = option("Training steps; default the task's.")
+    batch_size: int | None = option("Batch size; default the task's.")
     seed: int | None = option("Seed of all random numbers; default 0.")
-    evaluate_every: int | None = option("Steps between evaluations; default a twentieth of the run, 100 at least.")
+    evaluate_every: int | None = option("Steps between evaluations; default a twentieth of the run, but at least 100.")
     data: str | None = None  # the label of the data set used
 
     @property

@@ -37,7 +37,7 @@ class Plan:
     batch_size: int  # examples a step
     evaluate_every: int  # steps between evaluations on the test set; the last step is always evaluated
     log_every: int = 0  # steps between records of loss and rate; 0: about 200 in the run
-    seed: int = 0  # of everything random: weights, order of the examples, dropout, the controller
+    seed: int = 0  # of all random numbers: weights, order of the examples, dropout, the controller
 
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
@@ -164,7 +164,7 @@ class Training:
         return {**controlled, "batches": self._batches}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the rest of the run depends on: resumed from it, the run goes on bit for bit."""
+        """All that the rest of the run depends on: a resumed run equals an uninterrupted one, bit for bit."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         numbers = {"step": self.step, "seconds": self.seconds}
         return {**numbers, **parts, "random_state": self._random_state, "losses": list(self._losses)}

@@ -11,7 +11,7 @@ from lrpilot.experiments.tasks.catalogue import load_task
 
 POOR_START = 1e-4  # a rate at which these networks learn next to nothing
 FIXED_RATES = (1e-4, 1e-3, 1e-2, 1e-1, 1e0)  # the grid of the paper's section 4.1
-LEARNED = ("pilot", "online")
+LEARNED = {"pilot": "pilot", "online": "online-stable"}  # controllers, and the methods that they are
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class Task:
     batch_size: int = 50
     cost: float = 1.0  # of a step beside one of M0's, roughly: the time left is estimated from it
     heading: str = ""  # what tables call it
+    about: str = ""  # data and network, for those who do not know the name
     table: str | None = None  # the paper's, that it belongs to
     target: float = math.nan  # the test error, percent, that methods' times are measured to
 
@@ -83,16 +84,26 @@ _DIGITS = Task(
     "digits", data_sets.digits, partial(_scaled, largest=16.0), networks.digits_mlp, steps=2_000, compared=2_000
 )
 _ALL = (
-    replace(_DIGITS, batch_size=32),
-    replace(_VECTORS, compared=6_000, heading="M0", table="table3", target=8.5),
-    replace(_LAYERED, name="m1", network=networks.m1, cost=2.0, heading="M1"),
-    replace(_LAYERED, name="m2", network=networks.m2, cost=8.0, heading="M2"),
-    replace(_VECTORS, name="mnist-batchnorm", network=networks.mnist_batchnorm, cost=6.0),
-    replace(_ROWS, name="mnist-lstm", network=networks.mnist_lstm, cost=15.0),
-    replace(_ROWS, name="mnist-attention", network=networks.mnist_attention, cost=20.0),
-    replace(_MNIST_CNN, heading="MNIST CNN", table="table1", target=1.5),
-    replace(_MNIST_CNN, name="fashion-cnn", data=data_sets.fashion_mnist),
-    replace(_CIFAR10_CNN, heading="CIFAR-10 CNN", table="table2", target=40.0),
+    replace(_DIGITS, batch_size=32, about="8x8 digits, one hidden layer of 64"),
+    replace(_VECTORS, compared=6_000, heading="M0", table="table3", target=8.5, about="MNIST, softmax regression"),
+    replace(_LAYERED, name="m1", network=networks.m1, cost=2.0, heading="M1", about="MNIST, one hidden layer of 120"),
+    replace(_LAYERED, name="m2", network=networks.m2, cost=8.0, heading="M2", about="MNIST, hidden layers of 500, 300"),
+    replace(
+        _VECTORS,
+        name="mnist-batchnorm",
+        network=networks.mnist_batchnorm,
+        cost=6.0,
+        about="MNIST, two hidden layers with batch normalisation",
+    ),
+    replace(_ROWS, name="mnist-lstm", network=networks.mnist_lstm, cost=15.0, about="MNIST row by row, an LSTM"),
+    replace(
+        _ROWS, name="mnist-attention", network=networks.mnist_attention, cost=20.0, about="MNIST, a transformer block"
+    ),
+    replace(_MNIST_CNN, heading="MNIST CNN", table="table1", target=1.5, about="MNIST, convolutional, dropout"),
+    replace(
+        _MNIST_CNN, name="fashion-cnn", data=data_sets.fashion_mnist, about="Fashion-MNIST, convolutional, dropout"
+    ),
+    replace(_CIFAR10_CNN, heading="CIFAR-10 CNN", table="table2", target=40.0, about="CIFAR-10, convolutional"),
 )
 TASKS = {task.name: task for task in _ALL}
 HELP = f"{', '.join(TASKS)}, or {IMAGE_FOLDER}:PATH for your own pictures."

@@ -1,0 +1,116 @@
+"""What the results say, in a few numbers with a sentence each: the report begins with them, and so does the README."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import torch
+from pandas import DataFrame
+
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.tasks.catalogue import TASKS
+
+from .claims import SETTINGS, verdicts
+from .evidence import Evidence
+from .metrics import Summary
+from .page import Card
+from .standing import Row, Standing, Way
+from .suite import compared_rows
+from .verdict import FAILS, HOLDS, UNDECIDED
+
+PILOT, CONSTANT, COSINE = (Way(method, False) for method in ("pilot", "constant", "cosine"))
+AGAINST = {
+    "constant": "the best constant rate of five",
+    "cosine": "the best cosine of five",
+    "peer": "the best rate-free optimizer",
+}
+
+
+def conclusions(evidence: Evidence, compared: Store) -> list[Card]:
+    """Of all comparisons and of the paper's claims, as far as there are results."""
+    rows = [row for row in compared_rows(compared, "test_error") if not row.way(PILOT).empty]
+    return [*_any_start(rows), *_opponents(rows), *_claims(evidence.runs)]
+
+
+def on_the_paper(runs: DataFrame) -> str:
+    """What became of the paper's claims, a line for each setting."""
+    return "\n".join(f"- **{card.value}** {card.text}." for card in _claims(runs))
+
+
+def in_words(compared: Store) -> str:
+    """The same of the comparisons as a paragraph, and how large and how long the largest and longest of them were."""
+    rows = [row for row in compared_rows(compared, "test_error") if not row.way(PILOT).empty]
+    against = [found for found in Standing.of(PILOT, rows).against.values() if found] if rows else []
+    if len(against) < len(AGAINST):
+        return ""
+    ratios = {str(way): _worst_over_best(rows, way) for way in (PILOT, CONSTANT, COSINE)}
+    constant, cosine, peer = against
+    weights = {task: _weights(task) for row in rows for task in row.runs.task.unique() if task in TASKS}
+    largest, longest = max(weights, key=weights.__getitem__), max(row.runs.planned_steps.max() for row in rows)
+    tasks = len({task for row in rows for task in row.runs.task})
+    return (
+        f"**Evidence.** From the worst of five starting rates the pilot ends at {ratios['pilot']:.2f} times the test "
+        f"error of its best start; a constant rate at {ratios['constant rate']:.1f} times, a cosine at "
+        f"{ratios['cosine']:.1f} times (medians of {len(rows)} comparisons on {tasks} networks). From any start its "
+        f"error is {_factor(cosine)} that of the best of five cosines, at or below it from {100 * cosine.below:.0f} % "
+        f"of starts; {_factor(constant)} that of the best of five constant rates ({100 * constant.below:.0f} %); and "
+        f"{_factor(peer)} that of the best rate-free optimizer ({100 * peer.below:.0f} %). These are interquartile "
+        "means with 95 % intervals over seeds; the opponents' best is chosen on the test set.\n\n"
+        f"**Scope.** The largest network measured has {weights[largest]:,} weights (`{largest}`), the longest run has "
+        f"{longest:,} steps."
+    )
+
+
+def _weights(task: str) -> int:
+    network = TASKS[task].network(torch.Generator())
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _any_start(rows: Sequence[Row]) -> Iterator[Card]:
+    if not rows:
+        return
+    ratios = {way: _worst_over_best(rows, way) for way in (PILOT, CONSTANT, COSINE)}
+    others = ", ".join(f"{ratio:.3g}x for a {way}" for way, ratio in ratios.items() if way != PILOT and ratio)
+    tasks = f"median of {len(rows)} comparisons of task and optimizer"
+    text = f"the pilot's test error from its worst of five starting rates, over that from its best ({tasks})"
+    yield Card(f"{ratios[PILOT]:.2f}x", f"{text}; {others}" if others else text)
+
+
+def _worst_over_best(rows: Sequence[Row], way: Way) -> float | None:
+    means = [row.way(way).mean(axis=1) for row in rows if not row.way(way).empty]
+    ratios = [float(mean.max() / mean.min()) for mean in means if mean.min() > 0]
+    return statistics.median(ratios) if ratios else None
+
+
+def _opponents(rows: Sequence[Row]) -> Iterator[Card]:
+    if not rows:
+        return
+    standing = Standing.of(PILOT, rows)
+    for opponent, name in AGAINST.items():
+        if found := standing.against[opponent]:
+            yield Card(
+                _factor(found),
+                f"the pilot's test error from any start, over that of {name} (interquartile mean, 95% interval over "
+                f"seeds); at or below it from {100 * found.below:.0f} % of starts",
+            )
+
+
+def _factor(found: Summary) -> str:
+    ends = " [{:.2f}, {:.2f}]".format(*map(math.exp, found.interval)) if found.interval else ""
+    return f"{math.exp(found.mean):.2f}x{ends}"
+
+
+def _claims(runs: DataFrame) -> Iterator[Card]:
+    judged = verdicts(runs)
+    papers = [row for row in judged.rows if row[1]]  # where the paper makes them; others are ours
+    for column, setting in enumerate(judged.header):
+        counts = Counter(row[column].partition(":")[0] for row in papers) if setting in SETTINGS else Counter[str]()
+        if measured := sum(counts[said] for said in (HOLDS, UNDECIDED, FAILS)):
+            yield Card(
+                f"{counts[HOLDS]} of {measured}",
+                f"of the paper's claims hold for its actor-critic in the {setting} setting; {counts[UNDECIDED]} are "
+                f"undecided, {counts[FAILS]} do not hold",
+            )

@@ -1,0 +1,62 @@
+"""What the report and the README conclude: worked out by hand on made-up runs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from lrpilot.experiments.report.conclusions import conclusions, in_words
+from lrpilot.experiments.report.evidence import Evidence
+from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.studies.comparison import Comparison
+from lrpilot.experiments.studies.profiles import SMOKE
+from made_up import result
+
+PILOT = {1e-4: 3.0, 1e-3: 2.0, 1e-2: 2.0, 1e-1: 2.0, 1.0: 2.0}
+CONSTANT = {1e-4: 40.0, 1e-3: 20.0, 1e-2: 10.0, 1e-1: 4.0, 1.0: 8.0}
+COSINE = {1e-4: 50.0, 1e-3: 20.0, 1e-2: 10.0, 1e-1: 2.5, 1.0: 5.0}
+
+
+def error_of(trial) -> float:
+    by_start = {"pilot": PILOT, "constant": CONSTANT, "cosine": COSINE}
+    if trial.method == "untrained":
+        return 90.0
+    return by_start[trial.method][trial.setting["lr"]] if trial.method in by_start else 1.0
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path)
+    methods = ("pilot", "constant", "cosine", "prodigy", "untrained")
+    for trial in Comparison.of("m1", seeds=2, methods=methods).trials():
+        store.save(result(trial=trial, errors=(90.0, 90.0, error_of(trial))))
+    return store
+
+
+def factor(best):
+    """The middle half of the pilot's five errors is 2: with a thousandth of the untrained network's added to each."""
+    return math.exp(math.log(2 + 0.09) - math.log(best + 0.09))
+
+
+def test_the_cards_hold_the_numbers_worked_out_by_hand(store):
+    start, constant, cosine, peer = conclusions(Evidence.load(SMOKE, Store(store.root / "smoke")), store)
+    assert start.value == "1.50x"
+    assert "10x for a constant rate, 20x for a cosine" in start.text
+    for card, best, share in ((constant, 4.0, 100), (cosine, 2.5, 80), (peer, 1.0, 0)):
+        assert card.value.startswith(f"{factor(best):.2f}x [")
+        assert card.text.endswith(f"at or below it from {share} % of starts")
+
+
+def test_in_words_they_are_the_same_with_the_largest_network_and_the_longest_run(store):
+    text = in_words(store)
+    assert "at 1.50 times the test error" in text
+    assert "a constant rate at 10.0 times, a cosine at 20.0 times" in text
+    assert f"{factor(2.5):.2f}x [" in text
+    assert "95,410 weights (`m1`)" in text
+    assert "12,000 steps" in text
+
+
+def test_without_results_nothing_is_concluded(tmp_path):
+    assert conclusions(Evidence.load(SMOKE, Store(tmp_path)), Store(tmp_path)) == []
+    assert in_words(Store(tmp_path)) == ""
