@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from lrpilot.errors import InvalidArgument
+from lrpilot.learning.bank import store
+from lrpilot.learning.bank.store import fingerprint as bank_fingerprint
 from lrpilot.learning.pretrain_config import PretrainConfig
+from lrpilot.learning.stages import BLOCK
 from lrpilot.pilot import policy_file
 from lrpilot.pilot.features import FEATURES, LINEAR_DECAY
 from lrpilot.pilot.policy import LARGEST_STEP, Policy, Recurrent, bounded_step
@@ -203,7 +206,8 @@ def test_an_untrained_head_is_a_tenth_of_torchs_own_start():
 def test_the_shipped_policy_is_small_and_says_what_made_it():
     path = files("lrpilot.pilot") / "policies" / "pilot.safetensors"
     assert len(path.read_bytes()) < 1_000_000
-    provenance = Policy.load("shipped").provenance
-    assert PretrainConfig(**provenance["configuration"]) == PretrainConfig()  # fields of later date at their defaults
-    assert provenance["distilled"] == PretrainConfig().distil_groups
-    assert provenance["improved"] == PretrainConfig().ppo_iterations
+    provenance, config = Policy.load("shipped").provenance, PretrainConfig()
+    assert PretrainConfig(**provenance["configuration"]) == config  # fields of later date at their defaults
+    blocks = config.bank_rounds * config.bank_updates // BLOCK
+    assert provenance["done"] == {"distil": config.distil_groups, "bank": blocks, "ppo": config.ppo_iterations}
+    assert provenance["bank"] == bank_fingerprint(store.read("results/bank.jsonl")[:300])  # so many there were then
