@@ -161,6 +161,22 @@ def test_a_network_that_has_lost_all_it_had_learned_goes_back_at_any_time(rollba
             assert (reason == "all that the network had learned was lost") == lost
 
 
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_network_ten_times_worse_than_untrained_goes_back_at_any_time(learned):
+    """All losses of the second half count, however few there are: of four the last two, of three as well."""
+    memory = remembered(interval(1.0), interval(0.3 if learned else 1.0))
+    for losses, lost in (
+        ((0.3, 0.3, 11.0, 1e6), True),
+        ((0.3, 0.3, 9.0, 1e6), False),
+        ((20.0, 11.0, 11.0), True),
+        ((20.0, 9.0, 11.0), False),
+        ((11.0,), True),
+        ((9.0,), False),
+    ):
+        reason = ready().verdict(interval(*losses), memory, opens=False, closes=False)
+        assert (reason == "all that the network had learned was lost") == lost
+
+
 def test_a_copy_that_does_not_help_is_given_up():
     """Three returns to it are made; a fourth is not."""
     guard = ready(rollback=True)
