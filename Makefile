@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo smoke test shapes test-slow fuzz lint docs pictures mutants format clean
+.PHONY: demo smoke test shapes test-slow fuzz gpu matrix lint docs pictures mutants format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
@@ -15,9 +15,10 @@ smoke: $(VENV)/.experiments         ## every table and figure of the paper at th
 test: $(VENV)/.dev                  ## the default test suite, within three minutes on two cores
 	$(BIN)/python -m pytest -n 2
 
-CHECKED := action actor contracts critic displacement distill evaluation exploration features history knobs \
-    loss_buffer losses measurement observation offline online online_changes opening oracle pilot pilot_guard policy \
-    population ppo pretrain refinement replay reward score settings snapshot timetable
+CHECKED := action actor calls chunk contracts critic displacement distill evaluation exploration features history \
+    knobs living logbook loss_buffer losses measurement observation offline online online_changes opening oracle \
+    pilot pilot_guard policy population ppo pretrain rates refinement replay reward schedule score settings shape \
+    snapshot state steps timetable
 
 shapes: $(VENV)/.dev                ## core, online, pilot and learning again, every shape and type checked at run time
 	$(BIN)/python -m pytest -n 2 -m "not slow and not mistyped" --jaxtyping-packages=lrpilot,typed.check \
@@ -28,6 +29,12 @@ test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
 
 fuzz: $(VENV)/.dev                  ## long: files damaged and command lines made up at random
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n 2 tests/test_fuzz_*.py
+
+gpu: $(VENV)/.dev                   ## on a CUDA device: contract tests, a run of each controller, host waits, costs
+	$(BIN)/python -m benchmarks.gpu --readme docs/reliability.md
+
+matrix: $(VENV)/bin/python          ## the wheel under each supported Python, oldest and newest torch; CELLS=3.11/oldest
+	$(BIN)/python .ci/matrix.py $(CELLS)
 
 lint: $(VENV)/.dev                  ## style, types and the workflows
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Changes core, online and pilot in one place at a time; reports the changes that the module's own tests do not notice.
 
-    python .ci/mutants.py [core/history pilot/timetable ...] [--sample 25]
+    python .ci/mutants.py [core/history pilot/timetable ...] [--sample 25 [--seed 1]]
 
 cosmic-ray makes the changes: whole numbers by one and others by a tenth, operators into their opposites, comparisons at
 their edge, conditions, loops, exceptions. Annotations, decorators and what an error says are left alone. The tests are
@@ -50,36 +50,25 @@ SEEN = ROOT / "runs" / "mutants.json"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 TESTS = {
     "core/folders": "files",
-    "core/randomness": "online_changes",
-    "core/schedule": "history knobs pilot_horizon",
     "core/signals": "files",
-    "core/state": "snapshot online_changes",
     "online/actor_critic": "online oracle",
-    "online/chunk": "online oracle",
     "online/controller": "online online_changes oracle",
-    "pilot/buffers": "pilot_guard pilot_changes",
-    "pilot/calls": "pilot_steps pilot_rates",
+    "pilot/arithmetic": "features",
+    "pilot/buffers": "pilot_guard",
     "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape",
     "pilot/deciding": "pilot pilot_changes pilot_horizon pilot_rates pilot_steps",
-    "pilot/defaults": "pilot",
     "pilot/guard": "pilot_guard",
     "pilot/interval": "features measurement",
-    "pilot/living": "pilot_guard pilot_rates",
-    "pilot/loaders": "pilot_steps",
-    "pilot/logbook": "pilot",
     "pilot/memory": "features",
-    "pilot/notices": "pilot_steps",
-    "pilot/optimizers": "pilot_shape",
     "pilot/policy_file": "policy",
     "pilot/ranks": "pilot_ranks",
-    "pilot/rates": "pilot_rates",
-    "pilot/shape": "pilot_shape",
-    "pilot/soundness": "features",
-    "pilot/steps": "measurement pilot_steps pilot_shape",
+    "pilot/soundness": "features pilot_guard timetable",
+    "pilot/steps": "measurement steps",
 }
 """The tests that pin a module, where they are not those of its own name."""
 SLOW = 3.0
-"""Seconds of the processor's time for one test; those that take longer judge nothing."""
+"""Seconds of the processor's time for one test; those that take longer judge nothing. Nor do those that start other
+processes, each of which takes as long to import torch, and the code as it stands on the disk."""
 OPERATORS = re.compile(
     "core/(AddNot|ExceptionReplacer|ZeroIterationForLoop|Replace(And|Or|True|False|Break|Continue)With[A-Z][a-z]+"
     "|ReplaceComparisonOperator_(Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Eq_NotEq|NotEq_Eq|Is_IsNot|IsNot_Is)"
@@ -126,24 +115,39 @@ def path_of(module: str) -> Path:
     return PACKAGE / f"{module}.py"
 
 
-def mutants(module: str) -> list[Mutant]:
-    """All changes of a module."""
+def mutants(module: str, most: int | None = None, *, seed: int = 0) -> list[Mutant]:
+    """All changes of a module, or ``most`` of them drawn at random."""
     source = path_of(module).read_text()
     tree, meaningless = get_ast(source), list(_meaningless(ast.parse(source)))
     names = filter(OPERATORS.fullmatch, cosmic_ray.plugins.operator_names())
-    found: dict[str, Mutant] = {}
+    changes: list[tuple[Any, int]] = []
     for operator in [*(cosmic_ray.plugins.get_operator(name)() for name in names), NumberChanged()]:
         places = [(node, start) for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
         for occurrence, (node, place) in enumerate(places):
             separates = node.type == "operator" and node.parent.type == "parameters"  # the * before keywords
-            if separates or any(start <= place < end for start, end in meaningless):
-                continue
-            changed = MutationVisitor.mutate_code(source, operator, occurrence)
-            if changed and changed != source:
-                lines = zip(source.splitlines(), changed.splitlines(), strict=False)
-                was, now = next((old.strip(), new.strip()) for old, new in lines if old != new)
-                found[changed] = Mutant(module, was, now, changed)
+            if not separates and not any(start <= place < end for start, end in meaningless):
+                changes.append((operator, occurrence))
+    if most is not None:
+        random.Random(seed).shuffle(changes)
+    found: dict[str, Mutant] = {}
+    for operator, occurrence in changes:
+        changed = MutationVisitor.mutate_code(source, operator, occurrence)
+        if changed and changed != source and _compiles(changed):
+            lines = zip(source.splitlines(), changed.splitlines(), strict=False)
+            was, now = next((old.strip(), new.strip()) for old, new in lines if old != new)
+            found[changed] = Mutant(module, was, now, changed)
+        if len(found) == most:
+            break
     return list(found.values())
+
+
+def _compiles(source: str) -> bool:
+    """Whether it is Python: the star of an argument is no multiplication."""
+    try:
+        compile(source, "", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
 
 
 def _meaningless(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -159,6 +163,13 @@ def _meaningless(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int,
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             nodes = [node]
         yield from (((n.lineno, n.col_offset), (n.end_lineno, n.end_col_offset)) for n in nodes if n)
+
+
+def functions_of(mutant: Mutant) -> dict[CodeType, CodeType] | None:
+    """The functions that a mutant changes, as they were and as they are; None if it changes anything else."""
+    path = path_of(mutant.module)
+    sources = path.read_text(), mutant.source
+    return functions_changed(*(compile(source, path, "exec", dont_inherit=True) for source in sources))
 
 
 def functions_changed(old: CodeType, new: CodeType) -> dict[CodeType, CodeType] | None:
@@ -231,7 +242,11 @@ class Runner:
         items: dict[Path, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
             items[item.path].append(item)
-        self.seen = {item: self.measured(item, _digest(item.path)) for item in session.items}
+        try:
+            self.seen = {item: self.measured(item, _digest(item.path)) for item in session.items}
+        finally:
+            SEEN.parent.mkdir(exist_ok=True)
+            SEEN.write_text(json.dumps(self.known))
         self.functions: dict[CodeType, list[FunctionType]] = defaultdict(list)
         for held in gc.get_objects():
             if type(held) is FunctionType and (held.__module__ or "").startswith("lrpilot."):
@@ -242,8 +257,9 @@ class Runner:
             begin = time.perf_counter()
             tests = [item for file in tests_of(module) for item in items[file] if self.seen[item][0] <= SLOW]
             tests.sort(key=lambda item: self.seen[item][0])
-            source = path_of(module).read_text()
-            if not self.survives(Mutant(module, "", "", f"{source}\nCONTROL = None\n"), tests):
+            control = Mutant(module, "", "", f"{path_of(module).read_text()}\nCONTROL = None\n")
+            anew = any(functions_of(mutant) is None for mutant in changes)
+            if anew and not self.survives(control, tests):
                 pytest.exit(f"the tests of {module} fail after a fresh import of the unchanged code", returncode=1)
             self.survivors[module] = [mutant for mutant in changes if self.survives(mutant, tests)]
             print(f"{module}: {len(self.survivors[module])} of {len(changes)}, {time.perf_counter() - begin:.0f} s")
@@ -261,26 +277,19 @@ class Runner:
             def trace(frame: FrameType, event: str, value: object) -> None:
                 called.add(frame.f_code)
 
-            begin = time.process_time()
+            begin = _seconds()
             sys.settrace(trace)
             good = self.passes(item)
             sys.settrace(None)
             if not good:
                 pytest.exit(f"{item.nodeid} fails on the unchanged code", returncode=1)
             ours = sorted({_name(code) for code in called if code.co_filename.startswith(str(PACKAGE))})
-            self.known[key] = time.process_time() - begin, ours
-            SEEN.parent.mkdir(exist_ok=True)
-            SEEN.write_text(json.dumps(self.known))
+            self.known[key] = _seconds() - begin, ours
         return self.known[key]
 
     def survives(self, mutant: Mutant, tests: list[pytest.Item]) -> bool:
         """Whether all tests pass with a change."""
-        path = path_of(mutant.module)
-        try:
-            changed = compile(mutant.source, path, "exec", dont_inherit=True)
-        except SyntaxError:
-            return False
-        pairs = functions_changed(compile(path.read_text(), path, "exec", dont_inherit=True), changed)
+        pairs = functions_of(mutant)
         if pairs is not None:
             names = set(map(_name, pairs))
             tests = [item for item in tests if names.intersection(self.seen[item][1])]
@@ -340,6 +349,11 @@ def in_a_fork(passing: Callable[[], bool], limit: float) -> bool:
         os._exit(0 if answer else 1)
 
 
+def _seconds() -> float:
+    """The processor's time that this process and its ended children have taken."""
+    return sum(os.times()[:4])
+
+
 def _name(code: CodeType) -> str:
     """Of a function, the module and what stands outermost in it."""
     return f"{Path(code.co_filename).relative_to(PACKAGE)} {code.co_qualname.partition('.<locals>')[0]}"
@@ -377,10 +391,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("modules", nargs="*", default=modules())
     parser.add_argument("--sample", type=int, help="try so many changes of each module, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="another number draws another sample")
     options = parser.parse_args()
-    chosen = {module: mutants(module) for module in options.modules}
-    if options.sample:
-        chosen = {m: random.Random(0).sample(c, min(options.sample, len(c))) for m, c in chosen.items()}
+    chosen = {module: mutants(module, options.sample, seed=options.seed) for module in options.modules}
     sys.path.insert(0, str(PACKAGE.parent))
     runner = Runner(chosen, json.loads(SEEN.read_text()) if SEEN.exists() else {})
     files = sorted({str(file) for module in chosen for file in tests_of(module)})

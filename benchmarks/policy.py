@@ -6,12 +6,11 @@ Every finding is one line of a JSON file, so that a study that was stopped goes 
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ import typer
 from pandas import DataFrame
 from rich.console import Console
 
+from benchmarks.ledger import Finding, Ledger
 from lrpilot.commands.terminal import show
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table, mean_text
@@ -36,8 +36,6 @@ from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.policy import Policy
 
-Finding = dict[str, Any]
-
 BUDGET = 25  # groups of schedules that a policy of the retrained studies learns from, without PPO
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "reference": {},
@@ -50,27 +48,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 HORIZONS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 NOISES = (0.01, 0.1, 1.0)  # variance of a step's minimum: of the examples, over the batch size
 QUADRATIC_STEPS, QUADRATIC_RUNS = 300, 40
-
-
-@dataclass
-class Ledger:
-    """The findings so far, in a file that grows by a line for each."""
-
-    path: Path
-
-    def __iter__(self) -> Iterator[Finding]:
-        """All of them, in their order."""
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        return map(json.loads, lines)
-
-    def complete(self, key: Finding, make: Callable[[], Finding]) -> None:
-        """Add what ``make`` finds under ``key``, unless it is there."""
-        if any(key.items() <= finding.items() for finding in self):
-            return
-        found = {**key, **make()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(found) + "\n")
 
 
 def study(

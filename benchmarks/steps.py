@@ -52,7 +52,8 @@ def measure_network(workload: Workload, *, rounds: int, steps: int = ROUND, warm
     kinds["a forward pass"] = torch.no_grad()(loss_fn)
     for name, setting in SETTINGS.items():
         kinds[f"online ({name})"] = _online(*workload.build(), setting)
-    kinds["literal transcription"] = _transcription(*workload.build())
+    if workload.device == "cpu":  # where alone the transcription computes
+        kinds["literal transcription"] = _transcription(*workload.build())
     return _side_by_side(kinds, workload.batches(1)[0], rounds=rounds, steps=steps, warm_up=warm_up)
 
 

@@ -24,14 +24,16 @@ class Workload:
     Attributes:
         network: of ten outputs, from a generator that draws its weights.
         inputs: the shape of one example.
+        device: where both are.
     """
 
     network: Callable[[torch.Generator], nn.Module]
     inputs: tuple[int, ...]
+    device: str = "cpu"
 
     def build(self) -> tuple[Callable[[Batch], Tensor], torch.optim.SGD]:
         """The loss of a network, always of the same weights, on a batch, and plain SGD on that network."""
-        network = self.network(torch.Generator().manual_seed(0))
+        network = self.network(torch.Generator().manual_seed(0)).to(self.device)
 
         def loss_fn(batch: Batch) -> Tensor:
             inputs, targets = batch
@@ -44,8 +46,8 @@ class Workload:
         generator = torch.Generator().manual_seed(0)
         return [
             (
-                torch.randn(BATCH_SIZE, *self.inputs, generator=generator),
-                torch.randint(CLASSES, (BATCH_SIZE,), generator=generator),
+                torch.randn(BATCH_SIZE, *self.inputs, generator=generator).to(self.device),
+                torch.randint(CLASSES, (BATCH_SIZE,), generator=generator).to(self.device),
             )
             for _ in range(count)
         ]

@@ -89,3 +89,25 @@ def test_the_chain_rule_is_that_of_the_description(make: Callable) -> None:
     torch.testing.assert_close(action.chain(at[0], along[0]), expected[0])
     weights = torch.randn(5, dtype=torch.float64, generator=generator)
     torch.testing.assert_close((action.unchain(at, weights) * along).sum(), (weights * expected).sum())  # transposed
+    two = action.unchain(at.repeat(2, 1), weights.repeat(2, 1))
+    torch.testing.assert_close(two, action.unchain(at, weights).repeat(2, 1, 1))
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_log_rate_resumes(settled: bool) -> None:
+    one, two = LogRate(), LogRate()
+    one.centre([0.3, 2.0], settled=settled)
+    two.load_state_dict(one.state_dict())
+    raw = torch.tensor([5.0, -1.0])
+    assert torch.equal(one.rate(raw), two.rate(raw))
+    assert torch.equal(one.describe(raw.exp()), two.describe(raw.exp()))
+    assert AbsoluteRate().state_dict() == {}
+
+
+def test_a_limit_holds_whether_the_centre_is_settled_or_not() -> None:
+    """And the ceiling, where that is lower: ten times 0.02 is below 1."""
+    for settled, highest in ((True, 0.2), (False, 1.0)):
+        action = LogRate(limit=1.0)
+        action.centre([0.02], settled=settled)
+        assert action.rate(torch.tensor([0.0])).item() == pytest.approx(0.02)
+        assert action.rate(torch.tensor([60.0])).item() == pytest.approx(highest)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from lrpilot.online.actor import Actor, Recollection
+from lrpilot.online.actor import Actor, Recollection, initialise_linear
 
 
 def test_forward_equals_two_stacked_cells() -> None:
@@ -53,6 +53,22 @@ def test_pytorch_initialisation_is_the_other_reading() -> None:
     assert actor.lstm.bias_hh_l0.requires_grad
     assert actor.lstm.weight_hh_l0.abs().max() <= 1 / math.sqrt(20)
     assert actor.lstm.bias_ih_l0.std() > 0.05
+    assert actor.output.weight.abs().max() <= 1 / math.sqrt(20)
+    assert actor.output.bias.item() != 0.0
+
+
+def test_a_linear_layers_weights_have_three_readings() -> None:
+    """Deviations: of a uniform number within b it is b / sqrt(3); of a normal one cut at two deviations 0.88 of it."""
+    expected = {"tensorflow": (math.sqrt(3 / 12), 0.5 / math.sqrt(3)), "pytorch": (math.sqrt(1 / 12), 1 / 6)}
+    for reading, (bound, deviation) in (expected | {"small": (0.2, 0.088)}).items():
+        layer = nn.Linear(12, 1000)
+        initialise_linear(layer, reading, torch.Generator().manual_seed(0))
+        assert 0.98 * bound < layer.weight.abs().max() <= bound
+        torch.testing.assert_close(layer.weight.std(), torch.tensor(deviation), rtol=0.03, atol=0)
+        if reading == "pytorch":
+            torch.testing.assert_close(layer.bias.std(), torch.tensor(deviation), rtol=0.1, atol=0)
+        else:
+            assert torch.equal(layer.bias, torch.full((1000,), 0.1 if reading == "small" else 0.0))
 
 
 def test_small_weights_are_the_tutorials() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from benchmarks import policy as bench
-from benchmarks.policy import Ledger, policy_tables, short_horizons
+from benchmarks.ledger import Ledger
+from benchmarks.policy import policy_tables, short_horizons
 from lrpilot.learning.population.rollouts import Explorer
 from lrpilot.learning.population.schedules import SPACING
 from lrpilot.pilot.features import FEATURES

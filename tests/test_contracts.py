@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,8 @@ from lrpilot.pilot.controller import Pilot
 from scripted import Reactive
 
 STEPS = 40
+DEVICE = os.environ.get("LRPILOT_DEVICE", "cpu")
+"""Where the networks are; `make gpu` says cuda."""
 
 
 def online(setting):
@@ -57,12 +60,12 @@ class Net(nn.Module):
 
 def network(dtype=torch.float32):
     torch.manual_seed(0)
-    return Net().to(dtype)
+    return Net().to(DEVICE, dtype)
 
 
 def batch(step, dtype=torch.float32):
     inputs = torch.randn(16, 5, generator=torch.Generator().manual_seed(step))
-    return inputs.to(dtype), inputs[:, :2].sum(1, keepdim=True).to(dtype)
+    return inputs.to(DEVICE, dtype), inputs[:, :2].sum(1, keepdim=True).to(DEVICE, dtype)
 
 
 def drive(controller, model, *, begin=0, end=STEPS, scale=1.0, dtype=torch.float32):

@@ -20,8 +20,10 @@ def test_log_normal_deviation(step: int, sigma: float) -> None:
 
 
 def test_a_deviation_that_grows_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="start"):
-        LogNormal(start=0.1, end=0.3)
+    for start, end in ((0.1, 0.3), (0.1, -0.1), (float("nan"), 0.1)):
+        with pytest.raises(InvalidArgument, match="start"):
+            LogNormal(start=start, end=end)
+    assert LogNormal(start=0.0, end=0.0).end == 0.0  # no noise at all
 
 
 @pytest.mark.parametrize(("step", "sigma"), [(0, 0.2), (1000, 0.2 / math.sqrt(2)), (10**6, 0.1)])

@@ -7,12 +7,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.features import FEATURES, observe
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.memory import Memory, anchored, log_losses
 from lrpilot.pilot.soundness import step_ceiling, takes_back
-from lrpilot.pilot.timetable import decision_steps
 
 
 def draw_interval(generator: torch.Generator, *, runs: int = 7, steps: int = 9) -> Interval:
@@ -192,20 +190,6 @@ def test_takes_back_what_is_worse_than_untrained():
     features, after = observe(replace(interval, taken_back=takes_back(interval, memory, closing=False)), memory)
     assert features[:, FEATURES.index("taken_back")].tolist() == [0, 1, 1, 0, 1, 0]
     assert after.last[1] == 0
-
-
-def test_decision_steps():
-    steps = decision_steps(6000)
-    assert len(steps) == 50
-    assert steps[:3] == (2, 6, 13)
-    assert sum(step <= 60 for step in steps) == 6  # in the first hundredth
-    assert steps[-1] == 6000
-    short = decision_steps(20)
-    assert short[-1] == 20
-    assert list(short) == sorted(set(short))
-    assert decision_steps(1) == (1,)
-    with pytest.raises(InvalidArgument, match="total_steps"):
-        decision_steps(0)
 
 
 def test_the_clock_of_one_run_is_that_of_many():
@@ -468,6 +452,30 @@ def test_the_logarithms_of_nothing() -> None:
     assert value["rested"] == -1
 
 
+@pytest.mark.parametrize(
+    ("nothing", "feature", "expected"),
+    [
+        ({"decrease": 0.0}, "predicted_decrease", -3),
+        ({"update_norm": 0.0}, "update_ratio", -3),
+        ({"weight_norm": 0.0}, "update_ratio", 3),
+        ({"gradient_norm": 0.0}, "sensitivity", -3),
+        ({"gradient_norm": 0.0}, "gradient_change", -3),
+        ({"tensor_update": 0.0}, "tensor_update", -3),
+    ],
+)
+def test_nothing_is_as_low_or_high_as_can_be(nothing: dict[str, float], feature: str, expected: float) -> None:
+    """And not unknown, which is seen as 0."""
+    features, _ = observe(
+        usual_interval(**{name: torch.tensor(value) for name, value in nothing.items()}), known_memory()
+    )
+    assert by_name(features)[feature] == expected
+
+
+def test_a_gradient_after_none_has_grown_without_bound() -> None:
+    features, _ = observe(usual_interval(), known_memory(gradient_norm=0.0))
+    assert by_name(features)["gradient_change"] == 3
+
+
 def test_intervals_of_more_than_64_steps_look_alike() -> None:
     """Those of the runs that the policy has learned from are no longer."""
     for steps, seen in ((63, 63), (64, 64), (65, 64), (1000, 64)):
@@ -577,3 +585,16 @@ def test_a_ceiling_of_a_run_of_unknown_length_among_others() -> None:
     interval = Interval.unmeasured(torch.ones(2, 4), tensor_update=torch.full((2,), 0.02), boundaries=boundaries)
     ceiling = step_ceiling(interval, Memory.fresh((2,)))
     assert ceiling.tolist() == pytest.approx([math.log(1 / 0.04), math.log(1 / 0.08)])
+
+
+def test_a_memory_from_here_keeps_the_highest_rate_alone() -> None:
+    """Of a run whose loss has changed; an interval without a finite loss says nothing of the new one."""
+    interval = Interval.unmeasured(torch.tensor([math.nan, 5.0, 2.5]))
+    memory = known_memory().from_here(interval)
+    assert math.isnan(memory.first)
+    assert memory.highest == 2.0
+    assert {
+        name: float(value) for name, value in memory._asdict().items() if name not in ("first", "gradient_norm")
+    } == {name: 2.0 if name == "highest" else 0.0 for name in Memory._fields if name not in ("first", "gradient_norm")}
+    known = known_memory()
+    assert known.from_here(Interval.unmeasured(torch.tensor([math.nan, math.inf]))) is known

@@ -19,6 +19,33 @@ def test_columns_grow_on_their_own() -> None:
     assert len(history["b"]) == 1
 
 
+def test_several_numbers_at_once() -> None:
+    """More than a column has room for, and others after them."""
+    history = History("a", "b")
+    history.extend(a=torch.tensor([1.0, 2.0]), b=torch.empty(0))
+    history.extend(a=torch.arange(3000.0))
+    history.append(a=torch.tensor(7.0))
+    assert history.numbers("a") == [1.0, 2.0, *range(3000), 7.0]
+    assert history.numbers("b") == []
+
+
+def test_a_column_is_moved_seldom() -> None:
+    """Its room begins at a thousand numbers or so and doubles, so that a number is moved about once, however many
+    there are."""
+    history, places = History("a"), set()
+    for k in range(20_000):
+        history.append(a=torch.tensor(float(k)))
+        places.add(history["a"].data_ptr())
+    assert len(places) <= 6
+
+
+def test_a_graph_is_not_kept() -> None:
+    history = History("a")
+    history.append(a=torch.ones((), requires_grad=True) * 2)
+    history.extend(a=torch.ones(2, requires_grad=True) * 2)
+    assert not history["a"].requires_grad
+
+
 def test_resume() -> None:
     one, two = History("a"), History("a")
     for k in range(5):

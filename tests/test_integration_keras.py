@@ -70,7 +70,7 @@ def test_a_resume(tmp_path, planned, then):
     model.save(tmp_path / "model.keras")
     torch.save(callback.state_dict(), tmp_path / "pilot.pt")
     again = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"mse": mse})
-    _, callback, _ = fit(then, model=again, resume=torch.load(tmp_path / "pilot.pt"), begin=2)
+    _, callback, _ = fit(then, model=again, resume=torch.load(tmp_path / "pilot.pt", weights_only=True), begin=2)
     plain = Plain(planned, make=make, optimizer=torch_sgd).run(2)
     if then != planned:
         plain.pilot.extend(plain.steps(then))

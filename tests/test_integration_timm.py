@@ -107,7 +107,7 @@ def test_a_resume(tmp_path):
     again.model.load_state_dict(checkpoint["state_dict"])
     again.optimizer.load_state_dict(checkpoint["optimizer"])
     again.scaler.load_state_dict(checkpoint["amp_scaler"])
-    again.pilot.load_state_dict(torch.load(tmp_path / "pilot.pt"))
+    again.pilot.load_state_dict(torch.load(tmp_path / "pilot.pt", weights_only=True))
     assert again.run(13, 30).pilot.history["rate"].tolist() == whole.pilot.history["rate"].tolist()
 
 

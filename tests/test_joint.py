@@ -62,6 +62,18 @@ def test_a_momentum_or_a_dropout_never_leaves_its_range() -> None:
     assert joint.within(torch.tensor([3.0, 3.0, 3.0, 0.2])).tolist() == pytest.approx([3.0, 3.0, 1.0, 0.2])
 
 
+def test_two_knobs_in_one_place() -> None:
+    """A rate that has no limit, and a momentum's distance to one, which is at most 1."""
+    joint = JointAction(AbsoluteRate(), Layout(seats=((0, 0), (0, 1)), limits=(math.inf, 1.0)))
+    joint.centre([0.1, 0.2])
+    momentum = LogRate(limit=1.0)
+    momentum.centre([0.2])
+    raw = torch.tensor([-0.3, 2.0])
+    torch.testing.assert_close(joint.rate(raw), torch.stack([torch.tensor(0.3), momentum.rate(raw[1])]))
+    assert joint.describe(torch.tensor([0.3, 0.2])).tolist() == pytest.approx([0.3, 0.0, 0.0], abs=1e-6)
+    assert joint.within(torch.tensor([7.0, 7.0])).tolist() == [7.0, 1.0]
+
+
 def test_it_resumes() -> None:
     one, two = JointAction(LogRate(), LAYOUT), JointAction(LogRate(), LAYOUT)
     one.centre(GIVEN, settled=True)

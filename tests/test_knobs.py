@@ -159,6 +159,30 @@ def test_momenta_keep_the_ratio_of_their_distances_to_one() -> None:
     assert knobs.read("momentum") == pytest.approx([0.95, 0.995])
 
 
+def test_decays_keep_the_ratio_of_their_distances_to_one() -> None:
+    """As momenta do: 0.9 and 0.99 are memories of ten and of a hundred steps."""
+    groups = [{"params": [parameter()], "betas": (beta, 0.999)} for beta in (0.9, 0.99)]
+    driven = torch.optim.Adam(groups, lr=0.1)
+    knobs = Knobs(driven, (Beta(1),))
+    knobs.write({"beta1": 0.8})
+    assert [group["betas"] for group in driven.param_groups] == [
+        pytest.approx(pair) for pair in ((0.8, 0.999), (0.98, 0.999))
+    ]
+    for outside in (1.0, -0.1):
+        with pytest.raises(InvalidArgument, match=r"the beta1 to write must be a number in \[0, 1\)"):
+            knobs.write({"beta1": outside})
+
+
+def test_what_was_given_is_written_down_at_once() -> None:
+    """So that it counts, whatever somebody writes before the first decision."""
+    driven = optimizer(0.1, 0.01)
+    knobs = rate_of(driven)
+    assert [group["initial_lr"] for group in driven.param_groups] == [0.1, 0.01]
+    driven.param_groups[0]["lr"] = 7.0
+    knobs.write({"learning_rate": 0.2})
+    assert knobs.read("learning_rate") == pytest.approx([0.2, 0.02])
+
+
 def test_one_refused_value_of_several_leaves_all_as_they_were() -> None:
     driven = optimizer(0.1, momentum=0.9)
     knobs = Knobs(driven, (LearningRate(), Momentum()))

@@ -290,3 +290,97 @@ def test_a_measurement_goes_on_where_the_last_one_ended():
             assert len(hooks.measurement.pairs) == len(hooks.measurement.steps) == 2
             assert not math.isnan(concluded(hooks.measurement, optimizer).update_cosine)
     assert torch.equal(*numbers)
+
+
+def watched(*parameters, lr=0.1):
+    """An optimizer, and a measurement of its steps."""
+    optimizer = torch.optim.SGD(parameters, lr=lr)
+    hooks = StepHooks([optimizer], Rates(Knobs(optimizer, (LearningRate(),))))
+    hooks.measurement = Measurement()
+    return optimizer, hooks
+
+
+def test_small_tensors_of_one_kind_are_measured_together():
+    """Up to 2^14 numbers at a time: reading more of them costs more than one operation."""
+    single, double = torch.float32, torch.float64
+    sizes = ((10, single), (20, single), (30, double), (16_384, single), (5, single), (16_379, single), (1, single))
+    parameters = [nn.Parameter(torch.ones(size, dtype=dtype)) for size, dtype in sizes]
+    optimizer, hooks = watched(*parameters)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert [len(piece) for piece in hooks.measurement.state_dict()["descents"]] == [30, 30, 16_384, 16_384, 1]
+    assert concluded(hooks.measurement, optimizer).gradient_norm == pytest.approx(
+        math.sqrt(10 + 20 + 30 + 2 * 16_384 + 1)
+    )
+
+
+def test_a_measurement_is_resumed_amid_its_steps():
+    """Gradients of 1, 2 and 4 along one line: all cosines are 1, and a step of 0.1 g takes 0.1 g g' off the loss."""
+    weights = nn.Parameter(torch.tensor([10.0]))
+    optimizer, hooks = watched(weights)
+    for gradient in (1.0, 2.0):
+        weights.grad = torch.tensor([gradient])
+        optimizer.step()
+    state = hooks.measurement.state_dict()
+    hooks.measurement = Measurement()
+    hooks.measurement.load_state_dict(state, optimizer)
+    weights.grad = torch.tensor([4.0])
+    optimizer.step()
+    measured = concluded(hooks.measurement, optimizer)
+    assert (measured.gradient_cosine, measured.update_cosine) == pytest.approx((1.0, 1.0))
+    assert measured.decrease == pytest.approx(0.1 * (1 + 4 + 16) / 3, rel=1e-5)
+    assert measured.next_decrease == pytest.approx(0.1 * (1 * 2 + 2 * 4) / 2, rel=1e-5)
+    assert measured.gradient_norm == pytest.approx(7 / 3)
+    assert measured.update_norm == pytest.approx(0.7 / 3, rel=1e-5)
+    assert measured.weight_norm == pytest.approx(9.3)
+    assert measured.tensor_update == measured.largest_tensor_update == pytest.approx(0.4 / 9.3, rel=1e-5)
+    assert [float(step[1]) for step in state["steps"]] == [1.0, 4.0]  # a value: what came later does not show in it
+
+
+def test_a_measurement_before_its_first_step_is_resumed_too():
+    weights = nn.Parameter(torch.tensor([3.0]))
+    optimizer, hooks = watched(weights)
+    hooks.measurement.load_state_dict(Measurement().state_dict(), optimizer)
+    weights.grad = torch.tensor([1.0])
+    optimizer.step()
+    assert concluded(hooks.measurement, optimizer).gradient_norm == 1.0
+
+
+def test_nothing_is_taken_up_of_other_parameters():
+    weights = nn.Parameter(torch.ones(2))
+    optimizer, hooks = watched(weights)
+    weights.grad = torch.ones(2)
+    optimizer.step()
+    other, again = watched(nn.Parameter(torch.ones(3)))
+    again.measurement.load_state_dict(hooks.measurement.state_dict(), other)
+    assert (again.measurement.steps, again.measurement.pairs) == ([], [])
+    assert concluded(again.measurement, other).weight_norm == pytest.approx(3**0.5)
+
+
+def test_a_sharded_tensor_counts_as_often_as_it_is_spread():
+    """This rank holds a part of it: over 2 and over 4 ranks, and 3 that hold the same. Averaged over all ranks, the
+    sums are those over the whole."""
+
+    class Placement:
+        def __init__(self, shards):
+            self.is_shard = lambda: shards
+
+    class Mesh:
+        size = (2, 3, 4).__getitem__
+
+    class Local(nn.Parameter):
+        device_mesh, placements = Mesh, (Placement(True), Placement(False), Placement(True))
+
+        def to_local(self):
+            return self.detach()
+
+    held, whole = Local(torch.ones(4)), nn.Parameter(torch.ones(3))
+    optimizer, hooks = watched(held, whole)
+    held.grad, whole.grad = torch.full((4,), 2.0), torch.ones(3)
+    optimizer.step()
+    measured = concluded(hooks.measurement, optimizer)
+    assert measured.gradient_norm == pytest.approx(math.sqrt(8 * 4 * 4 + 3))
+    assert measured.update_norm == pytest.approx(0.1 * math.sqrt(8 * 4 * 4 + 3))
+    assert measured.weight_norm == pytest.approx(math.sqrt(8 * 4 * 0.64 + 3 * 0.81))
+    assert measured.largest_tensor_update == pytest.approx(0.2 / 0.8)

@@ -67,3 +67,25 @@ def test_losses_are_read_down_to_a_hundred_millionth_of_the_first() -> None:
 def test_an_observation_is_as_many_numbers_as_it_says() -> None:
     for observe in (BatchLoss(), RelativeLogLoss()):
         assert observe(torch.tensor(1.0)).shape == (observe.size,)
+
+
+def test_an_observation_resumes() -> None:
+    one, two = RelativeLogLoss(), RelativeLogLoss()
+    for loss in (2.0, 3.0):
+        one.commit(torch.tensor(loss))
+    two.load_state_dict(one.state_dict())
+    for each in (one, two):
+        each.commit(torch.tensor(1.0))
+    assert torch.equal(one(torch.tensor(0.5)), two(torch.tensor(0.5)))
+    assert BatchLoss().state_dict() == {}
+
+
+@pytest.mark.parametrize("first", [0.0, -2.0])
+def test_a_first_loss_that_is_not_positive_counts_by_its_size(first: float) -> None:
+    """Of 0 by the smallest number there is: all losses are far above it."""
+    observe = RelativeLogLoss()
+    observe.commit(torch.tensor(first))
+    if first:
+        assert observe(torch.tensor(2.0 * math.e)).tolist() == pytest.approx([1.0, 0.0])
+    else:
+        assert observe(torch.tensor(1.0))[0].item() == pytest.approx(126 * math.log(2.0))  # float32's is 2^-126

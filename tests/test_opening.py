@@ -221,3 +221,35 @@ def test_a_statistic_that_its_module_assigns_anew_is_taken_back_too() -> None:
     module.running_mean = module.running_mean + 7.0
     assert not opening.survived(1.0, float("nan"))
     assert module.running_mean.item() == 0.0
+
+
+@pytest.mark.parametrize("saved_after", [0, 1, 4])
+def test_a_sweep_goes_on_from_its_state(saved_after: int) -> None:
+    """Before its first step, and amid the climb; the network that it takes back to is that of the first one."""
+    opening = begun() if saved_after else Opening()
+    climb(opening, losses=[1.0, 0.9, 0.8, 0.7][:saved_after], hoped=0.5, gained=0.5)
+    state = opening.state_dict()
+    climb(opening, losses=[1.0] * saved_after, hoped=0.5, gained=0.5)  # does not show in the state
+    again, w = Opening(), torch.nn.Parameter(torch.tensor([5.0]))
+    again.load_state_dict(state)
+    assert not again.look(1.0)
+    again.attach(1.0, torch.optim.SGD([w], lr=1.0), list)
+    assert again.rate == pytest.approx(0.01 * 1.2**saved_after)
+    climb(again, losses=[1.0] * (200 - saved_after), hoped=0.5, gained=0.5)
+    assert again.done
+    assert again.state_dict()["snapshot"] is None
+    assert again.look(1e6)
+
+
+def test_a_ruin_is_found_after_a_resume_and_its_network_taken_back() -> None:
+    """1 + 0.9 + 0.8 times three is 8.1: the last three losses come to 6 and then to 14.3."""
+    opening, v = begun(), torch.nn.Parameter(torch.tensor([5.0]))
+    climb(opening, losses=[1.0, 0.9, 0.8, 0.7], hoped=0.5, gained=0.5)
+    state = opening.state_dict()
+    opening.load_state_dict(state)
+    opening.attach(1.0, torch.optim.SGD([v], lr=1.0), list)
+    assert opening.survived(2.5, 2.5)
+    assert opening.survived(2.8, 2.8)
+    assert v.item() == 5.0
+    assert not opening.survived(9.0, 9.0)
+    assert v.item() == 3.0

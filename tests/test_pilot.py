@@ -270,7 +270,7 @@ def test_resume_is_exact_at_any_step(pause, lr, rollback):
     file = io.BytesIO()
     torch.save({"model": first.state_dict(), "optimizer": optimizer.state_dict(), "pilot": pilot.state_dict()}, file)
     file.seek(0)
-    state = torch.load(file)  # weights_only: plain containers
+    state = torch.load(file, weights_only=True)  # plain containers
     second, optimizer, pilot = build()
     second.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

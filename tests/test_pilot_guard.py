@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import copy
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from lrpilot.pilot.buffers import Buffers
+from lrpilot.errors import InvalidArgument
+from lrpilot.pilot.buffers import Buffers, networks_beside
 from lrpilot.pilot.features import observe
-from lrpilot.pilot.guard import PATIENCE, SMALL, Guard, ended_well
+from lrpilot.pilot.guard import PATIENCE, SMALL, WIDEST, Guard, ended_well
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.memory import Memory
 
@@ -272,3 +276,145 @@ def test_no_verdict_without_a_copy():
 )
 def test_how_an_interval_ends(losses, well):
     assert ended_well(torch.tensor(losses)) == well
+
+
+def test_six_decades_to_either_side_are_open():
+    """A million times the rate given, and a little: no start is so far off."""
+    assert 1e6 < math.exp(WIDEST) < 2e6
+
+
+def test_a_guard_goes_on_from_its_state():
+    """With both copies and the returns that were made to the first."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    guard = Guard(optimizer, rollback=True)
+    model(torch.randn(8, 4))
+    guard.remember_start(optimizer)
+    memory = remembered(interval(*FINE))._replace(gradient_norm=torch.tensor(1.0))
+    kept = []
+    for step in (1, 2):
+        train(model, optimizer)
+        kept.append(copy_of(model))
+        guard.look_after(step, interval(*FINE), memory)
+    state = copy.deepcopy(guard.state_dict())
+    again = Guard(optimizer, rollback=True)
+    again.load_state_dict(state)
+    assert again.started
+    assert again.step == 1
+    assert again.memory == memory._asdict()
+    again.take_back()
+    assert equal(kept[0], model)
+    for _ in range(PATIENCE - 1):
+        assert not again.in_vain(interval(*FINE), memory)
+        again.take_back()
+    third = Guard(optimizer, rollback=True)
+    third.load_state_dict(again.state_dict())
+    assert third.in_vain(interval(*FINE), memory)
+    guard.look_after(3, interval(*FINE), memory)  # the second copy has proven good
+    guard.take_back()
+    assert equal(kept[1], model)
+
+
+def test_a_guard_that_has_not_begun_goes_on_from_its_state():
+    """Its first copy is of the statistics before the first forward pass."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    state, again, start = (
+        Guard(optimizer, rollback=False).state_dict(),
+        Guard(optimizer, rollback=False),
+        copy_of(model),
+    )
+    again.load_state_dict(state)
+    assert not again.started
+    assert again.memory is None
+    model(torch.randn(8, 4))
+    again.remember_start(optimizer)
+    train(model, optimizer)
+    again.take_back()
+    assert equal(start, model)
+    again.close()
+    train(model, optimizer)
+    again.take_back()  # there is nothing left
+    assert not equal(start, model)
+
+
+def test_a_copy_of_other_buffers_is_refused():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    guard = Guard(optimizer, rollback=False)
+    model(torch.randn(8, 4))
+    guard.remember_start(optimizer)
+    state = guard.state_dict()
+    for number, wrong in ((0, torch.zeros(5)), (7, torch.zeros(6))):
+        bad = {**state, "good": {**state["good"], "buffers": {number: wrong}}}
+        with pytest.raises(
+            InvalidArgument, match=rf"the saved copy's buffers must be 3 of the shapes .* got \[{number}\]"
+        ):
+            guard.load_state_dict(bad)
+    guard.load_state_dict(state)
+
+
+def test_buffers_are_told_apart_by_value():
+    """The statistics of BatchNorm are a mean, a variance and a count."""
+    model = network()
+    norm, buffers = model[1], Buffers(torch.optim.SGD(model.parameters(), lr=0.1), [model])
+    assert len(buffers) == 3
+    before = buffers.copies()
+    assert before.keys() == {0, 1, 2}
+    assert buffers.copies([1]).keys() == {1}
+    assert buffers.copies([]) == {}
+    assert buffers.changed(before) == []
+    model.double()
+    assert buffers.changed(before) == []
+    norm.running_var.mul_(2.0)
+    assert buffers.changed(before) == [1]
+    norm.running_mean = None
+    assert buffers.changed(before) == [0, 1]
+    assert buffers.tensors().keys() == {1, 2}
+    buffers.restore(before)
+    assert buffers.changed(before) == []
+    assert norm.running_mean.tolist() == [0.0] * 6
+    assert norm.running_mean is not before[0]
+    norm.running_mean = torch.zeros(2)
+    buffers.restore(before)
+    assert norm.running_mean.shape == (6,)
+
+
+def test_a_buffer_that_two_modules_hold_is_one():
+    first, second = network(), network()
+    second[1].running_mean = first[1].running_mean
+    both = nn.ModuleList([first, second])
+    buffers = Buffers(torch.optim.SGD(both.parameters(), lr=0.1), [both])
+    assert len(buffers) == 5
+    assert sum(tensor is first[1].running_mean for tensor in buffers.tensors().values()) == 1
+
+
+def test_a_module_that_is_met_again_hides_nothing():
+    again = nn.BatchNorm1d(4)
+    model = nn.Sequential(again, again, nn.BatchNorm1d(4))
+    assert len(Buffers(torch.optim.SGD(model.parameters(), lr=0.1), [model])) == 6
+
+
+def test_networks_are_found_the_outermost_first():
+    """That of the optimizer's first parameter before others; of those that hold the same ones, the larger first."""
+    first, second = network(), network()
+    around = Wrapper(first)
+    found = networks_beside(torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1))
+    places = [
+        next(i for i, module in enumerate(found) if module is wanted) for wanted in (around, first, first[0], second)
+    ]
+    assert places == sorted(places)
+    assert places[0] == 0
+
+
+def test_whether_a_network_is_evaluated():
+    """That of the module that holds the parameters: others may be in either mode."""
+    model, frozen = network(), network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    buffers = Buffers(optimizer, [frozen, model])
+    frozen.eval()
+    assert not buffers.evaluating
+    model.eval()
+    assert buffers.evaluating
+    assert not Buffers(optimizer, []).evaluating
+    assert not Buffers(optimizer, [frozen]).evaluating

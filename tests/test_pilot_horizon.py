@@ -50,7 +50,7 @@ def test_a_longer_run(how, pause):
         torch.save(pilot.state_dict(), file)
         file.seek(0)
         longer, again = piloted(300)
-        again.load_state_dict(torch.load(file))
+        again.load_state_dict(torch.load(file, weights_only=True))
     assert again.total_steps == 300
     rates = train(again, longer, 300 - pause, begin=pause)
     # An interval's rate is the mean over it, and the intervals are not the same on both sides of the change.
@@ -154,12 +154,3 @@ def test_schedules_stretch_and_come_back_from_disk(tmp_path, steps):
     stretched = driven(lambda o: pilot.export_schedule(o, total_steps=steps))
     assert driven(lambda o: lrpilot.load_schedule(tmp_path / "schedule.json", o, total_steps=steps)) == stretched
     assert stretched == pytest.approx([rates[int((step + 0.5) * 100 / steps)] for step in range(steps)])
-
-
-@pytest.mark.parametrize("content", [None, "", "[]", '{"kind": "other", "rates": [1]}', '{"kind": "lrpilot schedule"}'])
-def test_a_file_that_is_no_schedule(tmp_path, content):
-    path = tmp_path / "schedule.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(InvalidArgument, match=r"^path must be the file of a lrpilot schedule"):
-        lrpilot.load_schedule(path, torch.optim.SGD(network().parameters(), lr=0.1))

@@ -169,3 +169,73 @@ def test_ranks_that_may_end_early(tmp_path):
 def test_a_rank_that_decides_alone(tmp_path):
     decisions, _ = on_two_ranks(alone, tmp_path / "store")
     assert decisions > 20
+
+
+@pytest.fixture
+def beside_another(monkeypatch):
+    """This process as the first of two ranks, without the other: it gives 10 to each number. Counts collectives."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    calls = []
+    monkeypatch.setattr(ranks.dist, "get_world_size", lambda group=None: 2)
+    monkeypatch.setattr(ranks.dist, "all_reduce", lambda numbers, group=None: calls.append(group) or numbers.add_(10.0))
+    monkeypatch.setattr(ranks, "PATIENCE", ranks.timedelta(milliseconds=20))
+    yield calls
+    dist.destroy_process_group()
+
+
+def announce(pilot):
+    """That the other rank has made so many pilots for the default group."""
+    ranks._store(dist.group.WORLD).set(f"lrpilot/{pilot}/1", "")
+
+
+def test_one_process_decides_by_its_own_numbers():
+    numbers = torch.tensor([1.0, 2.0])
+    assert ranks.Ranks(None).mean(numbers) is numbers
+
+
+def test_the_mean_over_ranks_is_one_collective(beside_another):
+    deciding = ranks.Ranks(None)
+    announce(1)
+    for _ in range(2):
+        assert deciding.mean(torch.tensor([2.0, 4.0])).tolist() == [6.0, 7.0]
+    assert beside_another == [None, None]
+
+
+def test_each_pilot_of_a_group_waits_for_its_own_fellow(beside_another):
+    first, second = ranks.Ranks(None), ranks.Ranks(dist.group.WORLD)
+    announce(1)
+    first.mean(torch.zeros(1))
+    with pytest.raises(InvalidArgument, match="got '2 ranks, some without one'"):
+        second.mean(torch.zeros(1))
+    announce(2)
+    second.mean(torch.zeros(1))
+    assert beside_another == [None, dist.group.WORLD]
+
+
+def test_a_pilot_made_before_the_group_announces_itself_when_it_decides(monkeypatch, request):
+    early = ranks.Ranks(None)
+    request.getfixturevalue("beside_another")
+    announce(1)
+    assert early.mean(torch.tensor([2.0])).tolist() == [6.0]
+    assert ranks._store(dist.group.WORLD).check(["lrpilot/1/0"])
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_ranks_that_join_may_end_early(beside_another, enabled):
+    from torch.distributed.algorithms.join import Joinable
+
+    class Ending(Joinable):
+        join_hook = join_device = join_process_group = None
+
+        def __init__(self):
+            super().__init__()
+            self._join_config = self._join_config._replace(enable=enabled)
+
+    ending, deciding = Ending(), ranks.Ranks(None)
+    announce(1)
+    if enabled:
+        with pytest.raises(InvalidArgument, match="ranks under torch"):
+            deciding.mean(torch.zeros(1))
+    else:
+        deciding.mean(torch.zeros(1))
+    assert isinstance(ending, Joinable)  # it lives until now

@@ -69,6 +69,7 @@ def write(policy: Policy, path, **change) -> None:
         ({"features": {}}, "names its features"),
         ({"largest_step": 1.0}, "action"),
         ({"width": 16}, "all its weights"),
+        ({"width": 0}, "width"),
         ({"width": "wide"}, "width"),
         ({"width": True}, "width"),
         ({"width": 10**9}, "width"),
@@ -99,6 +100,16 @@ def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
     write(policy, tmp_path / "bad", tensors=tensors)
     with pytest.raises(InvalidArgument, match=r"finite.*actor\.head\.bias"):
         Policy.load(tmp_path / "bad")
+
+
+def test_the_values_that_files_carry_are_as_they_were():
+    """Of three intervals that were made up once; with others, or other formulas, every policy's file would be refused.
+    A new feature is a line more in the golden file."""
+    golden = json.loads((Path(__file__).parent / "golden" / "feature_values.json").read_text())
+    values = policy_file.feature_values()
+    assert values.keys() == golden.keys()
+    for name, expected in golden.items():
+        assert values[name] == pytest.approx(expected, abs=1e-3), name
 
 
 def test_no_flipped_bit_goes_unnoticed(policy, tmp_path):
@@ -144,6 +155,16 @@ def test_a_later_feature_is_seen_by_name_not_by_place(policy, tmp_path):
     weight = Policy.load(tmp_path / "two").actor.encoder.weight
     torch.testing.assert_close(weight[:, [0, -1]], policy.actor.encoder.weight[:, [0, -1]])
     assert not weight[:, 1:-1].any()
+
+
+def test_the_narrowest_policy_is_one(tmp_path):
+    Policy(width=1).save(tmp_path / "narrow")
+    assert Policy.load(tmp_path / "narrow").width == 1
+
+
+def test_a_policy_is_as_wide_as_the_shipped_one_unless_said():
+    assert Policy().width == Policy.load("shipped").width == PretrainConfig().width
+    assert Policy().provenance == {}
 
 
 def test_corrupt_foreign_and_missing_files_are_refused(policy, tmp_path):

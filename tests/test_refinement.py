@@ -169,7 +169,7 @@ def test_resume_between_runs_is_exact():
     file = io.BytesIO()
     torch.save(one.state_dict(), file)
     file.seek(0)
-    two.load_state_dict(torch.load(file))
+    two.load_state_dict(torch.load(file, weights_only=True))
     assert drive(one, 2).history["rate"].tolist() == drive(two, 2).history["rate"].tolist()
     assert same(parameters(one.policy), two.policy)
     assert two.runs == 3

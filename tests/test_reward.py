@@ -121,3 +121,26 @@ def test_incomplete_evidence_is_refused() -> None:
         LossDecrement()(evidence(1.0, 0.1, 0.1))
     with pytest.raises(InvalidArgument, match="complete with promised and elsewhere"):
         TransferredDecrement()(Evidence(torch.tensor(1.0), torch.tensor(0.5)))
+
+
+def test_a_reward_resumes() -> None:
+    one, two = TransferredDecrement(), TransferredDecrement()
+    for after in (1.8, None):
+        one(Evidence(torch.tensor(2.0), None if after is None else torch.tensor(after), *map(torch.tensor, (0.5, 0.2))))
+    two.load_state_dict(one.state_dict())
+    (mine, _), (theirs, _) = (each(evidence(1.5, 0.4, 0.3)) for each in (one, two))
+    assert torch.equal(mine, theirs)
+    assert torch.equal(one.scaled(mine), two.scaled(mine))
+    assert LossDecrement().state_dict() == {}
+    assert LossDecrement().scaled(mine) is mine
+
+
+def test_before_the_first_reward_nothing_is_scaled() -> None:
+    assert TransferredDecrement().scaled(torch.tensor(7.0)).item() == 7.0
+
+
+def test_losses_and_promises_of_nothing_divide_nothing() -> None:
+    """All of a bend is taken as lost or kept, and a reward of nothing relative to nothing is nothing."""
+    measure = TransferredDecrement(own_batch=1.0)
+    reward, slope = measure(Evidence(*(torch.tensor(0.0) for _ in range(4))))
+    assert (reward.item(), slope.item(), measure.scaled(reward).item()) == (0.0, 0.0, 0.0)

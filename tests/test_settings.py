@@ -151,3 +151,12 @@ def test_a_settings_name() -> None:
 def test_the_smallest_networks_are_allowed() -> None:
     """And a window of one step: no back-propagation through time at all."""
     lrpilot.Setting(unroll_steps=1, units=1, layers=1, critic_units=1)
+
+
+def test_another_setting_is_told_from_this_one() -> None:
+    """By the first field in which it differs, which another version may not have."""
+    lrpilot.PAPER.check_same(lrpilot.PAPER.describe())
+    with pytest.raises(lrpilot.InvalidArgument, match=r"the saved setting's discount must be 0\.99 as here"):
+        lrpilot.PAPER.check_same(lrpilot.deviating("D5", "D9").describe())
+    with pytest.raises(lrpilot.InvalidArgument, match="the saved setting's weather must be None as here, got 'fine'"):
+        lrpilot.PAPER.check_same({"weather": "fine"})

@@ -10,6 +10,10 @@ from lrpilot import InvalidArgument
 from lrpilot.core.snapshot import Snapshot
 
 
+def tensors_of(states: list[dict]) -> list[torch.Tensor]:
+    return [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+
+
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam"])
 @pytest.mark.parametrize("steps_before", [0, 3])
 def test_training_goes_on_as_if_nothing_had_happened(name: str, steps_before: int) -> None:
@@ -27,11 +31,12 @@ def test_training_goes_on_as_if_nothing_had_happened(name: str, steps_before: in
             step(1.0)
         if interrupted:
             snapshot = Snapshot(optimizer, list(net.buffers()))
-            held = [p.data_ptr() for p in net.parameters()]
+            states = [*optimizer.state.values()]
+            held = [t.data_ptr() for t in (*net.parameters(), *tensors_of(states))]
             for _ in range(2):
                 step(1e3)
             snapshot.restore()
-            assert held == [p.data_ptr() for p in net.parameters()]
+            assert held == [t.data_ptr() for t in (*net.parameters(), *tensors_of(states))]
         for _ in range(2):
             step(1.0)
         return [*net.parameters(), *net.buffers()]
@@ -106,3 +111,43 @@ def test_a_copy_of_another_network_is_refused_and_changes_nothing() -> None:
     snapshot.restore()
     for p, value in zip((p for g in optimizer.param_groups for p in g["params"]), before, strict=True):
         assert torch.equal(p, value)
+
+
+def test_buffers_that_have_been_replaced_are_restored_where_they_stand_now() -> None:
+    """In their order, as they were given; the ones that were there go back too."""
+    optimizer = two_groups()
+    held = [torch.tensor([1.0, 2.0]), torch.tensor(3.0)]
+    snapshot = Snapshot(optimizer, held)
+    now = [torch.zeros(2, dtype=torch.float64), torch.zeros(())]
+    for tensor in held:
+        tensor.fill_(9.0)
+    snapshot.restore(now)
+    for tensors in (held, now):
+        assert [tensor.tolist() for tensor in tensors] == [[1.0, 2.0], 3.0]
+    assert optimizer.param_groups[0]["params"][0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_buffers_of_another_shape_are_refused() -> None:
+    optimizer = two_groups()
+    state = Snapshot(optimizer, [torch.zeros(2)]).state_dict()
+    for buffers in ([], [torch.zeros(3)]):
+        with pytest.raises(InvalidArgument, match="the saved copy's tensors"):
+            Snapshot(optimizer, buffers).load_state_dict(state)
+    loaded, buffer = Snapshot(optimizer, held := [torch.ones(2)]), held[0]
+    loaded.load_state_dict(state)
+    loaded.restore()
+    assert buffer.tolist() == [0.0, 0.0]
+
+
+def test_state_that_is_no_tensor_is_copied_too() -> None:
+    """As of optimizers that count their steps in plain numbers."""
+    optimizer = two_groups()
+    parameter = optimizer.param_groups[0]["params"][0]
+    optimizer.state[parameter] = {"step": 3, "past": [torch.ones(2)]}
+    snapshot = Snapshot(optimizer)
+    for _ in range(2):
+        optimizer.state[parameter]["step"] = 7
+        optimizer.state[parameter]["past"][0].zero_()
+        snapshot.restore()
+        assert optimizer.state[parameter]["step"] == 3
+        assert optimizer.state[parameter]["past"][0].tolist() == [1.0, 1.0]

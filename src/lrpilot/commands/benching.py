@@ -21,6 +21,9 @@ BENCHMARKS = {
     "bank": "A policy on the bank's tasks that none learns from; an hour on one core.",
     "suite": "The pilot and its opponents on tasks that nothing was chosen on. Hours on one core; resumable.",
     "faults": "Processes killed, disks that fill, two at one folder: what is lost.",
+    "rollback": "Random small runs with rollback and without, side by side; minutes, resumable.",
+    "divergence": "Every optimizer from rates that are decades off, alone and driven; minutes, resumable.",
+    "gpu": "The contract tests, a run of each controller, host waits and costs on a CUDA device.",
 }
 
 

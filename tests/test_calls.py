@@ -1,0 +1,152 @@
+"""Calls of the pilot that are not one to a step, without a pilot around them."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from loops import network, take_a_step
+from lrpilot.pilot import calls
+from lrpilot.pilot.buffers import Buffers
+from lrpilot.pilot.calls import Calls
+from lrpilot.pilot.loss_buffer import LossBuffer
+from lrpilot.pilot.notices import Notices, PilotWarning
+
+
+def alone():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    take_a_step(optimizer)  # its gradients stand there as after a backward pass
+    return Calls([optimizer], Buffers(optimizer, [model]), LossBuffer(), Notices())
+
+
+def test_a_hundred_calls_in_vain_are_told_of():
+    """No one accumulates over so many micro-batches; a step begins the count anew."""
+    called = alone()
+
+    def call(times):
+        for _ in range(times):
+            called.without_step(1.0, step=5)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        call(99)
+        called.with_step(missed=0)
+        call(99)
+    with pytest.warns(PilotWarning, match="no step of SGD has been seen in 100 calls"):
+        call(1)
+
+
+def test_the_order_of_the_calls_shows_at_the_third_step():
+    """One call with gradients and no step, before all others: pilot.step stands before optimizer.step. Two are
+    micro-batches; without gradients, or with such as a scaler skips, there was nothing to step along."""
+    for calls_before, gradient, step, told in (
+        (1, 1e-3, 3, True),
+        (1, 1e-3, 2, False),
+        (2, 1e-3, 3, False),
+        (1, torch.inf, 3, False),
+        (1, None, 3, False),
+    ):
+        called, notices = alone(), []
+        called._notices.tell = lambda kind, message, notices=notices: notices.append(kind)
+        for parameter in called._optimizers[0].param_groups[0]["params"]:
+            parameter.grad = None if gradient is None else torch.full_like(parameter, gradient)
+        for _ in range(calls_before):
+            called.without_step(1.0, step=0)
+        for _ in range(2):
+            called.look_back(step=step, total_steps=None, disturbed=False)
+        assert notices == (["order"] if told else [])
+
+
+def test_steps_are_compared_with_batches_once_from_the_eighth_on(monkeypatch):
+    """The search goes through all living objects; by then a loader that gives two batches a step is ahead by eight."""
+    called, asked = alone(), []
+    monkeypatch.setattr(calls, "batches_for", lambda steps, total: asked.append((steps, total)))
+    for step in range(1, 12):
+        called.look_back(step=step, total_steps=None, disturbed=False)
+    for step in range(1, 12):
+        called.look_back(step=step, total_steps=30, disturbed=False)
+    assert asked == [(8, 30)]
+
+
+@pytest.mark.parametrize(("batches", "proposed"), [(16, 50), (24, 34), (23, 34)])
+def test_how_many_steps_so_many_batches_make(monkeypatch, batches, proposed):
+    """Of a hundred batches, two or three of which make a step; one more may have been fetched, or one less."""
+    monkeypatch.setattr(calls, "batches_for", lambda steps, total: batches)
+    with pytest.warns(PilotWarning, match=f"8 steps for {batches} batches.* make it {proposed}$"):
+        alone().look_back(step=8, total_steps=100, disturbed=False)
+
+
+def test_whose_the_other_rates_are_is_looked_for_once(monkeypatch):
+    called, asked = alone(), []
+    monkeypatch.setattr(calls, "schedulers_of", lambda optimizer: asked.append(optimizer) or ["One", "Two"])
+    with pytest.warns(PilotWarning, match="^One and Two writes the learning rate too"):
+        called.look_back(step=1, total_steps=None, disturbed=True)
+    called.look_back(step=2, total_steps=None, disturbed=True)
+    called.look_back(step=3, total_steps=None, disturbed=False)
+    assert len(asked) == 1
+
+
+def watched(**attributes):
+    """A network, what takes its calls, the losses that it keeps, and what it tells of."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    vars(optimizer).update(attributes)
+    take_a_step(optimizer)
+    losses, notices, told = LossBuffer(), Notices(), []
+    notices.tell = lambda kind, message: told.append((kind, message))
+    return model, Calls([optimizer], Buffers(optimizer, [model]), losses, notices), losses, told
+
+
+def test_losses_of_an_evaluation_are_no_parts():
+    """Without gradients, or in evaluation mode, unless the network was in it at the last decision: then it is trained
+    so."""
+    model, called, losses, told = watched()
+    model.eval()
+    called.without_step(1.0, step=5)
+    assert not losses.has_parts
+    called.look_back(step=6, total_steps=None, disturbed=False)
+    called.without_step(1.0, step=7)
+    assert losses.has_parts
+    with torch.no_grad():
+        called.without_step(3.0, step=7)
+    assert losses.take_parts() == 1.0
+    assert [kind for kind, _ in told] == ["evaluation"] * 2
+    model.train()
+    called.look_back(step=8, total_steps=None, disturbed=False)
+    model.eval()
+    called.without_step(1.0, step=9)
+    assert not losses.has_parts
+
+
+def test_weights_that_change_without_a_step_are_told_of():
+    """Before the first step, and with the attribute that may hold the optimizer that takes them."""
+    inner = torch.optim.SGD(network().parameters(), lr=0.1)
+    for attributes, hint in (({}, ""), ({"base": inner, "other": 3}, " (perhaps its .base)")):
+        model, called, _, told = watched(**attributes)
+        called.without_step(1.0, step=0)
+        called.without_step(1.0, step=0)
+        assert told == []
+        with torch.no_grad():
+            model[0].weight.add_(1.0)
+        called.without_step(1.0, step=1)
+        assert told == []
+        called.without_step(1.0, step=0)
+        ((kind, message),) = told
+        assert kind == "unseen"
+        assert message.endswith(
+            "no step of SGD has been seen though the weights change: give Pilot the optimizer whose step() is called"
+            + hint
+        )
+
+
+def test_steps_between_two_calls_are_told_of():
+    _, called, _, told = watched()
+    called.with_step(missed=0)
+    assert told == []
+    called.with_step(missed=2)
+    ((kind, message),) = told
+    assert kind == "missed"
+    assert message.startswith("SGD took 3 steps between two calls")

@@ -1,0 +1,72 @@
+"""Whether a length may be a count of batches."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from lrpilot.pilot import loaders
+from lrpilot.pilot.living import living
+from lrpilot.pilot.loaders import batches_for
+
+
+def loader_of(batches):
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(batches)), batch_size=1)
+
+
+def only(batches, monkeypatch):
+    """Other tests' passes may live on."""
+    monkeypatch.setattr(loaders, "living", lambda wanted: [thing for thing in living(wanted) if thing is batches])
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "total_steps", "found"),
+    [
+        (4, 2, 20, 4),  # two batches a step, two passes
+        (4, 2, 10, 4),
+        (5, 2, 20, 5),  # one batch more has been fetched
+        (4, 3, 20, None),  # nearly one for each step
+        (4, 2, 15, None),  # no whole number of passes: steps may well be meant
+        (10, 2, 20, None),  # the pass is over
+    ],
+)
+def test_batches_of_the_loader_in_the_calling_function(monkeypatch, given, steps, total_steps, found):
+    loader = loader_of(10)
+    batches = iter(loader)
+    for _ in range(given):
+        next(batches)
+    only(batches, monkeypatch)
+    assert batches_for(steps, total_steps) == found
+
+
+def test_a_loader_that_no_calling_function_holds_is_not_looked_at(monkeypatch):
+    class Holder:
+        loader = loader_of(10)
+        batches = iter(loader)
+
+    for _ in range(4):
+        next(Holder.batches)
+    only(Holder.batches, monkeypatch)
+    assert batches_for(2, 20) is None
+    loader = Holder.loader
+    assert batches_for(2, 20) == 4
+    assert loader is Holder.loader
+
+
+def test_a_thread_without_a_loader_has_none_in_sight(monkeypatch):
+    """Its calling functions end without any of an installed library's."""
+
+    class Holder:
+        loader = loader_of(10)
+        batches = iter(loader)
+
+    for _ in range(4):
+        next(Holder.batches)
+    only(Holder.batches, monkeypatch)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(batches_for(2, 20)))
+    thread.start()
+    thread.join()
+    assert found == [None]

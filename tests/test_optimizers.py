@@ -1,0 +1,71 @@
+"""One optimizer, a wrapper of one, or several that train one network."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lrpilot.errors import InvalidArgument
+from lrpilot.pilot.optimizers import inner_optimizers, names, together, unwrapped
+
+
+def parameter() -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.ones(1))
+
+
+def test_wrappers_are_opened() -> None:
+    one, two = torch.optim.SGD([parameter()], lr=0.1), torch.optim.Adam([parameter()])
+    twice = SimpleNamespace(optimizer=SimpleNamespace(optimizer=two))
+    assert unwrapped(one) == (one,)
+    assert unwrapped(twice) == (two,)  # type: ignore[arg-type]
+    assert unwrapped([one, twice]) == unwrapped((one, two)) == (one, two)  # type: ignore[list-item]
+    with pytest.raises(InvalidArgument, match="one optimizer, or several different ones, got 'SGD and SGD'"):
+        unwrapped([one, SimpleNamespace(optimizer=one)])  # type: ignore[list-item]
+
+
+def test_a_ring_of_wrappers_has_no_end_and_is_refused() -> None:
+    one = SimpleNamespace()
+    one.optimizer = SimpleNamespace(optimizer=one)
+    for wrong in (one, SimpleNamespace(optimizer=None)):
+        with pytest.raises(InvalidArgument, match=r"keeps one as \.optimizer, got 'SimpleNamespace'"):
+            unwrapped(wrong)  # type: ignore[arg-type]
+
+
+def test_one_optimizer_is_read_itself() -> None:
+    one = torch.optim.SGD([parameter()], lr=0.1)
+    assert together([one]) is one
+
+
+def test_several_are_read_as_one() -> None:
+    first, second, late = parameter(), parameter(), parameter()
+    one = torch.optim.SGD([first], lr=0.1, momentum=0.9)
+    two = torch.optim.SGD([{"params": [second]}, {"params": [late], "lr": 0.3}], lr=0.2, momentum=0.9)
+    both = together([one, two])
+    assert repr(both) == names([one, two]) == "SGD and SGD"
+    assert [group["lr"] for group in both.param_groups] == [0.1, 0.2, 0.3]
+    assert both.param_groups[1] is two.param_groups[0]
+    assert len(both.state) == 0
+    assert list(both.state) == []
+    first.grad = second.grad = torch.ones(1)
+    one.step()
+    two.step()
+    assert list(both.state) == [first, second]
+    assert len(both.state) == 2
+    assert both.state[second] is two.state[second]
+    assert both.state.get(first) is one.state[first]
+    assert both.state.get(late, "none yet") == "none yet"
+    assert late not in two.state  # asking for it has made none
+    both.state[late]["step"] = 3
+    assert two.state[late] == {"step": 3}
+    stranger = parameter()
+    with pytest.raises(KeyError):
+        both.state[stranger]
+    assert stranger not in one.state
+
+
+def test_optimizers_within_others_have_names() -> None:
+    one, two = torch.optim.SGD([parameter()], lr=0.1), torch.optim.SGD([parameter()], lr=0.1)
+    one.base, one.other, two.inner = two, 3, one  # type: ignore[attr-defined]
+    assert inner_optimizers([one, two]) == [".base", ".inner"]

@@ -1,0 +1,128 @@
+"""What counts as a step of one optimizer, or of several that train one network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from loops import take_a_step
+from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.pilot.measurement import Measurement
+from lrpilot.pilot.optimizers import together
+from lrpilot.pilot.rates import Rates
+from lrpilot.pilot.steps import StepHooks
+
+
+def hooked(count: int, *, taken: int = 0) -> tuple[list[torch.optim.Optimizer], StepHooks]:
+    optimizers = [torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1 * (i + 1)) for i in range(count)]
+    rates = Rates(Knobs(together(optimizers), (LearningRate(),)))
+    rates.write(0.1, step=-1)
+    return optimizers, StepHooks(optimizers, rates, taken=taken)
+
+
+def test_steps_of_one_are_counted() -> None:
+    (optimizer,), hooks = hooked(1, taken=5)
+    assert hooks.taken == 5
+    for _ in range(3):
+        take_a_step(optimizer)
+    assert hooks.taken == 8
+    assert not hooks.captured
+    hooks.close()
+    take_a_step(optimizer)
+    assert hooks.taken == 8
+
+
+def test_one_step_of_each_is_a_step() -> None:
+    """Counted with the first of them, in whatever order; one that steps again has begun the next."""
+    (one, two), hooks = hooked(2)
+    counted = []
+    for optimizer in (one, two, two, one, one, one, two):
+        take_a_step(optimizer)
+        counted.append(hooks.taken)
+    assert counted == [1, 1, 2, 2, 3, 4, 4]
+
+
+def test_a_step_of_several_is_measured_from_the_first_to_the_last() -> None:
+    """Along gradients of 0.001, at rates of 0.1 and 0.2: one measurement of both, of each whole step."""
+    optimizers, hooks = hooked(2)
+    hooks.measurement = measurement = Measurement()
+    for _ in range(2):
+        for optimizer in optimizers:
+            take_a_step(optimizer)
+    assert len(measurement.steps) == 2
+    for moved, pulled, decrease in (step.tolist() for step in measurement.steps):
+        assert moved == pytest.approx(1e-8 + 4e-8, rel=1e-2)
+        assert pulled == pytest.approx(2e-6)
+        assert decrease == pytest.approx(1e-7 + 2e-7, rel=1e-2)
+
+
+def test_a_step_that_the_others_have_not_taken_is_not_measured() -> None:
+    """One that skips the others' turn begins anew, from its own step on."""
+    (one, two), hooks = hooked(2)
+    hooks.measurement = measurement = Measurement()
+    take_a_step(one)
+    take_a_step(one)
+    assert measurement.steps == []
+    take_a_step(two)
+    (step,) = measurement.steps
+    assert step.tolist()[0] == pytest.approx(1e-8 + 4e-8, rel=1e-2)
+
+
+def test_the_first_step_is_heard_of_once_and_before_it_is_taken() -> None:
+    (optimizer,), hooks = hooked(1)
+    heard: list[float] = []
+    hooks.first = lambda all_of_them: heard.append(all_of_them.param_groups[0]["params"][0].item())
+    assert hooks.first is not None
+    for _ in range(2):
+        take_a_step(optimizer)
+    assert heard == [1.0]
+    assert hooks.first is None
+
+
+@pytest.mark.parametrize("gone", ["first", "measurement"])
+def test_one_listener_may_go_and_the_other_stay(gone: str) -> None:
+    (optimizer,), hooks = hooked(1)
+    heard: list[object] = []
+    hooks.first, hooks.measurement = heard.append, (measurement := Measurement())
+    setattr(hooks, gone, None)
+    take_a_step(optimizer)
+    assert (len(heard), len(measurement.steps)) == ((0, 1) if gone == "first" else (1, 0))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_rate_that_somebody_has_written_is_noticed_once_a_step(which: int) -> None:
+    """In the first group of the first optimizer: the others' follow it."""
+    optimizers, hooks = hooked(2)
+    noticed: list[int] = []
+    hooks.rates.notice = noticed.append  # type: ignore[method-assign]
+    hooks.rates.written = None
+    for optimizer in optimizers:
+        take_a_step(optimizer)
+    assert noticed == [1]
+    hooks.rates.written = optimizers[which].param_groups[0]["lr"]
+    for optimizer in optimizers:
+        take_a_step(optimizer)
+    assert noticed == ([1] if which == 0 else [1, 2])
+
+
+def test_another_pilots_hooks_are_taken_off() -> None:
+    optimizers, hooks = hooked(2)
+    optimizers[0].register_step_post_hook(lambda *_: None)  # somebody else's
+    others, elsewhere = hooked(1)
+    StepHooks.replace(optimizers)
+    assert (hooks.replaced, elsewhere.replaced) == (True, False)
+    for optimizer in (*optimizers, *others):
+        take_a_step(optimizer)
+    assert (hooks.taken, elsewhere.taken) == (0, 1)
+    assert [len(optimizer._optimizer_step_post_hooks) for optimizer in optimizers] == [1, 0]
+
+
+def test_a_step_that_is_captured_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a CUDA graph, whose replays no hook hears. Only where a parameter is on such a device is it asked."""
+    (optimizer,), hooks = hooked(1)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    take_a_step(optimizer)
+    assert not hooks.captured
+    monkeypatch.setattr(hooks, "_on_cuda", True)
+    take_a_step(optimizer)
+    assert hooks.captured
