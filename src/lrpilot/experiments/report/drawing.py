@@ -81,7 +81,7 @@ def over_seeds(
     steps, values = columns[0]["step"][:length], np.asarray([each[name][:length] for each in columns], dtype=float)
     axes.plot(steps, values.mean(0), linewidth=1.3, **style)
     if band and len(values) > 1:
-        shade = {"color": style["color"], "gid": style.get("gid")}
+        shade: dict[str, Any] = {"color": style["color"], "gid": style.get("gid")}
         axes.fill_between(steps, values.min(0), values.max(0), alpha=0.15, linewidth=0, **shade)
 
 

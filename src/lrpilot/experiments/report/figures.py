@@ -106,7 +106,7 @@ def learned_rate(title: str, runs: DataFrame) -> Figure:
     for finished, lost, style in _curves(runs):
         over_seeds(mean, [run.curve for run in finished], "rate", band=False, **style)
         for number, run in enumerate((*finished, *lost)):
-            named = style if number == 0 else {**style, "label": None}
+            named: dict[str, Any] = style if number == 0 else {**style, "label": None}
             each.plot(run.curve["step"], run.curve["rate"], linewidth=1.1, **named)
         for run in lost:
             mark_lost(each, run.curve, "rate", style)
