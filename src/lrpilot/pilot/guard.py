@@ -17,7 +17,7 @@ from .buffers import Buffers
 from .features import observe
 from .interval import MEASURED_STEPS, Interval
 from .memory import PROGRESS, Memory, anchored, log_losses
-from .soundness import ruined, takes_back
+from .soundness import blown_up, ruined, takes_back
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -116,14 +116,14 @@ class Guard:
             return "the weights were not finite"
         if ruined(interval, memory):
             return "all that the network had learned was lost"
-        if not (opens or self.rollback):
-            return None
-        if takes_back(interval, memory, closing=closes):
+        if (opens or self.rollback) and takes_back(interval, memory, closing=closes):
             worse = takes_back(interval, memory, closing=False)
             return (
                 "the loss was higher than the untrained network's" if worse else "no progress after a far higher rate"
             )
-        if not opens and _lost(interval, memory):
+        if blown_up(interval, memory):
+            return "the loss was far higher than the untrained network's"
+        if self.rollback and not opens and _lost(interval, memory):
             return "more than half of what the log loss had gained was lost"
         return None
 
