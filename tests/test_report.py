@@ -298,7 +298,6 @@ def test_commands_make_runs_and_pages(tmp_path, monkeypatch, capsys):
     readme.write_text(f"{BEGIN}\n{END}\n")
     assert command("report", *results, "--readme", str(readme)) == 0
     assert (tmp_path / "smoke/report/report.html").exists()
-    assert "of the paper's claims hold" in " ".join(capsys.readouterr().out.split())
     assert "| method | M2 |" in readme.read_text()
 
 
