@@ -55,12 +55,12 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Truth:
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
 
 
-def ruined(interval: Interval, memory: Memory) -> Truth:
-    """Which networks have lost all that they had learned.
+def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
+    """Which networks have surely lost all that they had learned, or ``half`` of it.
 
     Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
-    interval it is back within 3 % of the first one, or above, by two standard errors. Intervals of fewer than `TELLING`
-    steps tell nothing.
+    interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors.
+    Intervals of fewer than `TELLING` steps tell nothing.
     """
     steps = interval.losses.shape[-1]
     if steps < TELLING:
@@ -71,7 +71,7 @@ def ruined(interval: Interval, memory: Memory) -> Truth:
         return fallen
     late = log_losses(interval.losses, memory)[..., steps // 2 :]
     surely = as_in(memory.first, late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1]))
-    return fallen & (surely > PROGRESS)
+    return fallen & (surely > (memory.short / 2 if half else PROGRESS))
 
 
 def blown_up(interval: Interval, memory: Memory) -> Truth:
