@@ -172,12 +172,15 @@ def test_the_picture_has_a_line_a_method_and_a_level_a_peer(tmp_path):
     assert {text.get_text(): text.get_color() for text in panels[0].texts} == colours
 
 
-def test_report_and_readme_begin_with_the_comparisons(tmp_path):
+def test_report_and_readme_begin_with_the_comparisons(tmp_path, capsys):
     store = Store(tmp_path / "results")
     for task, optimizer in (("m1", "sgd"), ("m0", "sgd")):
         made(store, Comparison.of(task, optimizer, seeds=1))
     assert command("report", "--results", str(store.root), "--out", str(tmp_path / "pages")) == 0
+    said = "the pilot's test error from its worst of five starting rates"
+    assert said in " ".join(capsys.readouterr().out.split())
     text = (tmp_path / "pages/report.md").read_text()
+    assert text.index(said) < text.index("## ")
     assert "## The pilot from any starting rate" in text
     assert "![Final test error" in text
     assert (tmp_path / "pages/compare-sgd.png").exists()

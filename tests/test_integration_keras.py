@@ -90,7 +90,7 @@ def test_a_network_is_taken_back_with_momenta_and_statistics():
         return keras.Sequential([keras.Input((6,)), keras.layers.BatchNormalization(), keras.layers.Dense(1)])
 
     model, start = normalized(), normalized()
-    model.compile(keras.optimizers.SGD(1e6, momentum=0.9), loss=mse)
+    model.compile(keras.optimizers.SGD(1e4, momentum=0.9), loss=mse)
     start.set_weights(model.get_weights())
     start(INPUTS[:SIZE].numpy(), training=True)  # the copy is made at the first step, after the first forward pass
     seen, momenta = [], []
@@ -99,7 +99,7 @@ def test_a_network_is_taken_back_with_momenta_and_statistics():
         seen.append(model.get_weights())
         momenta.extend(variable.numpy() for variable in model.optimizer.momentums)
 
-    callback = PilotCallback(policy=Scripted(0.0), on_rollback=look)
+    callback = PilotCallback(policy=Scripted(-2.0), on_rollback=look)
     model.fit(
         INPUTS.numpy(), TARGETS.numpy(), batch_size=SIZE, epochs=20, shuffle=False, verbose=0, callbacks=[callback]
     )

@@ -114,10 +114,10 @@ def test_another_policys_pilot_is_not_the_one_that_is_judged(store):
 
 def test_the_profile_draws_a_line_a_way(store):
     picture = profiles("suite", suite_rows(store))
-    (axes,) = picture.figure.axes
-    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
-    searched = {"constant rate, best of its rates", "cosine, best of its rates"}
-    assert lines.keys() == {"pilot", "constant rate", "cosine", *searched, "range test, one-cycle", "Prodigy", "DoG"}
+    panels = [{line.get_label(): line.get_ydata() for line in axes.lines} for axes in picture.figure.axes]
+    grids, own_rate = {"pilot", "constant rate", "cosine"}, {"pilot", "range test, one-cycle", "Prodigy", "DoG"}
+    assert [panel.keys() for panel in panels] == [grids, grids, own_rate]
+    lines = {**panels[2], **panels[0]}
     assert lines["DoG"][0] == 1.0
     assert lines["pilot"][0] == 0.0
     assert lines["pilot"][-1] == 1.0

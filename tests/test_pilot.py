@@ -409,6 +409,18 @@ def test_the_exported_schedule_leaves_out_what_was_undone():
     assert all(p.isfinite().all() for p in fresh.parameters())
 
 
+def test_each_return_to_one_copy_cuts_three_times_as_far_as_the_last(monkeypatch):
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 400, policy=Scripted(0.0))
+    fly(pilot, model, 200)
+    before = len(pilot.history.decisions)
+    monkeypatch.setattr(pilot._guard, "verdict", lambda *args, **more: "made up")
+    monkeypatch.setattr(pilot._guard, "in_vain", lambda *args: False)
+    fly(pilot, model, 60, begin=200)
+    ratios = [decision.rate / decision.rate_before for decision in pilot.history.decisions[before:][:3]]
+    assert ratios == pytest.approx([1 / 3, 1 / 9, 1 / 27], rel=1e-5)
+
+
 def test_the_run_in_words_and_pictures():
     pytest.importorskip("matplotlib")
     model = network()

@@ -161,19 +161,45 @@ def test_a_network_that_has_lost_all_it_had_learned_goes_back_at_any_time(rollba
             assert (reason == "all that the network had learned was lost") == lost
 
 
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_network_ten_times_worse_than_untrained_goes_back_at_any_time(learned):
+    """All losses of the second half count, however few there are: of four the last two, of three as well."""
+    memory = remembered(interval(1.0), interval(0.3 if learned else 1.0))
+    for losses, lost in (
+        ((0.3, 0.3, 11.0, 1e6), True),
+        ((0.3, 0.3, 9.0, 1e6), False),
+        ((20.0, 11.0, 11.0), True),
+        ((20.0, 9.0, 11.0), False),
+        ((11.0,), True),
+        ((9.0,), False),
+    ):
+        reason = ready().verdict(interval(*losses), memory, opens=False, closes=False)
+        assert (reason == "the loss was far higher than the untrained network's") == lost
+
+
 def test_a_copy_that_does_not_help_is_given_up():
     """Three returns to it are made; a fourth is not."""
     guard = ready(rollback=True)
     memory = remembered(interval(*FINE))
     for _ in range(3):
-        assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False)
-        assert not guard.in_vain(interval(*HIGH), memory)
+        assert guard.verdict(interval(11.0, 11.0), memory, opens=False, closes=False)
+        assert not guard.in_vain(interval(11.0, 11.0), memory)
         guard.take_back()
         guard.look_after(1, interval(1.0, 1.0, 0.99, 0.99), remembered(interval(1.0, 1.0, 0.99, 0.99)))
-    assert guard.in_vain(interval(*HIGH), memory)
+    assert guard.in_vain(interval(11.0, 11.0), memory)
     guard.give_up()
-    assert guard.verdict(interval(*HIGH), memory, opens=False, closes=False) is None
-    assert not guard.in_vain(interval(*HIGH), memory)
+    assert guard.verdict(interval(11.0, 11.0), memory, opens=False, closes=False) is None
+    assert not guard.in_vain(interval(11.0, 11.0), memory)
+
+
+def test_returns_to_one_copy_are_counted():
+    guard = ready()
+    assert guard.returns == 0
+    guard.take_back()
+    guard.take_back()
+    assert guard.returns == 2
+    guard.give_up()
+    assert guard.returns == 0
 
 
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
@@ -227,7 +253,7 @@ def test_verdicts_within_the_window():
 
 def test_verdicts_outside_the_window():
     memory = remembered(interval(1.0, 0.5), interval(0.05, 0.05))
-    lost = interval(0.5, 0.5)
+    half = interval(*[0.6] * 8)
     for rollback in (True, False):
         guard = ready(rollback=rollback)
 
@@ -236,23 +262,23 @@ def test_verdicts_outside_the_window():
 
         assert verdict(interval(0.06, 0.09)) is None
         assert "not finite" in verdict(interval(*FINE, weight_norm=torch.inf))
-        assert (verdict(lost) is not None) == rollback
-        assert (verdict(interval(*HIGH)) is not None) == rollback
+        assert (verdict(half) is not None) == rollback
+        assert verdict(interval(*HIGH)) is None
         assert "all that the network had learned" in verdict(interval(*[1.0] * 8))
 
 
 @pytest.mark.parametrize(
-    ("best", "now", "lost"),
+    ("stood", "now", "lost"),
     [
-        (0.25, 0.48, False),  # log losses: the best at -1.386, its half is a loss of 0.5
+        (0.25, 0.48, False),  # log losses: it stood at -1.386, half of which is a loss of 0.5
         (0.25, 0.53, True),
         (0.48, 0.8, True),
         (0.52, 0.8, False),  # a loss that had not halved yet has too little to lose
     ],
 )
-def test_half_of_a_gain_of_more_than_a_factor_of_two_is_lost(best, now, lost):
-    memory = remembered(interval(1.0), interval(best))
-    verdict = ready(rollback=True).verdict(interval(now), memory, opens=False, closes=False)
+def test_half_of_a_gain_of_more_than_a_factor_of_two_is_lost(stood, now, lost):
+    memory = remembered(interval(1.0, 1.0), *[interval(stood, stood)] * 12)
+    verdict = ready(rollback=True).verdict(interval(*[now] * 8), memory, opens=False, closes=False)
     assert (verdict == "more than half of what the log loss had gained was lost") == lost
 
 

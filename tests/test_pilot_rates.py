@@ -53,7 +53,7 @@ def test_a_scheduler_left_in_place(name, tensor, order, monkeypatch):
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=torch.tensor(0.01) if tensor else 0.01, foreach=False)
     schedule = SCHEDULES[name](optimizer)
-    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.5))
+    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.2))
     used = []
 
     def loop():

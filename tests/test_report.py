@@ -290,7 +290,7 @@ def test_commands_make_runs_and_pages(tmp_path, monkeypatch, capsys):
     assert "5 done, 0 diverged, 0 failed" in out  # five discounts
     assert command("reproduce", "all", *results, "--only", "no such run") == 0
     assert "0 done" in capsys.readouterr().out
-    assert command("reproduce", "table3", *results, "--only", "m2/sgd/") == 0
+    assert command("reproduce", "table3", *results, "--only", "m2/sgd") == 0
     out = capsys.readouterr().out
     assert "M2" in out
     assert (tmp_path / "smoke/report/table3-m2-rates.png").exists()
@@ -298,7 +298,6 @@ def test_commands_make_runs_and_pages(tmp_path, monkeypatch, capsys):
     readme.write_text(f"{BEGIN}\n{END}\n")
     assert command("report", *results, "--readme", str(readme)) == 0
     assert (tmp_path / "smoke/report/report.html").exists()
-    assert "of the paper's claims hold" in " ".join(capsys.readouterr().out.split())
     assert "| method | M2 |" in readme.read_text()
 
 

@@ -109,12 +109,13 @@ def test_the_papers_numbers_stand_beside_ours_in_both_forms():
 
 
 def test_tables_are_escaped(tmp_path):
-    table = Table("a < b", ["x|y"], [["<script>"]], "1 & 2")
-    markdown, html = write_page("p", [Section("s", [table])], tmp_path)
+    table = Table("a < b", ["x|y"], [["<script>alert(1)"]], "1 & 2")
+    markdown, html = write_page("p", [], [Section("s", [table])], tmp_path)
     assert "| x\\|y |" in table.to_markdown()
     assert table.to_markdown() in markdown.read_text()
     text = html.read_text()
-    assert "<script>" not in text
+    assert "<script>alert(1)" not in text
+    assert "&lt;script&gt;alert(1)" in text
     assert "a &lt; b" in text
     assert "1 &amp; 2" in text
 

@@ -59,8 +59,8 @@ class Pilot(Deciding, Shape):
     far higher rate, the network is taken back to its start (weights, optimizer state, BatchNorm's statistics) and the
     rate is cut. One copy is kept for this until all is well after that twentieth and something has been learned. Of a
     network of up to 16 million parameters, or with ``rollback``, the last good one is kept from then on: a network goes
-    back to it whose weights are not finite, or that has lost all it had learned. A loss that is not finite shows at the
-    next decision, and cuts the rate at any time.
+    back to it whose weights are not finite, that has lost all it had learned, or whose losses lie tenfold above the
+    first one. A loss that is not finite shows at the next decision, and cuts the rate at any time.
 
     Steps are the optimizer's. Under gradient accumulation :meth:`step` may be called for every micro-batch: the losses
     between two steps are averaged. What is amiss in the loop is told once, as a `PilotWarning`.
@@ -74,8 +74,8 @@ class Pilot(Deciding, Shape):
         total_steps: how many steps the optimizer will take. The last rate stays in force beyond. None if unknown:
             decisions then come ever more rarely without an end, until :meth:`finish` lets the rate decay to zero.
         policy: ``"shipped"``, the path of a policy file, or a `lrpilot.pilot.policy.Policy`.
-        rollback: keep a copy of the last good network throughout whatever its size, and go back to it also when more
-            than half is lost of what the log loss had gained.
+        rollback: keep a copy of the last good network throughout whatever its size, and go back to it also when the
+            losses of eight steps or more surely say that half of what the log loss had gained is lost.
         network: the module (or several) whose buffers go back with the weights; None looks for those that hold one of
             the optimizer's parameters.
         process_group: None for the default one. A group of this rank alone lets it decide alone.

@@ -143,7 +143,8 @@ class Deciding:
         cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
         step = min(float(proposed), float(step_ceiling(interval, self._memory)))
         if cut is not None:
-            step = min(step, FORCED_CUT)
+            again = 1 if self._timetable.opens(self._decisions) else max(self._guard.returns, 1)
+            step = min(step, FORCED_CUT * again)
         if interval.gradient_norm == 0:
             self._notices.tell("zero", "all gradients of the last steps are zero: the learning rate is not raised")
         self._move_to(before + step)

@@ -14,10 +14,9 @@ from lrpilot.errors import InvalidArgument
 
 from .arithmetic import isfinite
 from .buffers import Buffers
-from .features import observe
 from .interval import MEASURED_STEPS, Interval
 from .memory import PROGRESS, Memory, anchored, log_losses
-from .soundness import ruined, takes_back
+from .soundness import blown_up, lost, takes_back
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -85,6 +84,11 @@ class Guard:
         return 0 if self._good is None else self._good.step
 
     @property
+    def returns(self) -> int:
+        """How often the network has gone back to it."""
+        return self._returns
+
+    @property
     def memory(self) -> dict[str, float] | None:
         """What the pilot remembered then; None if the copy is of the start."""
         return None if self._good is None else self._good.memory
@@ -114,16 +118,16 @@ class Guard:
             return None
         if not isfinite(interval.weight_norm):
             return "the weights were not finite"
-        if ruined(interval, memory):
+        if lost(interval, memory, half=False):
             return "all that the network had learned was lost"
-        if not (opens or self.rollback):
-            return None
-        if takes_back(interval, memory, closing=closes):
+        if opens and takes_back(interval, memory, closing=closes):
             worse = takes_back(interval, memory, closing=False)
             return (
                 "the loss was higher than the untrained network's" if worse else "no progress after a far higher rate"
             )
-        if not opens and _lost(interval, memory):
+        if blown_up(interval, memory):
+            return "the loss was far higher than the untrained network's"
+        if self.rollback and not opens and lost(interval, memory, half=True):
             return "more than half of what the log loss had gained was lost"
         return None
 
@@ -234,9 +238,3 @@ def _another_loss(interval: Interval, memory: Memory) -> bool:
     """Whether the first loss of an interval is more than three times those remembered."""
     logs = log_losses(interval.losses[:1], anchored(interval, memory))
     return bool(logs[0] - memory.last > math.log(3.0))
-
-
-def _lost(interval: Interval, memory: Memory) -> bool:
-    """Whether more than half is lost of what the log loss had gained, and that was more than a factor of two."""
-    _, after = observe(interval, memory)
-    return bool((memory.best < -math.log(2.0)) & (after.last > memory.best / 2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .arithmetic import as_in, isnan, log, maximum, minimum, ratio, single, where
+from .arithmetic import anywhere, as_in, isnan, log, maximum, minimum, ratio, single, where
 from .interval import Interval
 from .memory import CHANGED, PROGRESS, Memory, anchored, log_losses
 
@@ -24,8 +24,8 @@ FORCED_CUT = -math.log(3.0)
 SPIKE = math.log(100.0)
 """A single loss this far above the first log loss has destroyed the network, even if the following ones are lower."""
 
-BLOWN_UP = math.log(10.0)
-"""A network whose losses all lie this far above the first log loss is far worse than untrained, at any time."""
+FAR = math.log(10.0)
+"""Above the first log loss; a batch of a sound network may lie there, but not one after the other."""
 
 TELLING = 8
 """The losses of fewer steps may be so by chance."""
@@ -55,20 +55,30 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Truth:
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
 
 
-def ruined(interval: Interval, memory: Memory) -> Truth:
-    """Which networks have lost all that they had learned.
+def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
+    """Which networks have surely lost all that they had learned, or ``half`` of it.
 
-    All losses in the second half of the interval lie tenfold above the first one. Or, over the last two or three
-    intervals the loss stood at less than half of the first one, and in the second half of this interval it is back
-    within 3 % of that, or above, by two standard errors; intervals of fewer than `TELLING` steps tell nothing of this.
+    Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
+    interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors.
+    Intervals of fewer than `TELLING` steps tell nothing.
     """
-    memory, steps = anchored(interval, memory), interval.losses.shape[-1]
-    late = log_losses(interval.losses, memory)[..., steps // 2 :]
-    blown_up = as_in(memory.first, late.amin(-1)) > BLOWN_UP
+    steps = interval.losses.shape[-1]
     if steps < TELLING:
-        return blown_up
+        return False
+    memory = anchored(interval, memory)
+    fallen = memory.short < -math.log(2.0)
+    if not anywhere(fallen):
+        return fallen
+    late = log_losses(interval.losses, memory)[..., steps // 2 :]
     surely = as_in(memory.first, late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1]))
-    return blown_up | ((memory.short < -math.log(2.0)) & (surely > PROGRESS))
+    return fallen & (surely > (memory.short / 2 if half else PROGRESS))
+
+
+def blown_up(interval: Interval, memory: Memory) -> Truth:
+    """Which networks are far worse than untrained: every loss in the second half is more than `FAR` above the first."""
+    memory = anchored(interval, memory)
+    late = log_losses(interval.losses, memory)[..., interval.losses.shape[-1] // 2 :]
+    return as_in(memory.first, late.amin(-1)) > FAR
 
 
 def step_ceiling(interval: Interval, memory: Memory) -> Number:

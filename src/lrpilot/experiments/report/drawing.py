@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -81,15 +82,16 @@ def over_seeds(
     steps, values = columns[0]["step"][:length], np.asarray([each[name][:length] for each in columns], dtype=float)
     axes.plot(steps, values.mean(0), linewidth=1.3, **style)
     if band and len(values) > 1:
-        shade = {"color": style["color"], "gid": style.get("gid")}
+        shade: dict[str, Any] = {"color": style["color"], "gid": style.get("gid")}
         axes.fill_between(steps, values.min(0), values.max(0), alpha=0.15, linewidth=0, **shade)
 
 
-def mark_lost(axes: Axes, columns: Mapping[str, Sequence[float]], name: str, style: Mapping[str, Any]) -> None:
-    """A cross where a run ended that diverged: at its last number that is in view."""
+def mark_lost(
+    axes: Axes, columns: Mapping[str, Sequence[float]], name: str, style: Mapping[str, Any], *, top: float = math.inf
+) -> None:
+    """A cross where a run ended that diverged: at its last number that is at most ``top``."""
     points = zip(columns["step"], columns[name], strict=True)
-    low, high = axes.get_ylim()
-    seen = [(step, value) for step, value in points if low <= value <= high]
+    seen = [(step, value) for step, value in points if math.isfinite(value) and value <= top]
     if seen:
         axes.plot(*seen[-1], "x", color=style["color"], markersize=6, markeredgewidth=1.8, gid=style["gid"], zorder=4)
 

@@ -68,7 +68,7 @@ def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Fi
         panel.set_ylim(top=min(panel.get_ylim()[1], 10 * GUESSING))
     for _, lost, style in curves:
         for run in lost:
-            mark_lost(lower[0], run.curve, "train_loss", style)
+            mark_lost(lower[0], run.curve, "train_loss", style, top=lower[0].get_ylim()[1])
     upper[0].set_title("as the paper draws it", loc="left", fontsize=9)
     lower[0].set_title("on log axes, with bands over seeds", loc="left", fontsize=9)
     name_ends(upper[-1])
@@ -106,7 +106,7 @@ def learned_rate(title: str, runs: DataFrame) -> Figure:
     for finished, lost, style in _curves(runs):
         over_seeds(mean, [run.curve for run in finished], "rate", band=False, **style)
         for number, run in enumerate((*finished, *lost)):
-            named = style if number == 0 else {**style, "label": None}
+            named: dict[str, Any] = style if number == 0 else {**style, "label": None}
             each.plot(run.curve["step"], run.curve["rate"], linewidth=1.1, **named)
         for run in lost:
             mark_lost(each, run.curve, "rate", style)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from pandas import DataFrame
-from pandas.api.typing import SeriesGroupBy
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
 from lrpilot.experiments.runs.store import Store
@@ -157,8 +157,8 @@ def _of_optimizer(name: str, compared: Comparisons) -> Comparisons:
     return {key: runs for key, runs in compared.items() if key[1] == name}
 
 
-def _least(errors: SeriesGroupBy) -> str:
-    """``2.14 ± 0.05 (Schedule-Free SGD)``, ``2.37 (0.1)``, or a dash."""
+def _least(errors: Any) -> str:
+    """``2.14 ± 0.05 (Schedule-Free SGD)``, ``2.37 (0.1)``, or a dash; of errors grouped by peer or rate."""
     means = errors.mean()
     if means.empty:
         return "-"
