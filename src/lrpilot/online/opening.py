@@ -120,12 +120,15 @@ class Opening:
             self.rate /= self.cut
         return False
 
-    def climb(self, elsewhere: float, promised: float) -> None:
+    def climb(self, elsewhere: float, promised: float) -> bool:
         """Set the next rate, now that the step's first-order decrement of the next batch's loss is known.
 
         Args:
             elsewhere: that decrement, at the step's end.
             promised: the decrement of its own batch's loss, at its start.
+
+        Returns:
+            False if the network was taken back.
         """
         self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
         gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
@@ -133,10 +136,12 @@ class Opening:
         if len(self._recent) == self.patience and not small and not gained >= -self.tolerance * abs(hoped):
             self._take_back()
             self._finish(self.rate / self.margin)
-        elif self._steps >= self.limit:
+            return False
+        if self._steps >= self.limit:
             self._finish(self.rate)
         else:
             self.rate *= self.growth
+        return True
 
     def _risen(self, multiple: float) -> bool:
         """Whether the last losses are above this multiple of the first; of either sign, in units of their size."""
