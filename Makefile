@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo smoke test shapes test-slow fuzz gpu matrix lint docs pictures mutants format clean
+.PHONY: demo smoke test integration shapes test-slow fuzz gpu matrix lint docs pictures mutants format clean
 
 demo: $(VENV)/.experiments          ## train on handwritten digits with a learned rate, beside fixed rates
 	$(BIN)/lrpilot demo
@@ -15,13 +15,16 @@ smoke: $(VENV)/.experiments         ## every table and figure of the paper at th
 test: $(VENV)/.dev                  ## the default test suite, within three minutes on two cores
 	$(BIN)/python -m pytest -n 2
 
+integration: $(VENV)/.dev           ## the tests among other people's trainers, of examples, whole commands, killed processes
+	$(BIN)/python -m pytest -n 2 -m integration
+
 CHECKED := action actor calls chunk contracts critic displacement distill evaluation exploration features history \
     knobs living logbook loss_buffer losses measurement observation offline online online_changes opening oracle \
     pilot pilot_guard policy population ppo pretrain rates refinement replay reward schedule score settings shape \
     snapshot state steps timetable
 
 shapes: $(VENV)/.dev                ## core, online, pilot and learning again, every shape and type checked at run time
-	$(BIN)/python -m pytest -n 2 -m "not slow and not mistyped" --jaxtyping-packages=lrpilot,typed.check \
+	$(BIN)/python -m pytest -n 2 -m "not slow and not integration and not mistyped" --jaxtyping-packages=lrpilot,typed.check \
 	    $(CHECKED:%=tests/test_%.py)
 
 test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST

@@ -248,6 +248,7 @@ def test_runs_to_learn_from_begin_in_each_third_of_the_range():
     assert torch.equal(runs[1].log_rates, quiet[1].log_rates)
 
 
+@pytest.mark.integration
 def test_rounds_run_what_is_missing_and_never_what_is_held_out(tmp_path):
     scores = entry_of({-3.0: 0.4, -2.0: 0.0, -1.0: 0.8})
     indices = (0, 1, 2, BLOCK * (HELD_OUT - 1))

@@ -45,6 +45,7 @@ def test_a_hidden_feature_is_seen_as_zero():
     assert not torch.equal(Explorer(policy, 0.0, None, hidden=place)(seen), Explorer(policy, 0.0, None)(seen))
 
 
+@pytest.mark.integration
 def test_on_the_quadratic_nothing_beats_the_best_schedule(monkeypatch):
     monkeypatch.setattr(bench, "QUADRATIC_STEPS", 40)
     monkeypatch.setattr(bench, "QUADRATIC_RUNS", 30)

@@ -234,6 +234,7 @@ def test_the_version(lrpilot):
     assert (code, out.split()[0], err) == (0, "lrpilot", "")
 
 
+@pytest.mark.integration
 def test_shells_complete_subcommands_and_options():
     for words, wanted in (("lrpilot su", "suggest"), ("lrpilot train --res", "--resume")):
         environment = os.environ | {"_LRPILOT_COMPLETE": "complete_bash", "COMP_WORDS": words}
@@ -256,6 +257,7 @@ def test_it_is_a_module_too():
     assert (ran.returncode, ran.stdout.split()[0], ran.stderr) == (0, "lrpilot", "")
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("module", ["typer", "torch", "torch.nn", "lrpilot.pilot"])
@@ -309,6 +311,7 @@ def test_whatever_is_raised_ends_in_one_line(lrpilot, monkeypatch, error, code, 
     assert err.count("\n") == 1
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is full")
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["train", "--steps", "10"]])
 def test_a_full_device_as_output_is_one_line(arguments, tmp_path):
@@ -317,6 +320,7 @@ def test_a_full_device_as_output_is_one_line(arguments, tmp_path):
     assert (ran.returncode, ran.stderr) == (2, "lrpilot: output: No space left on device\n")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("closing", [">&-", "2>&-", "<&- >&- 2>&-", "| true"])
 def test_closed_streams_do_no_harm(closing, tmp_path):
     command = f"{shlex.join([*PROGRAM, 'train', '--steps', '10', '--out', 'run'])} {closing}"
@@ -345,6 +349,7 @@ def test_the_home_is_put_for_its_sign(lrpilot, tmp_path):
     assert f"tensorboard --logdir '{tmp_path}/home/my runs/one'\n" in out
 
 
+@pytest.mark.integration
 def test_without_a_home_nothing_breaks(tmp_path):
     program = "import os; os.path.expanduser = lambda path: path; from lrpilot.cli import main; main()"
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}

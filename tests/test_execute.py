@@ -106,10 +106,12 @@ def check_as_alone(results):
         assert each.evaluations["test_loss"] == alone[each.trial.seed].evaluations["test_loss"]
 
 
+@pytest.mark.integration
 def test_side_by_side_gives_what_one_after_another_gives():
     check_as_alone(list(run(real_trials(), Engine(workers=2))))
 
 
+@pytest.mark.integration
 def test_on_a_local_ray_of_two_workers():
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

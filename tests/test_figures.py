@@ -1,15 +1,18 @@
 """What is drawn: a colour for each method, the mean over seeds with a band, and a level for a method without a rate."""
 
+import io
 import json
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib import image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from lrpilot.core.picture import PILOT, plain_numbers
-from lrpilot.experiments.report.drawing import COLOURS, name_ends, styles, svg
+from lrpilot.experiments.report.drawing import COLOURS, name_ends, png, styles, svg
 from lrpilot.experiments.report.figures import against_start, errors, learned_rate, learning_curves, rates
 from lrpilot.experiments.report.pictures import draw_comparison, draw_run
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS
@@ -151,6 +154,24 @@ def test_names_stand_at_the_end_of_their_lines_and_never_upon_each_other():
     assert heights["a"] == pytest.approx(0.9)
     assert heights["b"] + heights["c"] + heights["d"] == pytest.approx(1.5)
     assert np.diff(sorted(heights.values())).min() > 0.06
+
+
+def test_no_letter_is_outside_the_picture():
+    made = [
+        result(
+            trial=trial(method=method, setting={"optimizer": "sgd", "lr": rate} if rate else {}), errors=(9, 9, error)
+        )
+        for method, rates_of in {"constant": (0.1, 0.01), "cosine": (0.1, 0.01), "prodigy": (None,)}.items()
+        for error, rate in enumerate(rates_of, start=2)
+    ]
+    figure = against_start({name: frame(made) for name in "ABCDEF"}, title="All", compact=True)
+    height, width = image.imread(io.BytesIO(png(figure))).shape[:2]
+    assert (width, height) == tuple(figure.bbox.size.astype(int))  # in pixels of the file
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    names = [text for axes in figure.axes for text in axes.texts]
+    assert {text.get_text() for text in names} == {"constant rate", "cosine", "rate-free"}
+    for text in names:
+        assert text.get_window_extent(renderer).x1 <= width
 
 
 def test_an_svg_says_what_belongs_to_which_curve_and_where_its_panels_are():

@@ -197,6 +197,7 @@ def test_actions_that_are_no_numbers_are_refused(sources):
         env.step(np.array([np.nan], np.float32))
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:stable_baselines3")
 def test_ppo_beats_a_random_policy_and_a_rate_that_stays(sources):
@@ -226,6 +227,7 @@ def test_ppo_beats_a_random_policy_and_a_rate_that_stays(sources):
     assert learned > total_reward(lambda envs, observations: np.zeros((64, 1), np.float32)) + 0.05
 
 
+@pytest.mark.integration
 def test_stable_baselines_gets_what_the_vector_gives(sources):
     pytest.importorskip("stable_baselines3", reason="needs stable-baselines3")
     from lrpilot.integrations.stable_baselines3 import BatchedEnvs
@@ -248,6 +250,7 @@ def test_stable_baselines_gets_what_the_vector_gives(sources):
     assert theirs.env_is_wrapped(object) == [False] * 3
 
 
+@pytest.mark.integration
 def test_the_example(monkeypatch):
     pytest.importorskip("stable_baselines3", reason="needs stable-baselines3")
     monkeypatch.setattr("sys.argv", ["with_gymnasium.py"])

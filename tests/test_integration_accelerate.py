@@ -14,7 +14,7 @@ pytest.importorskip("accelerate", reason="needs lrpilot[accelerate]")
 import accelerate
 from accelerate.tracking import GeneralTracker, on_main_process
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 TRAINERS = {
     "lightning": {"lightning"},
     "transformers": {"transformers", "accelerate"},

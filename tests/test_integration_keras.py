@@ -19,7 +19,7 @@ import keras
 from lrpilot.integrations.keras import PilotCallback
 from lrpilot.pilot.notices import PilotWarning
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 RATE = 2.0**-4  # the same number in Keras's float32
 
 

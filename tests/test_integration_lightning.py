@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from lrpilot.integrations.lightning import PilotCallback
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 

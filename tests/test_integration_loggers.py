@@ -14,7 +14,7 @@ import pytest
 
 from trainers import EXAMPLES, OTHERS_WARNINGS
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
 
 def tensorboard(folder):

@@ -19,7 +19,7 @@ try:
 except ImportError:
     pytest.skip("needs ray[train], which lrpilot[ray] has", allow_module_level=True)
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
 
 @pytest.fixture(scope="module", autouse=True)

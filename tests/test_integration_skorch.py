@@ -18,7 +18,7 @@ from skorch import NeuralNet
 
 from lrpilot.integrations.skorch import PilotCallback
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
 
 class Mean(torch.nn.Module):

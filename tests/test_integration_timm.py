@@ -17,7 +17,7 @@ import timm
 from timm.optim import create_optimizer_v2
 from timm.utils import CheckpointSaver, NativeScaler
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
 
 def model():

@@ -17,7 +17,7 @@ from transformers import Trainer, TrainingArguments
 
 from lrpilot.integrations.transformers import PilotTrainer
 
-pytestmark = OTHERS_WARNINGS
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
 
 class Model(nn.Module):

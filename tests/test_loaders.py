@@ -41,32 +41,31 @@ def test_batches_of_the_loader_in_the_calling_function(monkeypatch, given, steps
     assert batches_for(steps, total_steps) == found
 
 
-def test_a_loader_that_no_calling_function_holds_is_not_looked_at(monkeypatch):
-    class Holder:
-        loader = loader_of(10)
-        batches = iter(loader)
+class Holder:
+    """Of a loader that has given four batches, and that no calling function holds."""
 
-    for _ in range(4):
-        next(Holder.batches)
-    only(Holder.batches, monkeypatch)
+    def __init__(self, monkeypatch):
+        self.loader = loader_of(10)
+        self.batches = iter(self.loader)
+        for _ in range(4):
+            next(self.batches)
+        only(self.batches, monkeypatch)
+
+
+def test_a_loader_that_no_calling_function_holds_is_not_looked_at(monkeypatch):
+    holder = Holder(monkeypatch)
     assert batches_for(2, 20) is None
-    loader = Holder.loader
+    loader = holder.loader
     assert batches_for(2, 20) == 4
-    assert loader is Holder.loader
+    assert loader is holder.loader
 
 
 def test_a_thread_without_a_loader_has_none_in_sight(monkeypatch):
     """Its calling functions end without any of an installed library's."""
-
-    class Holder:
-        loader = loader_of(10)
-        batches = iter(loader)
-
-    for _ in range(4):
-        next(Holder.batches)
-    only(Holder.batches, monkeypatch)
+    holder = Holder(monkeypatch)
     found = []
     thread = threading.Thread(target=lambda: found.append(batches_for(2, 20)))
     thread.start()
     thread.join()
     assert found == [None]
+    assert len(list(holder.batches)) == 6  # still under way

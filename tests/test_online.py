@@ -286,11 +286,34 @@ def test_stable_works_at_any_scale_of_the_loss() -> None:
 
 
 def test_an_opening_that_ends_by_taking_the_network_back_hands_over_its_rate() -> None:
-    """Scripted losses that no step changes: 4 + 8 + 9 is more than three times 2 + 1 + 3."""
+    """Scripted losses that no step changes: 4 + 8 + 9 is more than three times 2 + 1 + 3, 4 + 4 + 8 is not."""
     w = torch.nn.Parameter(torch.ones(1))
     controller = lrpilot.OnlineActorCritic(torch.optim.SGD([w], lr=0.01), "stable")
-    for loss in (2.0, 1.0, 3.0, 4.0, 8.0, 9.0):
+    for loss in (2.0, 1.0, 3.0, 4.0, 4.0, 4.0, 4.0, 4.0, 8.0, 9.0):
         controller.step(lambda batch: 0 * w.sum() + batch, loss)
     swept = controller.history["rate"][-1].item()
-    assert swept == pytest.approx(0.01 / 100 * 1.2**5)
+    assert swept == pytest.approx(0.01 / 100 * 1.2**9)
     assert controller.learner.action.rate(torch.zeros(1)).item() == pytest.approx(swept / 4)
+
+
+@pytest.mark.parametrize("start", [0.05, 10.0])
+def test_every_step_is_along_the_gradient_of_the_network_as_it_stands(start: float) -> None:
+    """Also the one in which the opening takes the network back, after the gradients were made."""
+    problem = Problem(lr=start)
+    problem.network = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3))
+    problem.optimizer = torch.optim.SGD(problem.network.parameters(), lr=start)
+    drive = controller(problem, "stable")
+    parameters = list(problem.network.parameters())
+    wrong, batch = 0.0, problem.batch(0)
+
+    def compare(optimizer: object, args: object, kwargs: object) -> None:
+        nonlocal wrong
+        here = torch.autograd.grad(cross_entropy(problem.network(batch[0]), batch[1]), parameters)
+        wrong = max(wrong, *((p.grad - g).abs().max().item() for p, g in zip(parameters, here, strict=True)))
+
+    problem.optimizer.register_step_pre_hook(compare)
+    for t in range(80):
+        batch = problem.batch(t)
+        drive.step(problem.loss_fn, batch)
+    assert drive.history["rate"].diff().min() < 0  # the opening is over
+    assert wrong < 1e-6

@@ -74,7 +74,7 @@ def test_a_network_whose_loss_has_multiplied_is_taken_back() -> None:
     opening.attach(1.0, torch.optim.SGD([w], lr=1.0), list)
     with torch.no_grad():
         w.fill_(50.0)
-    for loss in (2.0, 1.0, 3.0, 4.0, 8.0):
+    for loss in (2.0, 1.0, 3.0, 4.0, 4.0, 4.0, 4.0, 4.0, 8.0):
         assert opening.survived(loss, 0.5 * loss)
         opening.climb(1.0, 1.0)
     rate = opening.rate
@@ -90,7 +90,7 @@ def test_batches_that_disagree_on_a_plateau_do_not_end_the_sweep() -> None:
     opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
     for _ in range(20):
         assert opening.survived(2.3, 2.2999)
-        opening.climb(-0.02, 0.02)
+        assert opening.climb(-0.02, 0.02)
         assert not opening.done
     for _ in range(2):  # 0.02 + 0.03 + 0.03 is more than three times 0.023
         assert opening.survived(2.3, 2.2999)
@@ -112,6 +112,13 @@ def climb(opening: Opening, *, losses: list[float], hoped: float, gained: float)
         opening.climb(gained, hoped)
 
 
+def high() -> Opening:
+    """One after eight good steps, so that a quarter of the rate is above the one that it began at: 1.2^8 = 4.3."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 8, hoped=0.5, gained=0.5)
+    return opening
+
+
 def test_the_sweep_climbs_by_a_fifth() -> None:
     """Thirteen steps a decade: from a hundredth of the given rate to ten times it in forty."""
     opening = begun()
@@ -123,24 +130,24 @@ def test_the_sweep_climbs_by_a_fifth() -> None:
 def test_steps_have_gone_too_far_when_they_lose_a_quarter_of_what_they_promise(lost: float, ends: bool) -> None:
     """Three steps of batches that agree in nothing lose or gain a tenth by chance; a quarter is beyond that, and less
     than what a rate twice too high loses on a quadratic (all of it)."""
-    opening = begun()
+    opening = high()
     climb(opening, losses=[1.0] * 3, hoped=0.5, gained=-0.5 * lost)
     assert opening.done == ends
 
 
 def test_three_steps_are_judged_together() -> None:
-    """One batch or two may disagree with the step before by chance."""
-    opening = begun()
-    climb(opening, losses=[1.0] * 2, hoped=0.5, gained=-0.5)
+    """One batch or two may disagree with the step before by chance: 0.5 - 0.35 - 0.35 is above a quarter of -1.5."""
+    opening = high()
+    climb(opening, losses=[1.0] * 2, hoped=0.5, gained=-0.35)
     assert not opening.done
-    climb(opening, losses=[1.0], hoped=0.5, gained=-0.5)
+    climb(opening, losses=[1.0], hoped=0.5, gained=-0.35)
     assert opening.done
 
 
 @pytest.mark.parametrize(("hoped", "ends"), [(0.0099, False), (0.0101, True)])
 def test_a_step_is_small_up_to_a_hundredth_of_the_loss(hoped: float, ends: bool) -> None:
     """A hundred of them would have to go wrong before the loss had doubled."""
-    opening = begun()
+    opening = high()
     climb(opening, losses=[1.0] * 3, hoped=hoped, gained=-hoped)
     assert opening.done == ends
 
@@ -148,7 +155,7 @@ def test_a_step_is_small_up_to_a_hundredth_of_the_loss(hoped: float, ends: bool)
 @pytest.mark.parametrize(("loss", "ends"), [(0.76, False), (0.74, True)])
 def test_below_three_quarters_of_the_first_losses_small_steps_count(loss: float, ends: bool) -> None:
     """By then the network has learned something, and small steps mean that there is little left to gain."""
-    opening = begun()
+    opening = high()
     climb(opening, losses=[1.0] * 3, hoped=0.5, gained=0.5)
     climb(opening, losses=[loss] * 3, hoped=0.005, gained=-0.005)
     assert opening.done == ends
@@ -157,10 +164,26 @@ def test_below_three_quarters_of_the_first_losses_small_steps_count(loss: float,
 @pytest.mark.parametrize(("loss", "survives"), [(2.99, True), (3.01, False)])
 def test_a_network_is_lost_when_its_loss_has_tripled(loss: float, survives: bool) -> None:
     """Batches of a network that has learned nothing differ by less, and one that goes on from there is slow to mend."""
-    opening = begun()
+    opening = high()
     climb(opening, losses=[1.0] * 3, hoped=0.5, gained=0.5)
     climb(opening, losses=[loss] * 2, hoped=0.5, gained=0.5)
     assert opening.survived(loss, loss) == survives
+
+
+@pytest.mark.parametrize(("steps", "again"), [(7, True), (8, False)])
+def test_a_climb_that_began_near_the_edge_begins_again_at_a_tenth(steps: int, again: bool) -> None:
+    """1.2^7 = 3.6: a quarter of the last rate is below all that were tried. 1.2^8 = 4.3."""
+    opening = begun()
+    climb(opening, losses=[1.0] * (steps - 2), hoped=0.5, gained=0.5)
+    climb(opening, losses=[1.0] * 2, hoped=0.5, gained=-0.35)
+    assert opening.rate == pytest.approx(0.01 * 1.2**steps)
+    assert opening.survived(1.0, 1.0)
+    assert not opening.climb(-0.35, 0.5)
+    assert opening.done != again
+    assert opening.rate == pytest.approx(0.001 if again else 0.01 * 1.2**8 / 4)
+    if again:  # nothing that was seen at too high a rate counts
+        climb(opening, losses=[9.0] * 3, hoped=0.5, gained=0.5)
+        assert opening.rate == pytest.approx(0.001 * 1.2**3)
 
 
 def test_the_sweep_ends_after_two_hundred_steps() -> None:
@@ -187,7 +210,7 @@ def test_while_no_step_is_kept_the_losses_are_the_untouched_networks() -> None:
 def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: float, again: bool) -> None:
     """Single examples of a network at a mean loss of 0.005 reach 20, four thousand times that; a hundred thousand times
     is a loss function that has changed."""
-    opening = begun()
+    opening = high()
     climb(opening, losses=[1.0] * 3, hoped=0.5, gained=-0.5)
     assert opening.done
     opening.look(101.0)
@@ -197,6 +220,7 @@ def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: floa
     if again:
         opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
         assert opening.rate == pytest.approx(0.01)
+        climb(opening, losses=[multiple * usual] * 8, hoped=1e5, gained=1e5)
         climb(opening, losses=[multiple * usual] * 3, hoped=1e5, gained=-1e5)
         assert opening.done
         assert not opening.look(10 * multiple * usual)  # what is usual now is of that size

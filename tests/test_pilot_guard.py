@@ -316,7 +316,7 @@ def test_a_guard_goes_on_from_its_state():
     guard = Guard(optimizer, rollback=True)
     model(torch.randn(8, 4))
     guard.remember_start(optimizer)
-    memory = remembered(interval(*FINE))._replace(gradient_norm=torch.tensor(1.0))
+    memory = Memory.of_one_run(remembered(interval(*FINE))._asdict())._replace(gradient_norm=1.0)
     kept = []
     for step in (1, 2):
         train(model, optimizer)

@@ -112,6 +112,7 @@ def fly_on_a_rank(rank, store, queue):
     dist.destroy_process_group()
 
 
+@pytest.mark.integration
 def test_ranks_decide_alike(tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()

@@ -16,6 +16,8 @@ from lrpilot.pilot import ranks
 from lrpilot.pilot.controller import Pilot
 from scripted import Reactive, Scripted
 
+pytestmark = pytest.mark.integration
+
 STEPS = 40
 
 

@@ -113,6 +113,7 @@ def small_bank(tmp_path_factory):
     return [replace(entry, task=replace(entry.task, steps=30)) for entry in entries]
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("small_evaluation")
 @pytest.mark.parametrize("after", [None, 1, 2, 4])
 def test_the_rounds_over_a_bank_are_gone_on_with_bit_for_bit(tmp_path, monkeypatch, small_bank, after):
@@ -138,6 +139,7 @@ def test_the_rounds_over_a_bank_are_gone_on_with_bit_for_bit(tmp_path, monkeypat
         assert torch.equal(resumed.state_dict()[name], value)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("small_evaluation")
 def test_each_round_begins_from_the_policy_as_it_came_from_the_population(tmp_path, monkeypatch, small_bank):
     monkeypatch.setattr(stages, "BLOCK", 3)

@@ -15,6 +15,8 @@ from lrpilot.learning.population.evaluation import EvaluationPopulation
 from lrpilot.learning.pretrain import PretrainConfig
 from lrpilot.pilot.policy import Policy
 
+pytestmark = pytest.mark.integration
+
 TINY = {
     "width": 8,
     "shortest": 20,

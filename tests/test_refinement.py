@@ -208,6 +208,7 @@ def test_it_says_what_it_is():
     assert repr(study).startswith("Refinement(runs=1, remembered=1, RefinementConfig(exploration=0.08, ")
 
 
+@pytest.mark.integration
 def test_it_learns_to_leave_a_rate_that_is_far_too_low():
     """An untrained policy decays from where it starts; after some runs it climbs first. Exploration alone does not."""
     study = new_study(config=RefinementConfig(exploration=0.3, actor_rate=3e-3))

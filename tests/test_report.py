@@ -22,6 +22,8 @@ from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
 from lrpilot.experiments.studies.profiles import SMOKE
 from made_up import result
 
+pytestmark = pytest.mark.integration
+
 CARDS = [Card("1.5x", "from <any> start"), Card("3 of 4", "claims hold")]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

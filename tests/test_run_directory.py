@@ -436,6 +436,7 @@ PRELOADED = ["lrpilot.experiments.runs.single_run", "sklearn.datasets", "torch.u
 KILLED = Configuration(task="digits", controller="online", steps=400, evaluate_every=50, lr=0.01)
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_a_run_killed_at_ten_random_moments_equals_an_undisturbed_one(tmp_path):
     """Real processes, real SIGKILL; checkpoints at every record, so that many kills come while one is written."""

@@ -196,6 +196,7 @@ def test_stores_that_save_at_the_same_time_lose_nothing(tmp_path):
     assert len(Store(tmp_path).saved("table3")) == 40
 
 
+@pytest.mark.integration
 def test_killed_at_any_moment_there_is_a_whole_file_or_none(tmp_path):
     code = (
         "from lrpilot.experiments.runs.store import Store; from made_up import result, trial\n"

@@ -229,6 +229,7 @@ def on_two_ranks(rank, file, answers):
     dist.destroy_process_group()
 
 
+@pytest.mark.integration
 def test_ranks_find_the_rate_of_one_process_that_sees_all_rows(tmp_path):
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()

@@ -105,6 +105,7 @@ def test_the_plan_is_every_start_and_every_opponent_seed_by_seed():
         trials(methods=["sgd"])
 
 
+@pytest.mark.integration
 def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     arguments = ["bench", "suite", "--task", "two-moons,20-steps", "--methods", "pilot,constant,prodigy,untrained"]
     arguments += ["--seeds", "1", "--results", str(tmp_path)]

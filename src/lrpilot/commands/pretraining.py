@@ -48,7 +48,7 @@ def pretrain(
 ) -> None:
     """Learn the pilot's policy from nothing: on a population of small trainings, then on the bank. Hours on one core.
 
-    What is left out has the value that the shipped policy was learned with.
+    What is left out has its default. What the shipped policy was learned with stands in docs/policy-card.md.
     """
     if context.invoked_subcommand:
         return

@@ -1,4 +1,4 @@
-"""What decides the shipped policy: the configuration of a pretraining."""
+"""What decides a policy: the configuration of a pretraining."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """What decides the shipped policy. The defaults are the ones that made it.
+    """What decides a policy. What made the shipped one stands in its file and in docs/policy-card.md.
 
     Attributes:
         seed: of everything drawn.

@@ -159,9 +159,9 @@ class OnlineActorCritic:
         What a step teaches is learned at the beginning of the next one, when x_j is known.
 
         Args:
-            loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients and,
-                where the setting asks for it, once more without, at the new parameters; running statistics (BatchNorm)
-                move with the first call only.
+            loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients (twice
+                in the one step in which an opening takes the network back) and, where the setting asks for it, once
+                more without, at the new parameters; running statistics (BatchNorm) move with gradients only.
             batch: whatever ``loss_fn`` takes.
 
         Returns:
@@ -175,21 +175,15 @@ class OnlineActorCritic:
         """
         if not callable(loss_fn) or batch is _MISSING:
             raise InvalidArgument("what step takes", "a function loss_fn(batch) and a batch", type(loss_fn).__name__)
-        loss = self._evaluator.training_pass(loss_fn, batch)  # line 4, and line 18 of the step before
-        f_t = self._checked(loss)
-        if not loss.requires_grad:
-            raise InvalidArgument("the loss", "one that carries its graph", "one without")
+        loss, f_t = self._forward(loss_fn, batch)  # line 4, and line 18 of the step before
         if self._opening is not None and self._opening.look(float(f_t)):
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
             self.learner.interrupt()
-        self.optimizer.zero_grad()
-        loss.backward()  # line 8
-        if self.controls.by_group:
-            self.learner.notice(self.controls.look())
-        s_t = self._observation(f_t)
+        s_t = self._backward(loss, f_t)  # line 8
         past, self._unlearned = self._unlearned, None
-        if past is not None:
-            self._learn(past, loss_fn, Look(batch, f_t, s_t))
+        if past is not None and not self._learn(past, loss_fn, Look(batch, f_t, s_t)):
+            loss, f_t = self._forward(loss_fn, batch)  # of the network as it is now
+            s_t = self._backward(loss, f_t)
 
         decided = self._decide(s_t)  # line 6
         self._observation.commit(f_t)
@@ -209,6 +203,22 @@ class OnlineActorCritic:
         self.controls.write(decided.tolist(), in_step=False)
         self._standing = decided
         return loss.detach()
+
+    def _forward(self, loss_fn: LossFunction, batch: Any) -> tuple[Tensor, Tensor]:
+        """The loss of the batch with its graph, and its checked value f_t."""
+        loss = self._evaluator.training_pass(loss_fn, batch)
+        f_t = self._checked(loss)
+        if not loss.requires_grad:
+            raise InvalidArgument("the loss", "one that carries its graph", "one without")
+        return loss, f_t
+
+    def _backward(self, loss: Tensor, f_t: Tensor) -> Tensor:
+        """The gradients of the loss; the observation s_t of its value."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.controls.by_group:
+            self.learner.notice(self.controls.look())
+        return self._observation(f_t)
 
     @property
     def _sweep(self) -> Opening | None:
@@ -253,8 +263,12 @@ class OnlineActorCritic:
         whole = self._displacement and self._displacement.decrement()
         return whole, self._sensitivity and self._sensitivity.along()
 
-    def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, following: Look) -> None:
-        """Lines 11 to 20 for the step before; ``following`` is the batch that has just come."""
+    def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, following: Look) -> bool:
+        """Lines 11 to 20 for the step before; ``following`` is the batch that has just come.
+
+        Returns:
+            False if the opening took the network back.
+        """
         elsewhere, along = None, None
         if self._displacement is not None and self._reward.measures_slope:
             elsewhere, along = self._gains()
@@ -269,15 +283,16 @@ class OnlineActorCritic:
             a_tp1 = self.learner.foresee(s_tp1)
         batch = self.learner.remember(Transition(past.s_t, past.a_t, r_t, s_tp1, a_tp1, slope))
         if self._sweep is not None and elsewhere is not None and past.promised is not None:
-            self._sweep.climb(float(elsewhere), float(past.promised))
+            kept = self._sweep.climb(float(elsewhere), float(past.promised))
             self._settle()
-            return
+            return kept
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)
         if self.setting.learn_actor:
             s_j = s_tp1 if self._one_batch else self._other(loss_fn, following).observation
             dq_da = self.learner.improve_actor(s_j)  # lines 19 and 20
             self.history.append(**dict(zip(self._slopes, dq_da, strict=True)))
+        return True
 
     def _other(self, loss_fn: LossFunction, following: Look) -> Look:
         """Lines 17 and 18: x_j, the batch that has just come or one of its own."""

@@ -22,7 +22,8 @@ class Opening:
        the losses of the batches that came next (to first order, and by more than noise explains), or the loss has
        tripled. With saturated units a step of any size may still lower the loss of its own batch.
     3. The network is put back to its start once more, for steps that large may have harmed it for good, and the actor
-       takes over at a quarter of the last rate. The copy of the network is freed.
+       takes over at a quarter of the last rate. The copy of the network is freed. If the climb began above that
+       quarter, it began too high to tell the edge, and begins again at a tenth.
 
     Args:
         below: divisor of the optimizer's rate, at which the sweep begins. A larger one costs steps, and saves networks
@@ -73,6 +74,7 @@ class Opening:
         self._recent: list[tuple[float, float]] = []
         self._losses: list[float] = []
         self._climbing = False
+        self._lowest = math.nan  # rate of the first step that was kept
         self._snapshot: Snapshot | None = None
         self._saved: StateDict | None = None
 
@@ -111,32 +113,37 @@ class Opening:
             self._losses, ruined = self._losses[-self.patience :], False
         better = after <= before  # False for NaN
         if not ruined and (better or (self._climbing and math.isfinite(after))):
-            self._climbing = True
+            if not self._climbing:
+                self._climbing, self._lowest = True, self.rate
             return True
-        self._take_back()
         if self._climbing:
-            self._finish(self.rate / self.margin)
+            self._leave()
         else:
+            self._take_back()
             self.rate /= self.cut
         return False
 
-    def climb(self, elsewhere: float, promised: float) -> None:
+    def climb(self, elsewhere: float, promised: float) -> bool:
         """Set the next rate, now that the step's first-order decrement of the next batch's loss is known.
 
         Args:
             elsewhere: that decrement, at the step's end.
             promised: the decrement of its own batch's loss, at its start.
+
+        Returns:
+            False if the network was taken back.
         """
         self._recent = [*self._recent, (elsewhere, promised)][-self.patience :]
         gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
         small = abs(hoped) <= self.small * abs(self._last()) and self._risen(self.plateau)
         if len(self._recent) == self.patience and not small and not gained >= -self.tolerance * abs(hoped):
-            self._take_back()
-            self._finish(self.rate / self.margin)
-        elif self._steps >= self.limit:
+            self._leave()
+            return False
+        if self._steps >= self.limit:
             self._finish(self.rate)
         else:
             self.rate *= self.growth
+        return True
 
     def _risen(self, multiple: float) -> bool:
         """Whether the last losses are above this multiple of the first; of either sign, in units of their size."""
@@ -145,6 +152,15 @@ class Opening:
 
     def _last(self) -> float:
         return sum(self._losses[-self.patience :])
+
+    def _leave(self) -> None:
+        """Steps are too large: hand over below, or climb again from lower where the climb was too short to tell."""
+        self._take_back()
+        if self.rate / self.margin >= self._lowest:
+            self._finish(self.rate / self.margin)
+        else:
+            self.rate, self._climbing = self._lowest / self.cut, False
+            self._recent, self._losses = [], []
 
     def _take_back(self) -> None:
         if self._snapshot is not None:
@@ -165,6 +181,7 @@ class Opening:
             "losses": list(self._losses),
             "usual": self._usual,
             "climbing": self._climbing,
+            "lowest": self._lowest,
             "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
         }
 
@@ -173,4 +190,5 @@ class Opening:
         self.rate, self.done = state["rate"], state["done"]
         self._steps, self._recent, self._climbing = state["steps"], state["recent"], state["climbing"]
         self._losses, self._usual = list(state["losses"]), state["usual"]
+        self._lowest = state.get("lowest", 0.0)  # 0.1 did not keep it
         self._snapshot, self._saved = None, state["snapshot"]

@@ -24,6 +24,7 @@ from lrpilot.experiments.studies.frame import groups
 COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
 DASHES = ("-", "--", ":", "-.")
 PANEL, COMPACT, SMALL = (3.4, 2.8), (2.6, 2.5), (2.5, 1.9)  # inches, the names of lines left out
+DPI = 130
 NAMES = 1.5  # inches for these at the right of a panel
 NAME_SIZE = 7.5  # points
 THICK = 2.0  # points: the name of a line that is thicker than this is bold
@@ -140,8 +141,12 @@ def _height(axes: Axes, values: np.ndarray) -> float:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Once and for all: what comes later, in whatever format, has its panels in the same places."""
+    """Once and for all: what comes later, in whatever format, has its panels in the same places.
+
+    At the resolution of the file, for the width of letters is rounded to whole pixels.
+    """
     if figure.get_layout_engine() is not None:
+        figure.set_dpi(DPI)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
 
@@ -150,7 +155,7 @@ def png(figure: Figure) -> bytes:
     """The same bytes for the same figure."""
     _lay_out(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

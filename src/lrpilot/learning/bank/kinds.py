@@ -146,15 +146,13 @@ def _transformer(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
 def _language(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     length, width = dice.pick((16, 24)), max(round(widen * dice.pick((32, 64))), 12)
     data: dict[str, Any] = {"length": length, "rows": round(dice.log_uniform(1000, 20_000))}
-    options: dict[str, Any] = {
-        "tokens": 96,
-        "width": width,
-        "layers": 1,
-        "cell": dice.pick(("LSTM", "GRU")),
-        "last": False,
-    }
+    options = _recurrent(dice, tokens=96, width=width, last=False)
     size = dice.pick((8, 16, 32))
     return _task("text", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
+
+
+def _recurrent(dice: TaskDice, *, tokens: int, width: int, last: bool) -> dict[str, Any]:
+    return {"tokens": tokens, "width": width, "layers": 1, "cell": dice.pick(("LSTM", "GRU")), "last": last}
 
 
 def _recurrent_cost(width: int, length: int, size: int) -> StepCost:
@@ -182,13 +180,7 @@ def _recall(dice: TaskDice, widen: float) -> tuple[BankTask, StepCost]:
     length, symbols = dice.pick((6, 10, 16, 24)), dice.pick((4, 8, 16))
     width = max(round(widen * dice.pick((24, 32, 64))), 12)
     data: dict[str, Any] = {"length": length, "symbols": symbols, "rows": 5000}
-    options: dict[str, Any] = {
-        "tokens": symbols,
-        "width": width,
-        "layers": 1,
-        "cell": dice.pick(("LSTM", "GRU")),
-        "last": True,
-    }
+    options = _recurrent(dice, tokens=symbols, width=width, last=True)
     size = dice.pick((16, 32, 50))
     return _task("recall", data, "recurrent", options, size, dice), _recurrent_cost(width, length, size)
 
