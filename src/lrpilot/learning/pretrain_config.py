@@ -29,9 +29,11 @@ class PretrainConfig:
         bank_blur: standard deviation of the noise on each feature of a run, in units of the feature's own. More makes
             a policy that relies less on what this bank's tasks happen to look like.
         bank_population: how many of stage 1's last groups are gone on learning from; bank_mix: their weight.
-        ppo_iterations: of stage 3, which the shipped policy did without.
-        ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of each task.
+        ppo_iterations: of stage 3; ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of
+            each task.
         ppo_epochs: passes over them; ppo_rate: Adam's learning rate at the start of stage 3.
+        ppo_bank: updates from the bank's runs after each of PPO's. None, and the policy unlearns on larger networks
+            what it gains on small ones.
         exploration: standard deviation of the noise on the raw action in stage 3.
         clip: how far the ratio of action probabilities may move from 1 in one iteration. More learns faster and less
             safely.
@@ -64,12 +66,13 @@ class PretrainConfig:
     bank_blur: float = 0.15
     bank_population: int = 30
     bank_mix: float = 0.5
-    ppo_iterations: int = 0
+    ppo_iterations: int = 50
     ppo_groups: int = 6
     ppo_tasks: int = 10
     ppo_replicas: int = 10
     ppo_epochs: int = 3
     ppo_rate: float = 3e-4
+    ppo_bank: int = 2
     exploration: float = 0.08
     clip: float = 0.2
     gae: float = 0.97
