@@ -19,7 +19,7 @@ The public names are loaded when the first of them is asked for: the command ans
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from .public import *  # noqa: F403
