@@ -426,7 +426,7 @@ def test_the_run_in_words_and_pictures():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(-2.0, -0.3))
     fly(pilot, model, 1000)
-    _, second, *rest = pilot.explain().splitlines()
+    _, second, *rest = pilot.history.explain().splitlines()
     assert second.startswith("step 3: loss ")
     assert second.endswith("the loss was higher than the untrained network's, network taken back to step 0")
     assert len(rest) == len(pilot.history.decisions) - 2
