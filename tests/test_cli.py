@@ -215,6 +215,14 @@ def test_help_without_arguments(lrpilot):
     assert "demo" in out
 
 
+def test_a_rate_that_stays_is_said_once_and_one_that_moves_from_its_first_step(lrpilot):
+    """A run of 400 steps is recorded every second one; the pilot begins at a tenth of the rate that is given."""
+    _, still, _ = lrpilot("train --steps 4 --controller none --lr 0.05")
+    assert "Learning rate: 0.05 throughout." in still
+    _, moved, _ = lrpilot("train --steps 400 --lr 1e-6 --out run")
+    assert "Learning rate: began at 1e-07, peaked at" in moved
+
+
 def test_demo_prints_a_table_and_says_where_the_picture_is(lrpilot):
     code, out, err = lrpilot("demo --steps 60 --out pictures/demo.png")
     assert (code, err) == (0, "")
