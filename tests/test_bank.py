@@ -64,6 +64,7 @@ def test_whole_blocks_are_held_out():
     assert all(len(set(held[i : i + BLOCK])) == 1 for i in range(0, len(held), BLOCK))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_trained(kind):
     task = next(task for task in map(draw_task, range(400)) if task.kind == kind)
@@ -216,6 +217,7 @@ def test_runs_are_recorded_and_become_lessons(tmp_path):
     assert only.loss(off) > 0.1
 
 
+@pytest.mark.integration
 def test_the_teacher_leads_each_run_to_the_best_schedule_and_wanders_about_it(monkeypatch):
     task = small_task(steps=400)
     monkeypatch.setattr(teacher, "WANDERING", 0.0)

@@ -201,6 +201,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, lrpilot):
     assert err == "lrpilot: the command needs typer: pip install 'lrpilot[experiments]'\n"
 
 
+@pytest.mark.integration
 def test_the_library_does_not_import_what_only_the_command_needs():
     needed = {"typer", "rich", "matplotlib", "sklearn", "torchvision", "tensorboard", "PIL"}
     program = f"import lrpilot, lrpilot.cli, sys; lrpilot.Pilot; print({needed} & set(sys.modules))"
@@ -260,6 +261,7 @@ def test_every_command_that_can_resume_says_how(lrpilot):
 PROGRAM = [sys.executable, "-m", "lrpilot"]
 
 
+@pytest.mark.integration
 def test_it_is_a_module_too():
     ran = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.split()[0], ran.stderr) == (0, "lrpilot", "")
@@ -337,6 +339,7 @@ def test_closed_streams_do_no_harm(closing, tmp_path):
     assert (tmp_path / "run" / "checkpoint").exists()
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(os.name != "posix", reason="devices with names")
 def test_a_device_a_pipe_and_a_folder_are_never_replaced_by_a_picture(lrpilot, tmp_path):
     (tmp_path / "pipe").parent.mkdir(exist_ok=True)
