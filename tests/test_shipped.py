@@ -20,6 +20,8 @@ def network(kind):
     [
         ("relu", torch.optim.SGD, 1e-8),
         ("relu", torch.optim.SGD, 1.0),
+        ("relu", torch.optim.SGD, 100.0),
+        ("relu", lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9), 100.0),
         ("relu", lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9), 1e-8),
         ("batch norm", torch.optim.SGD, 1.0),
         ("batch norm", torch.optim.RMSprop, 1e-5),

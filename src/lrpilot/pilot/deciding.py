@@ -204,7 +204,7 @@ class Deciding:
                 f"the loss {what}, and putting the network back to an earlier copy does not help: the run goes on from "
                 f"step {self._step} as it is; check the data and the loss function",
             )
-            self._guard.give_up()
+            self._guard.begin_again()
             self._memory = self._memory.from_here(interval)
             verdict = None
         if verdict is None and not finite:
@@ -218,7 +218,7 @@ class Deciding:
         """The features; the network is taken back, and what is remembered of it with it."""
         features, after = observe(replace(interval, taken_back=True) if taken_back else interval, self._memory)
         if taken_back:
-            self._guard.take_back()
+            self._guard.take_back(counts=not self._timetable.opens(self._decisions))
             self._measured = None
             if self._guard.memory is not None:
                 after = Memory.of_one_run(self._guard.memory)._replace(highest=after.highest)
@@ -267,4 +267,4 @@ class Deciding:
 
 
 def _bounded(log_rate: float) -> float:
-    return min(max(log_rate, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
+    return min(max(log_rate, math.log(BELOW) - 2 * WIDEST), math.log(BELOW) + WIDEST)
