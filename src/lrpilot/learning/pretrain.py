@@ -112,7 +112,7 @@ class Pretraining:
         self._stages: tuple[Stage, ...] = (
             Distillation(config),
             BankRounds(config, rounds, workers=workers),
-            Improvement(config),
+            Improvement(config, rounds),
         )
         self._seconds = 0.0
         self._evaluation = evaluation

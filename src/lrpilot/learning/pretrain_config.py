@@ -32,6 +32,8 @@ class PretrainConfig:
         ppo_iterations: of stage 3; ppo_groups, ppo_tasks, ppo_replicas: groups in each, tasks in each group, runs of
             each task.
         ppo_epochs: passes over them; ppo_rate: Adam's learning rate at the start of stage 3.
+        ppo_bank: updates from the bank's runs after each of PPO's. None, and the policy unlearns on larger networks
+            what it gains on small ones.
         exploration: standard deviation of the noise on the raw action in stage 3.
         clip: how far the ratio of action probabilities may move from 1 in one iteration. More learns faster and less
             safely.
@@ -70,6 +72,7 @@ class PretrainConfig:
     ppo_replicas: int = 10
     ppo_epochs: int = 3
     ppo_rate: float = 3e-4
+    ppo_bank: int = 2
     exploration: float = 0.08
     clip: float = 0.2
     gae: float = 0.97

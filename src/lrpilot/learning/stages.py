@@ -19,6 +19,7 @@ from .group_rollouts import roll_out_group
 from .ppo import ValuedRollout, update
 
 if TYPE_CHECKING:
+    from lrpilot.learning.bank.lessons import BankLessons
     from lrpilot.learning.population.trainings import Pool
     from lrpilot.pilot.policy import Policy
 
@@ -78,6 +79,13 @@ class Learner:
         """Of some runs of a lesson drawn at random, or of the newest."""
         pick = int(torch.randint(len(self.lessons), (), generator=self.generator))
         return lesson_loss(self.lessons[-1 if newest else pick], self.policy.actor, runs, self.generator)
+
+    def bank_loss(self, lessons: BankLessons) -> Tensor:
+        """Of some of the bank's runs drawn at random."""
+        config = self.config
+        return bank_loss(
+            lessons, self.policy.actor, runs=config.bank_runs, blur=config.bank_blur, generator=self.generator
+        )
 
 
 class Stage(Protocol):
@@ -163,13 +171,7 @@ class BankRounds:
         losses: list[float] = []
         for step in range(BLOCK):
             learner.set_rate(config.bank_rate * (1.03 - (block + step / BLOCK) / self._blocks))
-            loss = bank_loss(
-                lessons,
-                learner.policy.actor,
-                runs=config.bank_runs,
-                blur=config.bank_blur,
-                generator=learner.generator,
-            )
+            loss = learner.bank_loss(lessons)
             shared = [config.bank_mix / 2 * learner.population_loss(config.bank_runs) for _ in range(2)]
             learner.descend([loss, *shared])
             losses.append(loss.item())
@@ -180,12 +182,20 @@ class BankRounds:
 
 
 class Improvement:
-    """The policy runs with exploration on new groups, and PPO makes what went well more likely."""
+    """The policy runs with exploration on new groups, and PPO makes what went well more likely.
+
+    Between PPO's updates it goes on learning from the bank's runs: groups are of small networks alone.
+
+    Args:
+        config: of the pretraining.
+        rounds: of the stage before.
+    """
 
     name = "ppo"
 
-    def __init__(self, config: PretrainConfig) -> None:
+    def __init__(self, config: PretrainConfig, rounds: Rounds) -> None:
         self.total, self.done = config.ppo_iterations, 0
+        self._rounds = rounds
 
     def advance(self, learner: Learner) -> dict[str, Any]:
         """Make one iteration."""
@@ -212,8 +222,9 @@ class Improvement:
         errors: list[float] = []
         for _ in range(config.ppo_epochs):
             order = [batch[i] for i in torch.randperm(len(batch), generator=learner.generator)]
-            errors = [
-                update(
+            errors = []
+            for half in filter(None, (order[: len(batch) // 2], order[len(batch) // 2 :])):
+                error = update(
                     half,
                     learner.policy,
                     learner.actor,
@@ -221,9 +232,11 @@ class Improvement:
                     exploration=config.exploration,
                     clip=config.clip,
                 )
-                for half in (order[: len(batch) // 2], order[len(batch) // 2 :])
-                if half
-            ]
+                errors.append(error)
+                if config.bank_rounds:
+                    lessons = self._rounds.lessons(config.bank_rounds - 1)
+                    for _ in range(config.ppo_bank):
+                        learner.descend([learner.bank_loss(lessons)])
         self.done += 1
         score = torch.cat([part.rollout.scores for part in batch]).mean().item()
         return {"score": score, "value_error": sum(errors) / len(errors)}
