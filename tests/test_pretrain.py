@@ -158,6 +158,26 @@ def test_each_round_begins_from_the_policy_as_it_came_from_the_population(tmp_pa
     assert torch.equal(run.policy.actor.head.weight, before)
 
 
+@pytest.mark.integration
+@pytest.mark.usefixtures("small_evaluation")
+def test_each_update_of_reinforcement_is_followed_by_some_from_the_bank(tmp_path, monkeypatch, small_bank):
+    bank_loss, calls = stages.bank_loss, 0
+
+    def counted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return bank_loss(*args, **kwargs)
+
+    monkeypatch.setattr(stages, "BLOCK", 3)
+    monkeypatch.setattr(stages, "bank_loss", counted)
+    config = replace(TINY, distil_groups=1, bank_rounds=1, bank_updates=3)
+    config = replace(config, ppo_iterations=7, ppo_groups=2, ppo_epochs=3, ppo_bank=2)
+    learned = pretrain(config, tmp_path / "both", bank=small_bank)
+    assert calls == 3 + 7 * 3 * 2 * 2  # of the rounds; iterations, epochs, halves, updates after each
+    alone = pretrain(replace(config, ppo_bank=0), tmp_path / "alone", bank=small_bank)
+    assert not torch.equal(alone.actor.head.weight, learned.actor.head.weight)
+
+
 def test_rounds_without_a_bank_are_refused(tmp_path):
     with pytest.raises(InvalidArgument, match="bank must be tasks to learn from, or bank_rounds=0"):
         pretrain(replace(TINY, bank_rounds=1), tmp_path)
