@@ -15,7 +15,7 @@ smoke: $(VENV)/.experiments         ## every table and figure of the paper at th
 test: $(VENV)/.dev                  ## the default test suite, within three minutes on two cores
 	$(BIN)/python -m pytest -n 2
 
-integration: $(VENV)/.dev           ## the tests among other people's trainers, of examples, whole commands, killed processes
+integration: $(VENV)/.dev           ## the tests among other people's trainers, of examples, whole commands, killed processes, long runs
 	$(BIN)/python -m pytest -n 2 -m integration
 
 CHECKED := action actor calls chunk contracts critic displacement distill evaluation exploration features history \

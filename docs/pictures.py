@@ -50,7 +50,7 @@ def main() -> None:
     figure = pilot.plot()
     replace_file(HERE / "how-it-works.png", png(figure))
     replace_file(HERE / "how-it-works.svg", svg(figure, "how-it-works").encode())
-    lines = pilot.explain().splitlines()
+    lines = pilot.history.explain().splitlines()
     shown = "\n".join([*lines[:9], "...", *lines[24:28], "...", *lines[-3:]])
     text = f"![Loss and learning rate of a run on handwritten digits](how-it-works.png)\n\n```text\n{shown}\n```"
     fill(HERE / "how-it-works.md", "run", text)

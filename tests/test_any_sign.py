@@ -85,6 +85,7 @@ def test_a_term_that_is_switched_on(kind):
     assert sum(decision.back_to is not None for decision in pilot.history.decisions) <= 1
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lr", [1e-4, 1e-2, 1.0])
 def test_reinforce_on_a_bandit(lr):
     """Case L15: within 5 % of Adam at a fixed 1e-2."""

@@ -76,6 +76,7 @@ def test_a_fifth_of_the_data_runs_at_the_rates_that_table_2_chose(tmp_path):
     assert {t.fraction for t in same} == {0.2}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_every_plan_ends_and_no_two_trials_share_a_name(profile, tmp_path):
     store = Store(tmp_path)

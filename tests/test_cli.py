@@ -201,6 +201,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, lrpilot):
     assert err == "lrpilot: the command needs typer: pip install 'lrpilot[experiments]'\n"
 
 
+@pytest.mark.integration
 def test_the_library_does_not_import_what_only_the_command_needs():
     needed = {"typer", "rich", "matplotlib", "sklearn", "torchvision", "tensorboard", "PIL"}
     program = f"import lrpilot, lrpilot.cli, sys; lrpilot.Pilot; print({needed} & set(sys.modules))"
@@ -213,6 +214,14 @@ def test_help_without_arguments(lrpilot):
     assert (code, err) == (0, "")
     assert "train" in out
     assert "demo" in out
+
+
+def test_a_rate_that_stays_is_said_once_and_one_that_moves_from_its_first_step(lrpilot):
+    """A run of 400 steps is recorded every second one; the pilot begins at a tenth of the rate that is given."""
+    _, still, _ = lrpilot("train --steps 4 --controller none --lr 0.05")
+    assert "Learning rate: 0.05 throughout." in still
+    _, moved, _ = lrpilot("train --steps 400 --lr 1e-6 --out run")
+    assert "Learning rate: began at 1e-07, peaked at" in moved
 
 
 def test_demo_prints_a_table_and_says_where_the_picture_is(lrpilot):
@@ -252,6 +261,7 @@ def test_every_command_that_can_resume_says_how(lrpilot):
 PROGRAM = [sys.executable, "-m", "lrpilot"]
 
 
+@pytest.mark.integration
 def test_it_is_a_module_too():
     ran = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.split()[0], ran.stderr) == (0, "lrpilot", "")
@@ -329,6 +339,7 @@ def test_closed_streams_do_no_harm(closing, tmp_path):
     assert (tmp_path / "run" / "checkpoint").exists()
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(os.name != "posix", reason="devices with names")
 def test_a_device_a_pipe_and_a_folder_are_never_replaced_by_a_picture(lrpilot, tmp_path):
     (tmp_path / "pipe").parent.mkdir(exist_ok=True)

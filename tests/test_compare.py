@@ -110,6 +110,7 @@ def test_a_run_refuses_a_policy_that_is_not_there():
     assert fingerprint() in gone.reason
 
 
+@pytest.mark.integration
 def test_another_policy_flies_under_its_own_name(tmp_path, capsys):
     Policy(width=4).save(tmp_path / "other")
     arguments = ("compare", "digits", "--steps", "30", "--seeds", "1", "--results", str(tmp_path), "--methods", "pilot")
@@ -208,6 +209,7 @@ def test_the_readme_shows_every_optimizers_standing_at_the_longest_runs_and_draw
     assert panel.get_title(loc="left") == "MNIST, one hidden layer of 120\n(m1), 12,000 steps"
 
 
+@pytest.mark.integration
 def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     arguments = ["compare", "digits", "--steps", "60", "--seeds", "1", "--results", str(tmp_path)]
     assert command(*arguments, "--methods", "pilot,constant", "--methods", "prodigy") == 0

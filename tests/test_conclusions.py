@@ -51,6 +51,7 @@ def test_the_cards_hold_the_numbers_worked_out_by_hand(store):
 def test_in_words_they_are_the_same_with_the_largest_network_and_the_longest_run(store):
     text = in_words(store)
     assert "at 1.50 times the test error" in text
+    assert "By test loss the three are" in text
     assert "a constant rate at 10.0 times, a cosine at 20.0 times" in text
     assert f"{factor(2.5):.2f}x [" in text
     assert "95,410 weights (`m1`)" in text

@@ -196,6 +196,7 @@ def test_resume_is_exact(setting: str, asked: dict) -> None:
         assert torch.equal(drive(second, range(pause, 60)), straight)
 
 
+@pytest.mark.integration
 def test_the_rates_of_two_tensors_part_where_their_curvatures_differ_a_hundredfold() -> None:
     """A noisy quadratic: 10 along one tensor, 0.1 along the other, which wants the larger rate."""
     steep, flat = (nn.Parameter(torch.full((10,), 2.0)) for _ in range(2))

@@ -7,10 +7,11 @@ import logging
 
 import pytest
 
+import lrpilot
 from loops import network
 from lrpilot.errors import InvalidArgument
 from scripted import Reactive
-from trainers import OTHERS_WARNINGS, SIZE, Plain, assert_same_run, example, loader, mse, sgd
+from trainers import BATCHES, OTHERS_WARNINGS, SIZE, Plain, assert_same_run, example, loader, mse, sgd
 
 pytest.importorskip("lightning", reason="needs lrpilot[lightning]")
 
@@ -36,8 +37,8 @@ class Module(lightning.LightningModule):
         return sgd(self.network)
 
 
-def fit(tmp_path, epochs, *, module=None, data=None, resume=None, more=(), **settings):
-    callback = PilotCallback(policy=Reactive())
+def fit(tmp_path, epochs, *, module=None, data=None, resume=None, more=(), callback=None, **settings):
+    callback = callback or PilotCallback(policy=Reactive())
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -89,6 +90,33 @@ def test_a_longer_run(tmp_path):
     plain = Plain(3).run(3)
     plain.pilot.extend(plain.steps(4))
     assert_same_run(pilot, plain.run(1))
+
+
+def test_a_batch_that_is_skipped(tmp_path):
+    class Skipping(Module):
+        def training_step(self, pair, index):
+            return None if index == 3 else super().training_step(pair, index)
+
+    with pytest.warns(lrpilot.PilotWarning, match="SGD took 2 steps between two calls"):  # Lightning steps all the same
+        _, pilot = fit(tmp_path, 2, module=Skipping())
+    assert len(pilot.history["rate"]) == 2 * BATCHES
+
+
+def test_a_callback_that_has_resumed_begins_anew_with_the_next_network(tmp_path):
+    trainer, _ = fit(tmp_path, 1)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    callback = PilotCallback(policy=Reactive())
+    fit(tmp_path, 2, resume=tmp_path / "one.ckpt", callback=callback)
+    _, pilot = fit(tmp_path, 5, callback=callback)
+    assert_same_run(pilot, Plain(5).run(5))
+
+
+def test_training_that_goes_on_without_a_pilots_state_is_planned_for_what_is_left(tmp_path):
+    trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    trainer.fit(Module(), loader())
+    trainer.save_checkpoint(tmp_path / "without.ckpt")
+    _, pilot = fit(tmp_path, 3, resume=tmp_path / "without.ckpt")
+    assert pilot.total_steps == 2 * BATCHES == pilot.last_epoch
 
 
 def test_a_length_that_could_be_one_in_batches(tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from loops import network
+from lrpilot.errors import InvalidArgument
 from scripted import Reactive
 from trainers import INPUTS, OTHERS_WARNINGS, SIZE, TARGETS, Plain, assert_same_run, example, mse, sgd
 
@@ -95,6 +97,21 @@ def test_a_longer_run(tmp_path):
     plain = Plain(3).run(3)
     plain.pilot.extend(plain.steps(4))
     assert_same_run(train(tmp_path, 4, resume=str(tmp_path / "checkpoint-36")).lr_scheduler, plain.run(1))
+
+
+def test_a_scheduler_of_ones_own_is_refused():
+    model = Model()
+    optimizer = sgd(model)
+    with pytest.raises(
+        InvalidArgument, match=r"^optimizers must be \(optimizer, None\), for the pilot .* got 'LambdaLR'$"
+    ):
+        PilotTrainer(model, optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)))
+
+
+def test_training_that_goes_on_without_a_pilots_state_is_planned_for_what_is_left(tmp_path):
+    train(tmp_path, 3, save_only_model=True)
+    pilot = train(tmp_path, 4, resume=str(tmp_path / "checkpoint-24")).lr_scheduler
+    assert pilot.total_steps == 2 * 12 == pilot.last_epoch
 
 
 def test_a_length_that_could_be_one_in_batches(tmp_path):

@@ -256,6 +256,7 @@ def noisy_quadratic(setting: str | lrpilot.Setting | None, lr: float, scale: flo
     return float(0.5 * (curvature * w.detach().square()).sum())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("start", [1e-5, 1e-2, 10.0])
 def test_stable_finds_a_good_rate_on_a_noisy_quadratic_from_any_start(start: float) -> None:
     """As good as the best constant rate of a grid over five decades, within the noise of one run."""

@@ -231,6 +231,7 @@ def test_a_rate_that_is_not_finite_is_refused_before_the_step() -> None:
         assert torch.equal(value, before[name])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("shift", [-0.9, 5.0])
 def test_a_loss_that_is_shifted_or_goes_below_zero_trains_as_well(shift: float) -> None:
     """It begins above 0. Three runs together, for other dropout masks alone change one's loss by a seventh."""

@@ -147,6 +147,7 @@ def test_greedy_raises_the_rate_after_eleven_better_losses():
     assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", OPPONENTS)
 def test_every_opponent_comes_nearer_to_the_minimum(name):
     network, controller = driven(name, 3000)

@@ -75,6 +75,7 @@ def sources():
     return load_sources(0, mnist=False)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("kind", "goal"), [*((kind, "classify") for kind in RULES), ("sgd", "regress")])
 def test_the_pilot_sees_what_the_population_sees(kind, goal, sources):
     rule, usual, make = RULES[kind]

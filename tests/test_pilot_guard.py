@@ -187,19 +187,33 @@ def test_a_copy_that_does_not_help_is_given_up():
         guard.take_back()
         guard.look_after(1, interval(1.0, 1.0, 0.99, 0.99), remembered(interval(1.0, 1.0, 0.99, 0.99)))
     assert guard.in_vain(interval(11.0, 11.0), memory)
-    guard.give_up()
-    assert guard.verdict(interval(11.0, 11.0), memory, opens=False, closes=False) is None
+    guard.begin_again()
     assert not guard.in_vain(interval(11.0, 11.0), memory)
+    broken = interval(*NAN, weight_norm=torch.nan)  # these have no other place to go to
+    assert guard.verdict(broken, memory, opens=False, closes=False) == "the weights were not finite"
 
 
-def test_returns_to_one_copy_are_counted():
+def test_returns_to_one_copy_are_counted_but_for_those_in_the_window():
+    """From a rate that is decades too high there are many of these, and the copy of the start is as good as ever."""
     guard = ready()
+    for _ in range(5):
+        guard.take_back(counts=False)
     assert guard.returns == 0
     guard.take_back()
     guard.take_back()
     assert guard.returns == 2
     guard.give_up()
     assert guard.returns == 0
+
+
+def test_a_network_that_is_no_better_than_untrained_now_is_not_copied():
+    """It had learned something once; its units may have died since, while the loss is what it was at first."""
+    for level, copied in ((0.98, False), (0.96, True)):
+        guard = ready()
+        now = interval(*[level] * 4)
+        for step in (1, 2):
+            guard.look_after(step, now, remembered(interval(1.0), interval(0.5), now))
+        assert guard.step == (1 if copied else 0)
 
 
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
@@ -304,7 +318,7 @@ def test_how_an_interval_ends(losses, well):
     assert ended_well(torch.tensor(losses)) == well
 
 
-def test_six_decades_to_either_side_are_open():
+def test_six_decades_upwards_are_open():
     """A million times the rate given, and a little: no start is so far off."""
     assert 1e6 < math.exp(WIDEST) < 2e6
 

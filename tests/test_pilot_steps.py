@@ -91,8 +91,29 @@ def test_a_step_without_any_loss_is_refused():
     take_a_step(pilot.optimizer)
     pilot.step(1.0)
     take_a_step(pilot.optimizer)
-    with pytest.raises(InvalidArgument, match=r"^loss must be a scalar, as in pilot.step\(loss\), unless given before"):
+    with pytest.raises(InvalidArgument, match=r"^loss must be a scalar: call pilot.step\(loss\), got None"):
         pilot.step()
+
+
+def test_a_pilot_that_is_never_called_says_so_once():
+    optimizer = sgd(network())
+    pilot = Pilot(optimizer, 100_000, policy=Scripted(0.0))  # kept: its hooks end with it
+    for _ in range(99):
+        take_a_step(optimizer)
+    with pytest.warns(PilotWarning, match="has taken 100 steps, and pilot.step was never called"):
+        take_a_step(optimizer)
+    for _ in range(100):
+        take_a_step(optimizer)
+    assert not pilot.history.decisions
+
+
+@pytest.mark.parametrize("steps", [1_000, 10_000_000])  # decisions come before the hundredth step, or long after it
+def test_one_that_is_called_is_not_warned_of(steps):
+    optimizer = sgd(network())
+    pilot = Pilot(optimizer, steps, policy=Scripted(0.0))
+    for _ in range(101):
+        take_a_step(optimizer)
+        pilot.step(1.0)
 
 
 def test_a_resume_between_two_micro_batches():

@@ -80,6 +80,7 @@ def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
     assert {file: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("small_evaluation")
 def test_pretraining_is_a_function_of_its_configuration(tmp_path):
     config = replace(TINY, distil_groups=1, ppo_iterations=6, ppo_groups=1)
@@ -90,6 +91,7 @@ def test_pretraining_is_a_function_of_its_configuration(tmp_path):
     assert not torch.equal(other.actor.head.weight, first.actor.head.weight)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("small_evaluation")
 @pytest.mark.parametrize("after", [1, 2, 3, 5])
 def test_a_resumed_pretraining_equals_an_undisturbed_one_bit_for_bit(tmp_path, after):

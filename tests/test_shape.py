@@ -53,9 +53,16 @@ def test_it_says_where_it_stands() -> None:
     assert repr(Still(total_steps=None)) == "Still(SGD, step 7, rate 0.4)"
 
 
+def test_the_run_in_words_ends_in_where_it_stands() -> None:
+    run = Still(*map(decision, (1, 2)))
+    assert run.explain() == f"{run.history.explain()}\nnow at step 7 of 9, rate 0.4"
+    assert Still().explain() == "now at step 7 of 9, rate 0.4"
+    open_ended = "now at step 7, rate 0.4; no end is announced: pilot.finish(steps) ends with a decay"
+    assert Still(total_steps=None).explain() == open_ended
+
+
 def test_a_notebook_shows_the_last_three_decisions() -> None:
     run = Still(*map(decision, (1, 2, 3, 4)))
-    assert run.explain() == run.history.explain()
     lines = run._repr_html_().removeprefix("<pre>").removesuffix("</pre>").split("\n")
     assert lines[0] == repr(run)
     assert [line.partition(":")[0] for line in lines[1:]] == ["step 2", "step 3", "step 4"]

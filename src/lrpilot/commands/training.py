@@ -61,15 +61,16 @@ def _print_outcome(console: Console, outcome: Outcome) -> None:
     evaluated = [record for record in outcome.records if record.get("test_error") is not None]
     if evaluated and not outcome.failure:
         last, best = evaluated[-1], min(evaluated, key=lambda record: record["test_error"])
-        rates = [record["learning_rate"] for record in outcome.records]
+        rates = outcome.rates
+        moved = f"began at {rates[0]:.3g}, peaked at {max(rates):.3g}, ended at {rates[-1]:.3g}"
         say(
             console,
             f"{outcome.configuration.data}: test error {last['test_error']:.2f} % after {last['step']} steps and "
             f"{last['seconds']:.1f} s (best {best['test_error']:.2f} % at step {best['step']}).\n"
-            f"Learning rate: began at {rates[0]:.3g}, peaked at {max(rates):.3g}, ended at {rates[-1]:.3g}.",
+            f"Learning rate: {moved if min(rates) < max(rates) else f'{rates[0]:.3g} throughout'}.",
         )
     board = shlex.join(["tensorboard", "--logdir", str(outcome.path)])
-    say(console, f"Curves in {outcome.curves}\nAll in TensorBoard: {board}")
+    say(console, f"Curves in {outcome.curves}\nTensorBoard: {board}")
 
 
 def demo(

@@ -17,7 +17,7 @@ class PilotCallback(Callback):
     """Drives the rate of the module's optimizer, logs it as ``lr``, and resumes with Lightning's checkpoints.
 
     ``configure_optimizers`` returns the optimizer alone, at any rate. A run that is resumed with more epochs is
-    planned anew.
+    planned anew; one that goes on without a pilot's state is planned for the steps that are left.
 
     Args:
         options: keywords of `lrpilot.Pilot`.
@@ -41,16 +41,20 @@ class PilotCallback(Callback):
             raise InvalidArgument(
                 "automatic_optimization", "True (where it is not, make a Pilot and call its step)", False
             )
-        steps = trainer.estimated_stepping_batches
-        self.pilot = Pilot(trainer.optimizers, None if steps == math.inf else int(steps), **self._options)
-        if self._resumed:
-            self.pilot.load_state_dict(self._resumed)
+        steps, state = trainer.estimated_stepping_batches, self._resumed
+        self._resumed = {}  # of this training alone
+        done = 0 if state else trainer.global_step  # without a pilot
+        self.pilot = Pilot(trainer.optimizers, None if steps == math.inf else int(steps) - done, **self._options)
+        if state:
+            self.pilot.load_state_dict(state)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The optimizer has taken its step, unless gradients are accumulated."""
-        if self.pilot is None or not isinstance(outputs, Mapping):  # `training_step` may skip a batch
+        if self.pilot is None or not (
+            isinstance(outputs, Mapping) and "loss" in outputs
+        ):  # `training_step` may skip a batch
             return
         self.pilot.step(outputs["loss"] * trainer.accumulate_grad_batches)  # which Lightning has divided it by
         pl_module.log("lr", self.pilot.get_used_lr()[0], prog_bar=True)

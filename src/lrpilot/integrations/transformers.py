@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
 
 
@@ -15,16 +16,23 @@ class PilotTrainer(Trainer):
     """A Trainer whose scheduler is a `lrpilot.Pilot`, at ``trainer.lr_scheduler``.
 
     The rate is logged as ``learning_rate`` and checkpoints hold the pilot, as they do with any scheduler; a run that is
-    resumed with more epochs is planned anew. ``lr_scheduler_type`` and warm-up among the arguments are not used.
+    resumed with more epochs is planned anew, one that goes on without a pilot's state is planned for the steps that are
+    left. ``lr_scheduler_type`` and warm-up among the arguments are not used.
     For another trainer of the family, such as TRL's: ``class Mine(PilotTrainer, SFTTrainer): pass``.
 
     Args:
         pilot_options: keywords of `lrpilot.Pilot`.
+
+    Raises:
+        InvalidArgument: ``optimizers`` has a scheduler.
     """
 
     def __init__(self, *args: Any, pilot_options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         self._pilot_options = dict(pilot_options or {})
         super().__init__(*args, **kwargs)
+        if self.lr_scheduler is not None:
+            scheduler = type(self.lr_scheduler).__name__
+            raise InvalidArgument("optimizers", "(optimizer, None), for the pilot is the scheduler", scheduler)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
         """Make the pilot, for ``num_training_steps`` steps of the optimizer."""
@@ -36,6 +44,9 @@ class PilotTrainer(Trainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Forward and backward; the pilot gets the loss now, and is stepped without one after the optimizer."""
+        pilot, done = self.lr_scheduler, self.state.global_step
+        if pilot.last_epoch == 0 and done and pilot.total_steps == self.state.max_steps:  # its state was not kept
+            pilot.extend(pilot.total_steps - done)
         loss = super().training_step(*args, **kwargs)
         self.lr_scheduler.step(loss * self.current_gradient_accumulation_steps)  # which the loss is divided by
         return loss

@@ -58,7 +58,7 @@ class PretrainConfig:
     distil_runs: int = 96
     distil_memory: int = 100
     distil_rate: float = 1.5e-3
-    bank_rounds: int = 3
+    bank_rounds: int = 4
     bank_noise: float = 0.15
     bank_updates: int = 1200
     bank_runs: int = 64

@@ -24,6 +24,9 @@ IN_VAIN = 100
 """So many calls in a row without a step of the optimizer are told of: no one accumulates over more micro-batches."""
 
 
+UNHEARD = 100
+"""After so many steps the pilot should have been called."""
+
 FIRST_LOOK = 8
 """From so many steps on it shows how many batches each takes."""
 
@@ -89,6 +92,15 @@ class Calls:
         self._notices.tell(
             "unseen", f"no step of {kinds} has been seen {when}: give Pilot the optimizer whose step() is called{hint}"
         )
+
+    def unheard(self) -> None:
+        """`UNHEARD` steps were taken and no decision made: tell of it if there was no call either."""
+        if not len(self._losses.values) and not self._losses.has_parts:
+            self._notices.tell(
+                "uncalled",
+                f"{names(self._optimizers)} has taken {UNHEARD} steps, and pilot.step was never called: without it the "
+                "learning rate stays as it is",
+            )
 
     def with_step(self, *, missed: int) -> None:
         """A step has been taken, and ``missed`` more for which the pilot was not called."""

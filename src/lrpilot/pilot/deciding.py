@@ -24,7 +24,7 @@ from .buffers import Buffers
 from .calls import Calls
 from .defaults import own_defaults
 from .features import observe
-from .guard import PATIENCE, WIDEST, Guard
+from .guard import WIDEST, Guard
 from .interval import MEASURED_STEPS, Interval
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
@@ -91,7 +91,7 @@ class Deciding:
         self._measured: Measurement | None = None  # of the interval that has just ended
         self._guard = Guard(self.optimizer, rollback=parts.rollback, buffers=parts.buffers)
         self._listen()
-        self._hooks.first = self._guard.remember_start
+        self._hooks.first, self._hooks.unheard = self._guard.remember_start, self._calls.unheard
         self._rates.write(self._rate, step=-1)
         self._begin_interval()
 
@@ -121,6 +121,7 @@ class Deciding:
         self._expected = -1 if self._losses.has_parts else self._step + 1
 
     def _end_interval(self) -> None:
+        self._hooks.unheard = None
         with own_defaults():
             self._decide()
 
@@ -146,7 +147,11 @@ class Deciding:
             again = 1 if self._timetable.opens(self._decisions) else max(self._guard.returns, 1)
             step = min(step, FORCED_CUT * again)
         if interval.gradient_norm == 0:
-            self._notices.tell("zero", "all gradients of the last steps are zero: the learning rate is not raised")
+            self._notices.tell(
+                "zero",
+                "all gradients of the last steps are zero, so the learning rate is not raised: are the optimizer's "
+                "parameters those of the model that is trained?",
+            )
         self._move_to(before + step)
         self._last_step = self._log_rate - before
         seen = tuple(features.tolist())
@@ -193,12 +198,13 @@ class Deciding:
         finite = math.isfinite(interval.weight_norm)
         verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
         if verdict is not None and finite and not opens and self._guard.in_vain(interval, self._memory):
+            what = "stays far above what it was" if interval.losses[-1].isfinite() else "is not finite"
             self._notices.tell(
                 "given up",
-                f"the network was taken back to a copy in vain, {PATIENCE} times or because the loss itself has "
-                f"changed: the run goes on from step {self._step} as it is",
+                f"the loss {what}, and putting the network back to an earlier copy does not help: the run goes on from "
+                f"step {self._step} as it is; check the data and the loss function",
             )
-            self._guard.give_up()
+            self._guard.begin_again()
             self._memory = self._memory.from_here(interval)
             verdict = None
         if verdict is None and not finite:
@@ -212,7 +218,7 @@ class Deciding:
         """The features; the network is taken back, and what is remembered of it with it."""
         features, after = observe(replace(interval, taken_back=True) if taken_back else interval, self._memory)
         if taken_back:
-            self._guard.take_back()
+            self._guard.take_back(counts=not self._timetable.opens(self._decisions))
             self._measured = None
             if self._guard.memory is not None:
                 after = Memory.of_one_run(self._guard.memory)._replace(highest=after.highest)
@@ -261,4 +267,4 @@ class Deciding:
 
 
 def _bounded(log_rate: float) -> float:
-    return min(max(log_rate, math.log(BELOW) - WIDEST), math.log(BELOW) + WIDEST)
+    return min(max(log_rate, math.log(BELOW) - 2 * WIDEST), math.log(BELOW) + WIDEST)

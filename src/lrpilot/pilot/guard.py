@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 WIDEST = 14.0
-"""The pilot moves the log rate no farther than this from its start, up or down: six decades."""
+"""The pilot raises the log rate no farther than this above its start, six decades, and lowers it twice as far."""
 
 
 PATIENCE = 3
@@ -139,6 +139,10 @@ class Guard:
         """
         return self._returns >= PATIENCE or (self._returned and _another_loss(interval, memory))
 
+    def begin_again(self) -> None:
+        """Going back did not help: the run goes on from where it is. Weights that are not finite still go back."""
+        self._returns, self._returned = 0, False
+
     def give_up(self) -> None:
         """Free the copies: the run goes on from where it is."""
         self._good = self._unproven = None
@@ -161,7 +165,7 @@ class Guard:
         unproven, self._unproven = self._unproven, None
         if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
             return
-        if memory.best > PROGRESS:
+        if max(memory.best, memory.last) > PROGRESS:
             return
         if not keeps:
             self.give_up()
@@ -171,13 +175,17 @@ class Guard:
         copies = self._buffers.copies(self._changing)
         self._unproven = Copy(step, memory._asdict(), Snapshot(self._optimizer), copies)
 
-    def take_back(self) -> None:
-        """Put the network back to the copy."""
+    def take_back(self, *, counts: bool = True) -> None:
+        """Put the network back to the copy.
+
+        Args:
+            counts: whether this is one of the `PATIENCE` times; it is not in the window.
+        """
         if self._good is not None:
             self._good.snapshot.restore()
             self._buffers.restore(self._good.buffers)
             self._unproven = None
-            self._returns += 1
+            self._returns += counts
             self._returned = True
 
     @property

@@ -141,7 +141,7 @@ class LossBuffer:
 
 def _number(loss: object) -> float:
     if loss is None:
-        raise InvalidArgument("loss", "a scalar, as in pilot.step(loss), unless given before this step", loss)
+        raise InvalidArgument("loss", "a scalar: call pilot.step(loss)", loss)
     if isinstance(loss, float | int):
         return loss
     if not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:

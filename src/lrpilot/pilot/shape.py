@@ -67,8 +67,13 @@ class Shape:
         }
 
     def explain(self) -> str:
-        """The run in words: a line for each decision."""
-        return self.history.explain()
+        """The run in words: a line for each decision, and one that says where it stands."""
+        rate = f"rate {self.get_last_lr()[0]:.3g}"
+        if self.total_steps is None:
+            now = f"now at step {self._step}, {rate}; no end is announced: pilot.finish(steps) ends with a decay"
+        else:
+            now = f"now at step {self._step} of {self.total_steps}, {rate}"
+        return "\n".join([*self.history.explain().splitlines(), now])
 
     def plot(self) -> Figure:
         """Loss and rate by step, as a matplotlib figure."""
@@ -80,7 +85,7 @@ class Shape:
         return f"{type(self).__name__}({driven}, step {self._step}{length}, rate {rate:.3g})"
 
     def _repr_html_(self) -> str:
-        lines = [repr(self), *self.explain().splitlines()[-3:]]
+        lines = [repr(self), *self.history.explain().splitlines()[-3:]]
         return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
 
     def _repr_png_(self) -> bytes | None:

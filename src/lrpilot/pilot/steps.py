@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
+from .calls import UNHEARD
 from .interval import MEASURED_STEPS
 from .measurement import Measurement
 from .optimizers import together
@@ -33,12 +34,14 @@ class StepHooks:
         taken: how many steps have been taken.
         captured: whether a step has been captured in a CUDA graph, whose replays cannot be heard.
         replaced: whether another pilot has taken the optimizers over.
+        unheard: called at step `UNHEARD`, if it still stands there.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int = 0) -> None:
         self.taken = taken
         self.captured = self.replaced = False
         self.rates = rates
+        self.unheard: Callable[[], None] | None = None
         self._first: Listener | None = None
         self._measurement: Measurement | None = None
         self._busy = False  # whether either is there
@@ -109,6 +112,8 @@ class StepHooks:
             complete = self._completes(optimizer)
         if optimizer.param_groups[0]["lr"] is not self.rates.written:
             self._notice(optimizer)
+        if not torch.compiler.is_compiling() and self.taken == UNHEARD and self.unheard is not None:
+            self.unheard()
         if self._on_cuda and torch.cuda.is_current_stream_capturing():
             self.captured = True
         if self._busy and complete and self._measurement is not None:

@@ -24,7 +24,7 @@ SETTINGS = ("paper", "stable")
 UNKNOWN = "not measured"
 ONLINE = "online-{}"
 NOTE = (
-    "Of every measure less is better; accuracies are turned into errors. A claim compares with the best rival by the "
+    "Lower is better throughout; accuracies are turned into errors. A claim compares with the best rival by the "
     "mean, at the setting with the least test error, as in the paper. The factor is the geometric mean of "
     "the ratios of runs of the same seed, in brackets its 95% interval (Student's, over seeds): a claim holds if all "
     "of it is below the limit (1 where none is named), does not hold if all of it is above, and is undecided "

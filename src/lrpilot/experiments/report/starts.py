@@ -105,7 +105,7 @@ def standings(compared: Comparisons) -> Table:
     tasks = {task: TASKS[task].about for task, _, _ in compared if task in TASKS}
     note = (
         "Mean ± standard deviation over seeds. In brackets the rate or the peer that did best on the test set. "
-        "Bold: the least of the pilot's worst start and of the others' best. "
+        "Bold: the lowest of the pilot's worst start and the others' best. A number without ± is of one seed. "
         f"{'; '.join(f'{name}: {about}' for name, about in tasks.items())}."
     )
     columns = [*header, "best constant rate", "best cosine", "best rate-free peer"]

@@ -38,6 +38,7 @@ class Outcome:
     curves: Path  # the picture
     finished: bool  # False when it was stopped and can go on
     failure: Diverged | None  # set when it diverged
+    rates: list[float]  # of every step where the controller keeps them, else of every record
 
     def resume_command(self, folder: Path | None) -> str:
         """The command that goes on with a run that was stopped; ``folder`` as ``--data`` was given."""
@@ -95,7 +96,9 @@ def train(
         records = directory.records()
         draw(records, curves)
         finished = training.step == training.plan.steps
-        return Outcome(directory.path, configuration, records, curves, finished, training.failure)
+        kept = training.controller.history
+        rates = kept.numbers("rate") if "rate" in kept.keys() else [record["learning_rate"] for record in records]  # noqa: SIM118
+        return Outcome(directory.path, configuration, records, curves, finished, training.failure, rates)
 
 
 def _take_up(training: Training, directory: RunDirectory, display: Display) -> None:

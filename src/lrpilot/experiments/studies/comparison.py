@@ -124,7 +124,7 @@ class Comparison:
 
 
 def starts_of(optimizer: str) -> tuple[float, ...]:
-    """Five rates over five decades."""
+    """Five rates over four decades."""
     return HIGH_STARTS if optimizer in HIGH else LOW_STARTS
 
 

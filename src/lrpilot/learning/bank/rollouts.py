@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from lrpilot.errors import NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY
 from lrpilot.pilot.interval import Interval
+from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.policy import Drives, Policy, bounded_step
 
 from .task import BankTask, TaskDice
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 STARTS = (-3.5, -2.25, -1.0, 0.25, 1.5)
 """Decades from the usual peak of the rates that a policy is judged from."""
-LOWEST, HIGHEST, RUNS = -4.1, 2.1, 3
-"""Those that it learns from are drawn, one from each third of this range."""
+LOWEST, HIGHEST, RUNS = -4.1, 5.0, 4
+"""Those that it learns from are drawn, one from each quarter of this range: it must also learn to come back down."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def roll_out(training: BankTraining, driver: Drives, start: float) -> BankRollou
         return pilots[0].step
 
     try:
-        score = training.score(training.run(begin))
+        with warnings.catch_warnings(action="ignore", category=PilotWarning):
+            score = training.score(training.run(begin))
     except NonFiniteLoss:
         score = training.worst
     pilot = pilots[0]
