@@ -1,4 +1,4 @@
-"""The shipped policy on trainings that no population has: losses that begin at ten millions, or rest at a guess first."""
+"""The shipped policy on trainings that no population has: losses that begin at ten millions, or rest at first."""
 
 import pytest
 import torch
