@@ -258,7 +258,12 @@ def test_the_command(capsys):
     assert rate.startswith("Learning rate 0.")
     assert "a tenth of" in rate
     assert again.startswith("Try it: lrpilot train digits --controller none --optimizer momentum --lr 0.")
-    assert said("suggest digits --optimizer momentum")[-2:] == [rate, again]
+    evidence = said("suggest digits --optimizer momentum")
+    assert evidence[-2:] == [rate, again]
+    highest = rate.partition("a tenth of ")[2].partition(",")[0]
+    assert any(line.split()[::2] == [highest, "sound"] for line in evidence)
+    assert any(line.endswith("too high") for line in map(str.rstrip, evidence))
+    assert said("suggest digits --optimizer adamw")[-3].startswith("No rate of the probe raised the loss.")
 
 
 def test_the_benchmark_takes_lightnings_rate():

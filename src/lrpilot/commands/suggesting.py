@@ -23,7 +23,7 @@ def suggest(
     momentum: Annotated[float | None, typer.Option(help="Momentum, for optimizers that have one.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Batch size; default the task's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps of the probe; 1 % of a long run.")] = 100,
+    steps: Annotated[int, typer.Option(help="Steps of the probe; about 1 % of a long run, not fewer than 100.")] = 100,
     data: Data = None,
 ) -> None:
     """Suggest a learning rate for TASK, with the evidence, in seconds."""
@@ -40,18 +40,21 @@ def suggest(
     console = Console()
     with console.status(f"probing {task}"):
         found = suggested(asked, load_task(task, folder=data), steps=steps)
+    say(console, "The rate rises from step to step:")
     show(console, _evidence(found))
+    if found.highest_sound == found.rates[-1]:
+        say(console, "No rate of the probe raised the loss. At its highest a step moves the weights by their own size.")
     say(console, f"Learning rate {found}.")
     words = ["--optimizer", optimizer, *([] if momentum is None else ["--momentum", momentum])]
     say(console, f"Try it: {command('train', task, '--controller', 'none', *words, '--lr', f'{found.rate:.2g}')}")
 
 
 def _evidence(found: Suggestion) -> Table:
-    """Two rows a decade."""
+    """Two rows a decade, and those at which it ends."""
     rows: list[list[str]] = []
     least = 0.0
     for rate, loss in zip(found.rates, found.losses, strict=True):
-        if rate >= least or rate == found.rates[-1]:
+        if rate >= least or rate in (found.highest_sound, found.rates[-1]):
             rows.append([f"{rate:.2g}", f"{loss:.3g}", "sound" if rate <= found.highest_sound else "too high"])
             least = 3 * rate
-    return Table("The rate rises from step to step", ["rate", "loss, averaged", ""], rows)
+    return Table("", ["rate", "loss, averaged", "verdict"], rows)

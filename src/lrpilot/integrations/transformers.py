@@ -44,9 +44,9 @@ class PilotTrainer(Trainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Forward and backward; the pilot gets the loss now, and is stepped without one after the optimizer."""
-        pilot, done = self.lr_scheduler, self.state.global_step
-        if pilot.last_epoch == 0 and done and pilot.total_steps == self.state.max_steps:  # its state was not kept
-            pilot.extend(pilot.total_steps - done)
+        pilot, done, total = self.lr_scheduler, self.state.global_step, self.state.max_steps
+        if pilot.last_epoch == 0 and done and pilot.total_steps == total:  # its state was not kept
+            pilot.extend(total - done)
         loss = super().training_step(*args, **kwargs)
         self.lr_scheduler.step(loss * self.current_gradient_accumulation_steps)  # which the loss is divided by
         return loss

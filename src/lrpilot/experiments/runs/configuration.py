@@ -32,10 +32,10 @@ class Configuration:
 
     task: str = "digits"  # a name that load_task takes
     controller: str | None = option("What sets the rate: pilot (default), online, or none for a fixed rate.")
-    setting: str | None = option("Of the online actor-critic: stable (default), or paper, the literal algorithm.")
+    setting: str | None = option("Setting of the online actor-critic: stable (default), or paper, the literal one.")
     discount: float | None = option("Discount factor gamma of the online actor-critic; default the setting's.")
     optimizer: str | None = option(f"{OPTIMIZER_HELP} Default sgd.")
-    lr: float | None = option("Learning rate to start from; default 0.1 for sgd, else the optimizer's.")
+    lr: float | None = option("Learning rate; the pilot starts at a tenth. Default 0.1 for sgd, else the optimizer's.")
     momentum: float | None = option("Momentum, for optimizers that have one.")
     steps: int | None = option("Training steps; default the task's.")
     batch_size: int | None = option("Batch size; default the task's.")
