@@ -52,9 +52,8 @@ class PilotCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The optimizer has taken its step, unless gradients are accumulated."""
-        if self.pilot is None or not (
-            isinstance(outputs, Mapping) and "loss" in outputs
-        ):  # `training_step` may skip a batch
+        skipped = not (isinstance(outputs, Mapping) and "loss" in outputs)  # `training_step` may skip a batch
+        if self.pilot is None or skipped:
             return
         self.pilot.step(outputs["loss"] * trainer.accumulate_grad_batches)  # which Lightning has divided it by
         pl_module.log("lr", self.pilot.get_used_lr()[0], prog_bar=True)

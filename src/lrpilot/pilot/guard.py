@@ -85,7 +85,7 @@ class Guard:
 
     @property
     def returns(self) -> int:
-        """How often the network has gone back to it."""
+        """How often the network has gone back to it since the window closed."""
         return self._returns
 
     @property

@@ -102,8 +102,8 @@ def _opponents(rows: Sequence[Row]) -> Iterator[Card]:
         if found := standing.against[opponent]:
             yield Card(
                 _factor(found),
-                f"the pilot's test error from any start, over that of {name} (interquartile mean, 95% interval over "
-                f"seeds); at or below it from {100 * found.below:.0f} % of starts",
+                f"the pilot's test error, averaged over starts, over that of {name} (interquartile mean, 95% interval "
+                f"over seeds); at or below it from {100 * found.below:.0f} % of starts",
             )
 
 
