@@ -18,6 +18,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from lrpilot.integrations.transformers import PilotTrainer
+from lrpilot.pilot.notices import PilotWarning
 
 pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
@@ -106,6 +107,20 @@ def test_a_scheduler_of_ones_own_is_refused():
         InvalidArgument, match=r"^optimizers must be \(optimizer, None\), for the pilot .* got 'LambdaLR'$"
     ):
         PilotTrainer(model, optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)))
+
+
+def test_arguments_of_a_scheduler_are_warned_of(tmp_path):
+    given = {"lr_scheduler_type": "cosine", "warmup_steps": 5}
+    with pytest.warns(PilotWarning) as told:
+        PilotTrainer(Model(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", **given))
+    said = [str(warning.message) for warning in told if warning.category is PilotWarning]
+    reason = "is not used: the pilot sets the learning rate, from the first step to the last"
+    assert said == [f"lr_scheduler_type=cosine {reason}", f"warmup_steps=5 {reason}"]
+
+
+def test_arguments_at_their_defaults_are_not(tmp_path, recwarn):
+    PilotTrainer(Model(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"))
+    assert not [warning for warning in recwarn if warning.category is PilotWarning]
 
 
 def test_training_that_goes_on_without_a_pilots_state_is_planned_for_what_is_left(tmp_path):

@@ -41,7 +41,7 @@ def test_a_state_is_a_value() -> None:
     [
         ({"values": [7, -1]}, "the second must be at least 0, got -1"),  # in the owner's own words
         ({"values": [7]}, "the saved state must be that of a Pair like this one, got 'IndexError: list index out of r"),
-        ({}, "the saved state must be that of a Pair like this one, got \"KeyError: 'values'\""),
+        ({}, "the saved state must be that of a Pair like this one, got \"one without 'values'\""),
     ],
 )
 def test_what_does_not_fit_changes_nothing(state: StateDict, said: str) -> None:

@@ -44,7 +44,8 @@ def load_all_or_nothing(owner: Stateful, state: StateDict, take_up: Callable[[St
         if isinstance(error, InvalidArgument):
             raise
         allowed = f"that of a {type(owner).__name__} like this one"
-        raise InvalidArgument("the saved state", allowed, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        what = "one without" if isinstance(error, KeyError) else f"{type(error).__name__}:"
+        raise InvalidArgument("the saved state", allowed, f"{what} {error}".splitlines()[0]) from error
 
 
 def on_device(state: Any, device: torch.device) -> Any:

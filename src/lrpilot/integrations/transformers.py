@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -10,6 +12,10 @@ from transformers import Trainer
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.notices import PilotWarning
+
+UNUSED = ("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "warmup_ratio")
+"""Training arguments of a scheduler."""
 
 
 class PilotTrainer(Trainer):
@@ -17,7 +23,7 @@ class PilotTrainer(Trainer):
 
     The rate is logged as ``learning_rate`` and checkpoints hold the pilot, as they do with any scheduler; a run that is
     resumed with more epochs is planned anew, one that goes on without a pilot's state is planned for the steps that are
-    left. ``lr_scheduler_type`` and warm-up among the arguments are not used.
+    left. ``lr_scheduler_type`` and warm-up among the arguments are not used; a `lrpilot.PilotWarning` says so.
     For another trainer of the family, such as TRL's: ``class Mine(PilotTrainer, SFTTrainer): pass``.
 
     Args:
@@ -33,6 +39,12 @@ class PilotTrainer(Trainer):
         if self.lr_scheduler is not None:
             scheduler = type(self.lr_scheduler).__name__
             raise InvalidArgument("optimizers", "(optimizer, None), for the pilot is the scheduler", scheduler)
+        for field in fields(self.args):
+            value = getattr(self.args, field.name)
+            if field.name in UNUSED and value not in (field.default, None, {}):
+                argument = f"{field.name}={getattr(value, 'value', value)}"
+                message = f"{argument} is not used: the pilot sets the learning rate, from the first step to the last"
+                warnings.warn(message, PilotWarning, stacklevel=2)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
         """Make the pilot, for ``num_training_steps`` steps of the optimizer."""
