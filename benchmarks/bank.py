@@ -8,6 +8,8 @@ is partly luck: how much is told by the regret of that very schedule with other 
 from __future__ import annotations
 
 import json
+import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from pandas import DataFrame
 from rich.console import Console
 
 from lrpilot.commands.terminal import show
-from lrpilot.experiments.report.readme import fill
+from lrpilot.experiments.report.readme import fill, parts
 from lrpilot.experiments.report.tables import Table
 from lrpilot.learning.bank import store
 from lrpilot.learning.bank.networks import build
@@ -110,6 +112,25 @@ def table(frame: DataFrame, by: str) -> Table:
     return Table("Held-out tasks of the bank", heading, rows)
 
 
+def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
+    """What the regrets of a policy say, beside those of the best schedule with other seeds."""
+
+    def ends(name: str) -> tuple[str, str]:
+        regrets = frame[frame["policy"] == name]["regret"]
+        return f"{100 * math.expm1(regrets.median()):.1f} %", f"{100 * (regrets >= BAD).mean():.0f} %"
+
+    own = frame[frame["policy"] == policy]
+    tried = statistics.fmean(len(entry.scores) for entry in entries if entry.task.held_out)
+    (middle, share), (lucky, unlucky) = ends(policy), ends(SAME_SCHEDULE)
+    return (
+        f"**Networks it has never seen.** {own['task'].nunique()} trainings drawn at random and kept aside, from "
+        f"{len(STARTS)} starting rates over five decades: half of the runs end less than {middle} above the best of "
+        f"{tried:.0f} schedules searched for each training (loss and error averaged), {share} of them "
+        f"{100 * math.expm1(BAD):.0f} % or more above it, {own['worse than untrained'].sum()} of {len(own)} worse than "
+        f"untrained. The best schedules themselves, with other seeds: {lucky} and {unlucky}."
+    )
+
+
 def contents(entries: Sequence[Entry]) -> Table:
     """What the bank holds: a row for each kind of task."""
     frame = DataFrame(
@@ -156,7 +177,8 @@ def main(
     out: Annotated[Path, typer.Option(help="The results, which grow.")] = Path("results/bank-judged.jsonl"),
     workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
     readme: Annotated[
-        Path | None, typer.Option(help="A page whose parts `origin`, `bank` and `held-out` are to be written.")
+        list[Path] | None,
+        typer.Option(help="A page whose parts `origin`, `bank`, `held-out` and `unseen` are to be written."),
     ] = None,
 ) -> None:
     """Judge a policy on the held-out tasks of the bank; an hour on one core."""
@@ -168,10 +190,15 @@ def main(
     tables = [table(frame, "policy"), table(own, "kind"), table(own, "optimizer")]
     for each in tables:
         show(console, each)
-    if readme is not None:
-        fill(readme, "origin", origin(policy).to_markdown())
-        fill(readme, "bank", contents(entries).to_markdown())
-        fill(readme, "held-out", "\n\n".join(each.to_markdown() for each in tables))
+    written = {
+        "origin": origin(policy).to_markdown(),
+        "bank": contents(entries).to_markdown(),
+        "held-out": "\n\n".join(each.to_markdown() for each in tables),
+        "unseen": in_words(frame, fingerprint(policy), entries),
+    }
+    for page in readme or ():
+        for name in written.keys() & set(parts(page)):
+            fill(page, name, written[name])
 
 
 if __name__ == "__main__":

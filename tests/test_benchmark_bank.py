@@ -75,3 +75,19 @@ def test_the_table_by_hand(tmp_path, small_bank):
     (tmp_path / "judged.jsonl").write_text(json.dumps(line) + "\n")
     table = bank.table(bank.regrets(tmp_path / "judged.jsonl", [entry]), "policy")
     assert table.rows == [("abc", "1", "0.320", "0.201", "60%", "1")]
+
+
+def test_the_sentence_by_hand(tmp_path, small_bank):
+    entries = store.read(small_bank)
+    best, tried = entries[1].best, len(entries[1].scores)
+    known = {"task": HELD, "untrained": best + 0.5}
+    lines = [
+        {"policy": "abc", "scores": [best + regret for regret in (0.0, 0.1, 0.3, 0.3, 1.0)]} | known,
+        {"policy": bank.SAME_SCHEDULE, "scores": [best + regret for regret in (0.0, 0.0, 0.05, 0.3, 0.1)]} | known,
+    ]
+    (tmp_path / "judged.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    said = bank.in_words(bank.regrets(tmp_path / "judged.jsonl", entries), "abc", entries)
+    assert "1 trainings" in said
+    assert f"less than 35.0 % above the best of {tried} schedules" in said
+    assert "60 % of them 22 % or more above it, 1 of 5 worse" in said
+    assert said.endswith("with other seeds: 5.1 % and 20 %.")
