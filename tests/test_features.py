@@ -540,6 +540,15 @@ def test_a_first_loss_far_below_what_its_gradient_says_has_a_floor(pull: float, 
     assert anchored(interval, known_memory()).floor.item() == 0.0  # asked at the first loss alone
 
 
+@pytest.mark.parametrize(("pull", "floor"), [(1.1, -1.0 - 1.1), (0.9, -1.0 - 4.0)])
+def test_weights_that_began_at_zero_do_not_tell_the_floor(pull: float, floor: float) -> None:
+    """From 1 the loss has fallen to -1: less than half of that below it is too near."""
+    losses = torch.tensor([0.5, -1.0], dtype=torch.float64)
+    seen = {"gradient_norm": 1.0, "weight_norm": pull * math.exp(2.0), "tensor_update": 0.01}
+    interval = Interval.unmeasured(losses, **{name: torch.tensor(value) for name, value in seen.items()})
+    assert anchored(interval, Memory.of_one_run()._replace(first=1.0)).floor == pytest.approx(floor, rel=1e-6)
+
+
 def test_without_a_gradient_the_floor_lies_a_standard_deviation_below() -> None:
     """And a thousandth of the first loss, or a constant loss would be its own floor; next to nothing if that is 0."""
     spread = anchored(Interval.unmeasured(torch.tensor([-1.0, -3.0])), Memory.fresh())

@@ -234,7 +234,9 @@ class Pilot(Deciding, Shape):
         self._step, self._decisions = state["step"], state["decisions"]
         self._log_rate, self._last_step = state["log_rate"], state["last_step"]
         self._memory = Memory.of_one_run(state["memory"])
-        self._policy_memory = on_device(state["policy_memory"], self.policy.initial_memory().device)
+        fresh = self.policy.initial_memory()
+        remembered = on_device(state["policy_memory"], fresh.device)
+        self._policy_memory = remembered if remembered.shape == fresh.shape else fresh  # of another policy
         self._history.load_state_dict(state["history"])
         self._losses.load_state_dict(state["losses"])
         self.knobs.load_state_dict(state["knobs"])

@@ -1,13 +1,16 @@
-"""The pilot's policy: features -> a step in log rate. A recurrent actor, and the critic that it learned with."""
+"""The pilot's policy: features -> a step in log rate. Recurrent actors, and the critic that they learned with."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
+
+from lrpilot.errors import InvalidArgument
 
 from . import policy_file
 from .features import FEATURES, LINEAR_DECAY
@@ -62,8 +65,36 @@ class Recurrent(nn.Module):
         return self.head(hidden).squeeze(-1), after
 
 
+class Panel(nn.Module):
+    """Several actors that see the same, of whose answers the median counts: where one errs, the others outvote it.
+
+    Each has a memory of its own, in which the decisions are the panel's.
+    """
+
+    def __init__(self, features: int, width: int, members: int) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(Recurrent(features, width) for _ in range(members))
+
+    def forward(
+        self,
+        features: Float[Tensor, "decision run feature"],
+        state: Float[Tensor, "1 run memory"] | None = None,
+    ) -> tuple[Float[Tensor, "decision run"], Float[Tensor, "1 run memory"]]:
+        """As `Recurrent.forward`; the states of all members stand one after the other."""
+        count = len(self.members)
+        states = [None] * count if state is None else [part.contiguous() for part in state.chunk(count, -1)]
+        answers = [member(features, part) for member, part in zip(self.members, states, strict=True)]
+        raw, after = zip(*answers, strict=True)
+        return torch.stack(raw).median(0).values, torch.cat(after, -1)
+
+
 class Policy(nn.Module):
     """The pilot's actor, which moves the log rate, and its critic, which foretells the rest of the run.
+
+    Args:
+        width: units of each recurrent layer.
+        members: how many actors decide, an odd number; more than one are a `Panel`.
+        provenance: what made the policy.
 
     Attributes:
         actor: features -> raw action.
@@ -71,34 +102,54 @@ class Policy(nn.Module):
         provenance: what made the policy (configuration, seed, commit, hours), for the header.
     """
 
-    def __init__(self, *, width: int = 64, provenance: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, width: int = 64, members: int = 1, provenance: dict[str, Any] | None = None) -> None:
         super().__init__()
-        self.width = width
-        self.actor = Recurrent(len(FEATURES), width)
+        self.width, self.members = width, members
+        self.actor = Recurrent(len(FEATURES), width) if members == 1 else Panel(len(FEATURES), width, members)
         self.critic = Recurrent(len(FEATURES), width)
         self.provenance = provenance or {}
 
-    def initial_memory(self, shape: tuple[int, ...] = ()) -> Float[Tensor, "*run width"]:
+    @classmethod
+    def panel(cls, policies: Sequence[Policy]) -> Policy:
+        """One whose answer is the median of those of an odd number of policies; the critic is the first one's.
+
+        Raises:
+            InvalidArgument: their number is even, one of them is a panel itself, or their widths differ.
+        """
+        if len(policies) % 2 == 0:
+            raise InvalidArgument("policies", "an odd number of them", len(policies))
+        if any(policy.members > 1 or policy.width != policies[0].width for policy in policies):
+            raise InvalidArgument("policies", "single ones of one width", [(p.width, p.members) for p in policies])
+        made = {"made_by": "lrpilot pretrain panel", "members": [policy.provenance for policy in policies]}
+        panel = cls(width=policies[0].width, members=len(policies), provenance=made)
+        actors = panel.actor.members if isinstance(panel.actor, Panel) else [panel.actor]
+        for actor, policy in zip(actors, policies, strict=True):
+            actor.load_state_dict(policy.actor.state_dict())
+        panel.critic.load_state_dict(policies[0].critic.state_dict())
+        return panel
+
+    def initial_memory(self, shape: tuple[int, ...] = ()) -> Float[Tensor, "*run memory"]:
         """The actor's memory before the first decision of runs of this shape."""
-        return torch.zeros(*shape, self.width)
+        return torch.zeros(*shape, self.width * self.members)
 
     @torch.no_grad()
     def act(
-        self, features: Float[Tensor, "*run feature"], memory: Float[Tensor, "*run width"]
-    ) -> tuple[Float[Tensor, "*run"], Float[Tensor, "*run width"]]:
+        self, features: Float[Tensor, "*run feature"], memory: Float[Tensor, "*run memory"]
+    ) -> tuple[Float[Tensor, "*run"], Float[Tensor, "*run memory"]]:
         """The log-rate step for an observation (see `lrpilot.pilot.features.observe`), and the memory after it.
 
         Deterministic: the same observations give the same steps. The step is at most ln 10 beside the linear
         decay, so the rate may rise tenfold at a decision.
         """
         runs = features.shape[:-1]
-        raw, state = self.actor(features.reshape(1, -1, features.shape[-1]), memory.reshape(1, -1, self.width))
+        raw, state = self.actor(features.reshape(1, -1, features.shape[-1]), memory.reshape(1, -1, memory.shape[-1]))
         step = bounded_step(raw.view(runs), features[..., LINEAR_DECAY])
-        return step, state.view(*runs, self.width)
+        return step, state.view_as(memory)
 
     def save(self, path: str | Path) -> None:
         """Write the policy, all of it or nothing."""
         header = {"width": self.width, "largest_step": LARGEST_STEP, "provenance": self.provenance}
+        header |= {"members": self.members} if self.members > 1 else {}
         policy_file.write(path, header, self.state_dict())
 
     @classmethod
@@ -110,6 +161,6 @@ class Policy(nn.Module):
                 features or an action that this version computes otherwise.
         """
         header, tensors = policy_file.read(path, largest_step=LARGEST_STEP)
-        policy = cls(width=header["width"], provenance=header.get("provenance"))
+        policy = cls(width=header["width"], members=header["members"], provenance=header.get("provenance"))
         policy_file.fill(policy, tensors, header["features"], path)
         return policy.eval()

@@ -74,6 +74,8 @@ def read(path: str | Path, *, largest_step: float) -> tuple[dict[str, Any], dict
     _check_features(header["features"], path)
     if type(header.get("width")) is not int or not 1 <= header["width"] <= 4096:
         raise InvalidArgument("policy", f"of a width from 1 to 4096 ({path})", header.get("width"))
+    if type(header.setdefault("members", 1)) is not int or header["members"] not in range(1, 100, 2):
+        raise InvalidArgument("policy", f"of an odd number of members below 100 ({path})", header["members"])
     for name, value in tensors.items():
         if not (value.is_floating_point() and value.isfinite().all()):
             raise InvalidArgument("policy", f"a policy file whose weights are finite numbers ({path})", name)
@@ -88,9 +90,8 @@ def fill(policy: nn.Module, tensors: Mapping[str, Tensor], features: Mapping[str
     """
     columns = [FEATURES.index(name) for name in features]
     widened = dict(tensors)
-    for name in ("actor.encoder.weight", "critic.encoder.weight"):
-        value = tensors.get(name)
-        if value is not None and value.dim() == 2 and value.shape[1] == len(columns):
+    for name, value in tensors.items():
+        if name.endswith(".encoder.weight") and value.dim() == 2 and value.shape[1] == len(columns):
             widened[name] = value.new_zeros(len(value), len(FEATURES)).index_copy(1, torch.tensor(columns), value)
     try:
         policy.load_state_dict(widened)
