@@ -76,6 +76,9 @@ def write(policy: Policy, path, **change) -> None:
         ({"width": "wide"}, "width"),
         ({"width": True}, "width"),
         ({"width": 10**9}, "width"),
+        ({"members": 2}, "members"),
+        ({"members": True}, "members"),
+        ({"members": 3}, "all its weights"),
         ({}, None),
     ],
 )

@@ -1,11 +1,12 @@
-"""The subcommands ``lrpilot pretrain`` and ``lrpilot pretrain bank``: they parse, call and show how it comes along."""
+"""The subcommand ``lrpilot pretrain`` and its own, `bank`, `mean` and `panel`: they parse, call and show."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +18,9 @@ from lrpilot.experiments.choices import at_least
 
 from .options import command, path_option, stoppable
 from .terminal import say
+
+if TYPE_CHECKING:
+    from lrpilot.pilot.policy import Policy
 
 STAGES = {"distil": "learning from schedules", "ppo": "actor-critic", "bank": "learning from the bank"}
 
@@ -133,6 +137,35 @@ def bank(
 
         store.extend(out, tasks, workers=workers, report=show)
     say(console, f"{len(store.read(out))} tasks in {out}.")
+
+
+Members = Annotated[list[str], typer.Argument(help="Files of policies; `shipped` is the one of the package.")]
+Combined = Annotated[Path, path_option("The policy's file.")]
+
+
+@pretraining.command()
+def mean(policies: Members, out: Combined = Path("runs/mean.safetensors")) -> None:
+    """Make a policy whose weights are the mean of those of POLICIES."""
+    from lrpilot.learning.combining import mean_of
+
+    _combine(mean_of, policies, out)
+
+
+@pretraining.command()
+def panel(policies: Members, out: Combined = Path("runs/panel.safetensors")) -> None:
+    """Make a policy whose answer is the median of those of POLICIES, an odd number of them."""
+    from lrpilot.learning.combining import panel_of
+
+    _combine(panel_of, policies, out)
+
+
+def _combine(how: Callable[[Sequence[Policy]], Policy], policies: Sequence[str], out: Path) -> None:
+    from lrpilot.pilot.policy import Policy
+
+    combined = how([Policy.load(policy) for policy in policies])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    combined.save(out)
+    say(Console(), f"Policy in {out}.")
 
 
 def _progress(console: Console) -> Progress:

@@ -22,9 +22,9 @@ PROGRESS = math.log(0.97)
 USUAL, STEEPEST = 2.0, 7.0
 """log(|g| |w| / loss) is about the first on most networks, and nowhere near the second at their beginning."""
 
-SHORT, AGAIN = 0.5, 2.0
+SHORT, AGAIN = 0.5, 3.0
 """A floor this far below the lowest loss, in units of how far the loss has fallen, is too near: weights that began
-next to 0 tell nothing of how far it may fall. Then it is assumed to fall twice as far again."""
+next to 0 tell nothing of how far it may fall. Then it is assumed to fall three times as far again."""
 
 CHANGED = 1.5
 """A loss this many times the first one is that of another network, or of another loss function."""
@@ -83,8 +83,8 @@ def anchored(interval: Interval, memory: Memory) -> Memory:
 
     Losses are measured from a floor, which is 0 until a loss comes down to it, or the first loss is next to nothing
     beside what its gradient says: then the floor moves below the lowest loss by |g| |w| / e^2, the distance at which
-    most networks' losses lie from the lowest that they can reach, or by twice what the loss has fallen if that is far
-    more. What is remembered is measured anew from there.
+    most networks' losses lie from the lowest that they can reach, or by three times what the loss has fallen if that is
+    far more. What is remembered is measured anew from there.
 
     A network that has just been taken back to its start gives its first loss again; if that is half as much again as
     the one known, it is the loss that has changed, not the network, and what comes is measured by the new one. The

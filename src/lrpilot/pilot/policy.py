@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
-
-from lrpilot.errors import InvalidArgument
 
 from . import policy_file
 from .features import FEATURES, LINEAR_DECAY
@@ -108,25 +105,6 @@ class Policy(nn.Module):
         self.actor = Recurrent(len(FEATURES), width) if members == 1 else Panel(len(FEATURES), width, members)
         self.critic = Recurrent(len(FEATURES), width)
         self.provenance = provenance or {}
-
-    @classmethod
-    def panel(cls, policies: Sequence[Policy]) -> Policy:
-        """One whose answer is the median of those of an odd number of policies; the critic is the first one's.
-
-        Raises:
-            InvalidArgument: their number is even, one of them is a panel itself, or their widths differ.
-        """
-        if len(policies) % 2 == 0:
-            raise InvalidArgument("policies", "an odd number of them", len(policies))
-        if any(policy.members > 1 or policy.width != policies[0].width for policy in policies):
-            raise InvalidArgument("policies", "single ones of one width", [(p.width, p.members) for p in policies])
-        made = {"made_by": "lrpilot pretrain panel", "members": [policy.provenance for policy in policies]}
-        panel = cls(width=policies[0].width, members=len(policies), provenance=made)
-        actors = panel.actor.members if isinstance(panel.actor, Panel) else [panel.actor]
-        for actor, policy in zip(actors, policies, strict=True):
-            actor.load_state_dict(policy.actor.state_dict())
-        panel.critic.load_state_dict(policies[0].critic.state_dict())
-        return panel
 
     def initial_memory(self, shape: tuple[int, ...] = ()) -> Float[Tensor, "*run memory"]:
         """The actor's memory before the first decision of runs of this shape."""
