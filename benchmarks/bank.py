@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Annotated, Any, cast
 
 import torch
@@ -162,12 +163,33 @@ def parameters(entry: Entry) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def origin(policy: str | Path) -> Table:
-    """Where a policy comes from, out of its file's header."""
-    provenance = Policy.load(policy).provenance
-    known = {key: value for key, value in provenance.items() if key not in ("configuration", "done")}
-    values = {"fingerprint": fingerprint(policy), **known, **provenance.get("done", {}), **provenance["configuration"]}
-    return Table("Origin", ("", "value"), [(key.replace("_", " "), str(value)) for key, value in values.items()])
+RENAMED = {"distilled": "distil steps", "improved": "ppo steps", "distil_flown": "distil_driven"}
+"""What 0.1 called otherwise in a policy's provenance."""
+
+
+def origin(policy: str | Path) -> str:
+    """Where a policy comes from, out of its file's header: of which others it is made, and what made each of these."""
+    parts: list[dict[str, Any]] = []
+
+    def made(provenance: dict[str, Any]) -> str:
+        if "of" in provenance:
+            kind = provenance["made_by"].removeprefix("lrpilot pretrain ")
+            return f"{kind}({', '.join(made(each) for each in provenance['of'])})"
+        parts.append(provenance)
+        return ascii_uppercase[len(parts) - 1]
+
+    def column(part: dict[str, Any]) -> dict[str, Any]:
+        steps = {f"{stage} steps": count for stage, count in part.get("done", {}).items()}
+        rest = {name: value for name, value in part.items() if name not in ("configuration", "done")}
+        everything: dict[str, Any] = rest | steps | part["configuration"]
+        return {RENAMED.get(name, name): value for name, value in everything.items()}
+
+    how = made(Policy.load(policy).provenance)
+    columns = [column(part) for part in parts]
+    names = dict.fromkeys(name for each in columns for name in each)
+    rows = [(name.replace("_", " "), *(str(each.get(name, "-")) for each in columns)) for name in names]
+    table = Table("Origin", ("", *ascii_uppercase[: len(parts)]), rows).to_markdown()
+    return f"Fingerprint {fingerprint(policy)}: {how}.\n\n{table}"
 
 
 @app.command()
@@ -191,7 +213,7 @@ def main(
     for each in tables:
         show(console, each)
     written = {
-        "origin": origin(policy).to_markdown(),
+        "origin": origin(policy),
         "bank": contents(entries).to_markdown(),
         "held-out": "\n\n".join(each.to_markdown() for each in tables),
         "unseen": in_words(frame, fingerprint(policy), entries),

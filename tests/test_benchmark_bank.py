@@ -11,6 +11,7 @@ from benchmarks import bank
 from lrpilot.learning.bank import store
 from lrpilot.learning.bank.task import BLOCK, HELD_OUT
 from lrpilot.learning.bank.training import BankTraining
+from lrpilot.learning.combining import mean_of, panel_of
 from lrpilot.pilot.policy import Policy
 from lrpilot.pilot.policy_file import fingerprint
 
@@ -51,8 +52,19 @@ def test_held_out_tasks_are_judged_once_and_the_regrets_tabled(small_bank, tmp_p
     written = card.read_text()
     assert all(
         row in written
-        for row in ("| seed | 7 |", "| hours | 0.25 |", "| distil | 3 |", f"| {fingerprint(policy)} | 1 |")
+        for row in ("| seed | 7 |", "| hours | 0.25 |", "| distil steps | 3 |", f"| {fingerprint(policy)} | 1 |")
     )
+
+
+def test_the_origin_of_a_policy_made_of_others(tmp_path):
+    a, b, c, d = (
+        Policy(width=8, provenance={"commit": name, "configuration": {"seed": i}}) for i, name in enumerate("stuv")
+    )
+    d.provenance |= {"improved": 5}  # as 0.1 called it
+    panel_of([a, mean_of([b, c]), d]).save(tmp_path / "policy.safetensors")
+    said, _, table = bank.origin(tmp_path / "policy.safetensors").partition("\n\n")
+    assert said == f"Fingerprint {fingerprint(tmp_path / 'policy.safetensors')}: panel(A, mean(B, C), D)."
+    assert "| commit | s | t | u | v |\n| seed | 0 | 1 | 2 | 3 |\n| ppo steps | - | - | - | 5 |" in table
 
 
 def test_what_the_bank_holds_by_hand(small_bank):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -209,8 +210,15 @@ def test_an_untrained_head_is_a_tenth_of_torchs_own_start():
 def test_the_shipped_policy_is_small_and_says_what_made_it():
     path = files("lrpilot.pilot") / "policies" / "pilot.safetensors"
     assert len(path.read_bytes()) < 1_000_000
-    provenance, config = Policy.load("shipped").provenance, PretrainConfig(bank_rounds=3)
-    assert PretrainConfig(**provenance["configuration"]) == config  # fields of later date at their defaults
+    shipped = Policy.load("shipped")
+    assert (shipped.members, shipped.provenance["made_by"]) == (3, "lrpilot pretrain panel")
+    banked, halfway, early = shipped.provenance["of"]
+    assert halfway["made_by"] == "lrpilot pretrain mean"
+    config = PretrainConfig(bank_rounds=3)
     blocks = config.bank_rounds * config.bank_updates // BLOCK
-    assert provenance["done"] == {"distil": config.distil_groups, "bank": blocks, "ppo": config.ppo_iterations}
-    assert provenance["bank"] == bank_fingerprint(store.read("results/bank.jsonl")[:300])  # so many there were then
+    for part, iterations, mixed in ((banked, 50, 2), (halfway["of"][0], 0, 0), (halfway["of"][1], 50, 0)):
+        made = PretrainConfig(**{"ppo_bank": 0} | part["configuration"])  # which fields of later date stood for
+        assert made == replace(config, ppo_iterations=iterations, ppo_bank=mixed)
+        assert part["done"] == {"distil": config.distil_groups, "bank": blocks, "ppo": iterations}
+        assert part["bank"] == bank_fingerprint(store.read("results/bank.jsonl")[:300])  # so many there were then
+    assert (early["distilled"], early["improved"]) == (config.distil_groups, config.ppo_iterations)

@@ -45,10 +45,7 @@ def two_moons(seed, *, lr, piloted):
     return cross_entropy(model(inputs), targets).item()
 
 
-worse = pytest.mark.xfail(strict=False, reason="the shipped policy is worse here: 0.027 against 0.014")
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, pytest.param(4, marks=worse)])
+@pytest.mark.parametrize("seed", range(5))
 def test_two_moons(seed):
     """Case L31: no worse than the rate of 1, about the best that stays the same."""
     assert two_moons(seed, lr=0.1, piloted=True) <= two_moons(seed, lr=1.0, piloted=False)
