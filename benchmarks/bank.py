@@ -123,12 +123,13 @@ def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
     own = frame[frame["policy"] == policy]
     tried = statistics.fmean(len(entry.scores) for entry in entries if entry.task.held_out)
     (middle, share), (lucky, unlucky) = ends(policy), ends(SAME_SCHEDULE)
+    starts = f"{len(STARTS)} starting rates over {STARTS[-1] - STARTS[0]:.0f} decades"
     return (
-        f"**Networks it has never seen.** {own['task'].nunique()} trainings drawn at random and kept aside, from "
-        f"{len(STARTS)} starting rates over five decades: half of the runs end less than {middle} above the best of "
-        f"{tried:.0f} schedules searched for each training (loss and error averaged), {share} of them "
-        f"{100 * math.expm1(BAD):.0f} % or more above it, {own['worse than untrained'].sum()} of {len(own)} worse than "
-        f"untrained. The best schedules themselves, with other seeds: {lucky} and {unlucky}."
+        f"**Networks it has never seen.** {own['task'].nunique()} trainings drawn at random and kept aside, from {starts}: "
+        f"half of the runs end less than {middle} above the best of {tried:.0f} schedules searched for each training "
+        f"(loss and error averaged), {share} of them {100 * math.expm1(BAD):.0f} % or more above it, "
+        f"{own['worse than untrained'].sum()} of {len(own)} worse than untrained. The best schedules themselves, with "
+        f"other seeds: {lucky} and {unlucky}."
     )
 
 
@@ -169,26 +170,26 @@ RENAMED = {"distilled": "distil steps", "improved": "ppo steps", "distil_flown":
 
 def origin(policy: str | Path) -> str:
     """Where a policy comes from, out of its file's header: of which others it is made, and what made each of these."""
-    parts: list[dict[str, Any]] = []
+    leaves: list[dict[str, Any]] = []
 
     def made(provenance: dict[str, Any]) -> str:
         if "of" in provenance:
             kind = provenance["made_by"].removeprefix("lrpilot pretrain ")
             return f"{kind}({', '.join(made(each) for each in provenance['of'])})"
-        parts.append(provenance)
-        return ascii_uppercase[len(parts) - 1]
+        leaves.append(provenance)
+        return ascii_uppercase[len(leaves) - 1]
 
-    def column(part: dict[str, Any]) -> dict[str, Any]:
-        steps = {f"{stage} steps": count for stage, count in part.get("done", {}).items()}
-        rest = {name: value for name, value in part.items() if name not in ("configuration", "done")}
-        everything: dict[str, Any] = rest | steps | part["configuration"]
+    def column(leaf: dict[str, Any]) -> dict[str, Any]:
+        steps = {f"{stage} steps": count for stage, count in leaf.get("done", {}).items()}
+        rest = {name: value for name, value in leaf.items() if name not in ("configuration", "done")}
+        everything: dict[str, Any] = rest | steps | leaf["configuration"]
         return {RENAMED.get(name, name): value for name, value in everything.items()}
 
     how = made(Policy.load(policy).provenance)
-    columns = [column(part) for part in parts]
+    columns = [column(leaf) for leaf in leaves]
     names = dict.fromkeys(name for each in columns for name in each)
     rows = [(name.replace("_", " "), *(str(each.get(name, "-")) for each in columns)) for name in names]
-    table = Table("Origin", ("", *ascii_uppercase[: len(parts)]), rows).to_markdown()
+    table = Table("Origin", ("", *ascii_uppercase[: len(leaves)]), rows).to_markdown()
     return f"Fingerprint {fingerprint(policy)}: {how}.\n\n{table}"
 
 

@@ -90,7 +90,7 @@ settles = pytest.mark.xfail(strict=False, reason="one run in three settles for t
 
 @pytest.mark.integration
 @pytest.mark.parametrize("baseline", [pytest.param(False, marks=settles), True])
-@pytest.mark.parametrize("lr", [1e-4, 1e-2, 1e-1])
+@pytest.mark.parametrize("lr", [1e-4, 1e-2, 1e-1, 1.0])
 def test_reinforce_on_a_bandit(lr, baseline):
     """Case L15: within 5 % of Adam at a fixed 1e-2, over the whole run. With a baseline losses begin at exactly 0."""
 

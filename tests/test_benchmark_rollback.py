@@ -57,6 +57,7 @@ def test_a_batch_spoils_a_run_and_rollback_mends_it():
     assert found["returns_with"] > found["returns_without"]
     assert better(found)
     assert found["with"] < 0.1 * found["without"]
+    assert found["with"] < found["untrained"]
 
 
 def test_targets_that_stay_flipped_are_what_the_end_is_judged_by():

@@ -27,7 +27,6 @@ IN_VAIN = 100
 UNHEARD = 100
 """After so many steps the pilot should have been called."""
 
-
 FIRST_LOOK = 8
 """From so many steps on it shows how many batches each takes."""
 

@@ -236,7 +236,8 @@ class Pilot(Deciding, Shape):
         self._memory = Memory.of_one_run(state["memory"])
         fresh = self.policy.initial_memory()
         remembered = on_device(state["policy_memory"], fresh.device)
-        self._policy_memory = remembered if remembered.shape == fresh.shape else fresh  # of another policy
+        # What a policy of another size remembered is of no use to this one, which remembers from here on.
+        self._policy_memory = remembered if remembered.shape == fresh.shape else fresh
         self._history.load_state_dict(state["history"])
         self._losses.load_state_dict(state["losses"])
         self.knobs.load_state_dict(state["knobs"])

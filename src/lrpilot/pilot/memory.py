@@ -23,8 +23,8 @@ USUAL, STEEPEST = 2.0, 7.0
 """log(|g| |w| / loss) is about the first on most networks, and nowhere near the second at their beginning."""
 
 SHORT, AGAIN = 0.5, 3.0
-"""A floor this far below the lowest loss, in units of how far the loss has fallen, is too near: weights that began
-next to 0 tell nothing of how far it may fall. Then it is assumed to fall three times as far again."""
+"""|g| |w| / e^2 is believed where it is at least the first times what the loss has fallen already. Weights that began
+next to 0 make it less: then the loss is assumed to fall the second times as far again."""
 
 CHANGED = 1.5
 """A loss this many times the first one is that of another network, or of another loss function."""
