@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.methods import GRIDS, METHODS, OPPONENTS, SEARCHES
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, mean_rate, with_needs
-from lrpilot.experiments.studies.profiles import PAPER, PROFILES, QUICK
+from lrpilot.experiments.studies.profiles import LONG, PAPER, PROFILES, QUICK
 from made_up import result
 
 BEST_BY_TEST, BEST_BY_VALIDATION = 0.01, 0.1
@@ -49,6 +50,20 @@ def test_without_screening_every_seed_tries_the_grid(tmp_path):
     assert {t.method for t in second} == {"mean-rate-paper", "mean-rate-stable"}
 
 
+def test_a_task_whose_settings_another_profile_has_chosen_tries_no_other(tmp_path):
+    quick, long = Store(tmp_path / "quick"), Store(tmp_path / "long")
+    with pytest.raises(InvalidArgument, match="lrpilot reproduce table1 --profile quick first, got 'long'"):
+        EXPERIMENTS["table1"].plan(LONG, long)
+    complete("table1", QUICK, quick)
+    first, controls = complete("table1", LONG, long)
+    assert [(t.setting["lr"], t.seed) for t in first if t.method == "sgd"] == [
+        (BEST_BY_VALIDATION, n) for n in range(3)
+    ]
+    assert len(first) == 3 * len({t.method for t in first})
+    assert {(t.steps, t.validation) for t in first + controls} == {(20_000, 0)}
+    assert {t.method for t in controls} == {"mean-rate-paper", "mean-rate-stable"}
+
+
 def test_controls_run_at_the_controllers_mean_rate(tmp_path):
     _, second = complete("table1", QUICK, Store(tmp_path))
     controls = [t for t in second if t.method.startswith("mean-rate")]
@@ -79,9 +94,11 @@ def test_a_fifth_of_the_data_runs_at_the_rates_that_table_2_chose(tmp_path):
 @pytest.mark.integration
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_every_plan_ends_and_no_two_trials_share_a_name(profile, tmp_path):
-    store = Store(tmp_path)
+    store = Store(tmp_path / profile.name)
     names = []
     for name in with_needs(EXPERIMENTS):
+        for chooses in {size.chosen_by for size in profile.sizes.values() if size.chosen_by}:
+            complete(name, PROFILES[chooses], Store(tmp_path / chooses))
         made = complete(name, profile, store)
         names += [trial.name for each in made for trial in each]
         assert len(found(store, EXPERIMENTS[name].plan(profile, store))) == sum(map(len, made))

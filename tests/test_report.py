@@ -324,7 +324,7 @@ def test_reproduce_says_how_to_go_on_after_ctrl_c(tmp_path, monkeypatch, capsys)
     ("arguments", "named"),
     [
         (("reproduce", "tabel1"), "did you mean table1"),
-        (("reproduce", "table1", "--profile", "fast"), "smoke, quick, paper"),
+        (("reproduce", "table1", "--profile", "fast"), "smoke, quick, long, paper"),
         (("reproduce", "table1", "--workers", "0"), "workers"),
         (("report", "--profile", "paper", "--results", "nowhere"), "profile paper"),
     ],

@@ -17,7 +17,13 @@ from .terminal import say, show
 
 ALL = "all"
 
-ProfileName = Annotated[str, typer.Option("--profile", help="smoke (minutes), quick (hours) or paper (days).")]
+ProfileName = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        help="smoke (minutes), quick (hours), long (the paper's lengths at quick's settings: a day) or paper (weeks).",
+    ),
+]
 ResultsFolder = Annotated[Path, path_option("Where results are, by profile.", "--results")]
 
 

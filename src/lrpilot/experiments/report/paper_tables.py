@@ -8,7 +8,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import LABELS
-from lrpilot.experiments.studies.frame import chosen
+from lrpilot.experiments.studies.frame import chosen, has_validation
 from lrpilot.experiments.tasks.catalogue import PAPERS
 
 from .tables import Table, count_text, interval_text, mean_text, ranks, steps_text
@@ -19,6 +19,8 @@ Numbers = Mapping[str, Mapping[str, float]]  # the paper's errors in percent, by
 def comparison(title: str, runs: DataFrame, paper: Mapping[str, float]) -> Table:
     """One row a method: its runs at the setting chosen by test error, then those at the one chosen by validation.
 
+    These are left out where no run has a validation set: each method then has one setting, which was chosen before.
+
     Args:
         title: above the table, before the runs' length.
         runs: of one task.
@@ -27,8 +29,9 @@ def comparison(title: str, runs: DataFrame, paper: Mapping[str, float]) -> Table
     by_test, by_validation = (
         chosen(runs, measure).groupby("method", sort=False) for measure in ("test_error", "validation_error")
     )
+    validates = has_validation(runs)
     columns = {
-        "setting, by test": ("setting", "first"),
+        "setting, by test" if validates else "setting": ("setting", "first"),
         "error %": ("test_error", mean_text),
         "95% interval": ("test_error", interval_text),
         "runs": ("finished", count_text),
@@ -39,7 +42,8 @@ def comparison(title: str, runs: DataFrame, paper: Mapping[str, float]) -> Table
         ranks(by.test_error.mean()).astype(str).rename("rank") for by in (by_test, by_validation)
     )
     theirs = Series({method: f"{number:.2f}" for method, number in paper.items()}, first_rank.index, name="paper")
-    cells = [by_test.agg(**columns), first_rank, by_validation.agg(**validated), second_rank, theirs]
+    second = [by_validation.agg(**validated), second_rank] if validates else []
+    cells = [by_test.agg(**columns), first_rank, *second, theirs]
     return Table.of(f"{title}, {steps_text(runs)}", "method", pd.concat(cells, axis=1).rename(index=LABELS))
 
 

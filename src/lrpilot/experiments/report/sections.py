@@ -10,7 +10,7 @@ import pandas as pd
 
 from lrpilot.experiments.runs.methods import ACTOR_CRITICS, CONTROLS, LABELS, PACKAGES, PAPERS_BASELINES
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS
-from lrpilot.experiments.studies.frame import chosen
+from lrpilot.experiments.studies.frame import chosen, has_validation
 from lrpilot.experiments.tasks.catalogue import PAPERS
 
 from . import extensions, figures, studies
@@ -48,15 +48,21 @@ def summary(evidence: Evidence) -> Table:
 
 
 def _runs(evidence: Evidence) -> Iterator[Block]:
-    sizes = evidence.profile.sizes
+    profile, sizes = evidence.profile, evidence.profile.sizes
     vectors, mnist, cifar10 = sizes["m0"], sizes["mnist-cnn"], sizes["cifar10-cnn"]
+    held_out = f"A validation set of {vectors.validation:,} examples is held out of the training set of M0, M1 and M2"
+    held_out += (
+        f"; the convolutional networks learn from all of theirs, at the settings with the least validation error of "
+        f"profile {mnist.chosen_by}."
+        if mnist.chosen_by
+        else f", one of {mnist.validation:,} for the convolutional networks."
+    )
+    seeds = sorted({size.repeats for size in sizes.values()})
     yield (
-        f"Profile {evidence.profile.name}: {mnist.steps:,} steps of the MNIST CNN, {cifar10.steps:,} "
+        f"Profile {profile.name}: {mnist.steps:,} steps of the MNIST CNN, {cifar10.steps:,} "
         f"of the CIFAR-10 CNN, {vectors.steps:,} of M0, M1 and M2 at batch {vectors.batch_size}; "
-        f"{vectors.repeats} seeds, or {mnist.repeats} of a task that is screened. A validation set of "
-        f"{vectors.validation:,} examples is held out of the training set of M0, M1 and M2, one of "
-        f"{mnist.validation:,} for the convolutional networks. A run that diverged or "
-        "failed counts with the error of guessing, 90%."
+        f"{' or '.join(map(str, seeds))} seeds. {held_out} A run that diverged or failed counts with the error of "
+        "guessing, 90%."
     )
     rows = []
     for name, planned in evidence.planned.items():
@@ -195,7 +201,8 @@ def _wall_clock(evidence: Evidence) -> Iterator[Block]:
 def _early_stopping(evidence: Evidence) -> Iterator[Block]:
     for name, title in {"table2": "CIFAR-10", "figure4": "A fifth of CIFAR-10"}.items():
         for runs in evidence.by_task(name).values():
-            yield studies.early_stopping(title, runs)
+            if has_validation(runs):
+                yield studies.early_stopping(title, runs)
 
 
 FIGURES: Mapping[str, Writer] = {

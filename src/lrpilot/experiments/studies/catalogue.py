@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.methods import (
     ACTOR_CRITICS,
     CONTROLS,
@@ -31,8 +32,8 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result, Trial, setting_name
 from lrpilot.experiments.tasks.catalogue import MNIST_NETWORKS, PAPERS
 
-from .frame import choose, frame
-from .profiles import Profile
+from .frame import choose, frame, groups
+from .profiles import PROFILES, Profile
 
 EVERYWHERE = (*PAPERS_BASELINES, "sgd-cosine", *ACTOR_CRITICS, *RATE_FREE, "pilot")
 ONLINE: Mapping[str, Setting] = {f"online-{setting}": start for setting, start in STARTS.items()}
@@ -70,14 +71,19 @@ def _trial(
     return Trial(**named, **{**sizes, **changes})
 
 
-def comparison(experiment: str, task: str, methods: Iterable[str], profile: Profile, store: Store) -> list[Trial]:
+def comparison(experiment: str, task: str, methods: Sequence[str], profile: Profile, store: Store) -> list[Trial]:
     """All methods at all their settings on one task; then what depends on the outcome.
 
     That is, where the profile screens, the further seeds of the settings chosen with the first seed; and the
     control at each controller's mean rate.
+
+    Raises:
+        InvalidArgument: the settings are another profile's to choose, which has not made all of its runs.
     """
     size, make = profile.sizes[task], partial(_trial, profile, experiment, task)
     settings = {method: METHODS[method].settings(profile.rates) for method in methods}
+    if size.chosen_by:
+        settings |= _chosen_before(profile, experiment, task, methods, store)
     screened = {method: tried for method, tried in settings.items() if size.screens and len(tried) > 1}
     trials = [
         make(method, setting, seed)
@@ -100,6 +106,20 @@ def comparison(experiment: str, task: str, methods: Iterable[str], profile: Prof
         if rate is not None:
             further += [make(control, {"lr": rate}, seed) for seed in size.seeds]
     return trials + further
+
+
+def _chosen_before(
+    profile: Profile, experiment: str, task: str, methods: Sequence[str], store: Store
+) -> dict[str, list[Setting]]:
+    """By method, the one setting with the least validation error in the runs of the profile that chooses."""
+    chooses = PROFILES[str(profile.sizes[task].chosen_by)]
+    earlier = Store(store.root.parent / chooses.name)
+    planned = comparison(experiment, task, methods, chooses, earlier)
+    if earlier.missing(planned):
+        allowed = f"one whose settings are chosen: give lrpilot reproduce {experiment} --profile {chooses.name} first"
+        raise InvalidArgument("profile", allowed, profile.name)
+    by_method = groups(frame(found(earlier, planned)), "method")
+    return {method: [choose(by_method[method], "validation_error").run.iloc[0].trial.setting] for method in methods}
 
 
 def mean_rate(results: Iterable[Result]) -> float | None:

@@ -64,9 +64,12 @@ def choose(runs: DataFrame, measure: str) -> DataFrame:
     """The runs of one method on one task at the setting with the least mean ``measure``, in the order of the seeds.
 
     Where all settings were tried with one seed and the best went on with more, they are compared by the seeds
-    that all of them have. ``measure`` is ``test_error``, as the paper chose, or ``validation_error``.
+    that all of them have. ``measure`` is ``test_error``, as the paper chose, or ``validation_error``, which may be
+    missing where there is but one setting.
     """
     runs = runs.sort_values("seed", kind="stable")
+    if runs.setting.nunique() == 1:
+        return runs
     tried = runs.groupby("seed")["setting"].transform("nunique")
     shared = runs[tried == runs.setting.nunique()]
     means = (runs if shared.empty else shared).groupby("setting", sort=False)[measure].mean()
@@ -76,3 +79,8 @@ def choose(runs: DataFrame, measure: str) -> DataFrame:
 def chosen(runs: DataFrame, measure: str = "test_error") -> DataFrame:
     """Of each method, on one task, the runs at the setting that :func:`choose` takes."""
     return pd.concat([choose(own, measure) for own in groups(runs, "method").values()] or [runs])
+
+
+def has_validation(runs: DataFrame) -> bool:
+    """Whether any of the runs was watched on a validation set."""
+    return any(run.trial.validation for run in runs.run)

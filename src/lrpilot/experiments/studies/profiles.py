@@ -1,4 +1,6 @@
-"""How much of each experiment is run: in CI, in an afternoon, or all that the paper did (``profiles.toml``)."""
+"""How much of each experiment is run: in CI, in an afternoon, at the paper's lengths, or all that the paper did
+(``profiles.toml``).
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ class Size:
     evaluations: int  # looks at test and validation set in a run
     repeats: int  # seeds
     screens: bool = False
-    validation: int = 5000  # examples held out of the training set
+    validation: int = 5000  # examples held out of the training set; 0: the whole of it is trained on
     batch_size: int = 50  # the paper's is 1 (after Schaul et al.) for M0 to M2
     offline_runs: int = 0  # training runs of the offline version
+    chosen_by: str | None = None  # the profile whose validation errors have chosen the settings; None: this one's own
 
     @property
     def seeds(self) -> range:
@@ -44,11 +47,11 @@ class Profile:
     offline_share: float  # length of the offline version's training runs beside the run that is reported
 
 
-def _profile(name: str, rates: list[float], sizes: dict[str, dict[str, Any]], **numbers: Any) -> Profile:
+def _profile(name: str, rates: list[float], sizes: dict[str, dict[str, Any]], **others: Any) -> Profile:
     by_task = {task: Size(**size) for task, size in sizes.items()}
-    return Profile(name=name, rates=tuple(rates), sizes=by_task, **numbers)
+    return Profile(name=name, rates=tuple(rates), sizes=by_task, **others)
 
 
 _stored = tomllib.loads(Path(__file__).with_name("profiles.toml").read_text("utf-8"))
 PROFILES = {name: _profile(name, **fields) for name, fields in _stored.items()}
-SMOKE, QUICK, PAPER = (PROFILES[name] for name in ("smoke", "quick", "paper"))
+SMOKE, QUICK, LONG, PAPER = (PROFILES[name] for name in ("smoke", "quick", "long", "paper"))
