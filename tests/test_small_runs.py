@@ -54,7 +54,7 @@ def test_two_moons(seed):
 @pytest.mark.parametrize("lr", [1e-3, 0.1, 1.0])
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
 def test_labels_that_say_nothing(kind, lr):
-    """Case L32: after twenty batches of noise the mean loss is below the untrained network's (it was 2.7 times that)."""
+    """Case L32: after twenty batches of noise the mean loss is below the untrained one (it was 2.7 times that)."""
     ratios = []
     for seed in range(5):
         torch.manual_seed(seed)
