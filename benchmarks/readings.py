@@ -23,6 +23,7 @@ from rich.console import Console
 
 from lrpilot.commands.terminal import show
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table, mean_text
 from lrpilot.experiments.runs.execute import Engine, complete
 from lrpilot.experiments.runs.store import Store
@@ -210,13 +211,17 @@ def readings(
     results: Annotated[Path, typer.Option(help="Where results are, and go.")] = Path("results/map"),
     workers: Annotated[int, typer.Option(help="Runs side by side.")] = 1,
     data: Annotated[Path | None, typer.Option(help="Where data sets lie.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="Write the tables between this file's map markers too.")] = None,
 ) -> None:
     """Make the runs of the map that are missing, and print a table a task. Hours on one core."""
     study = Study(task or list(MNIST_NETWORKS), steps, Store(results), narrowed(fix or []))
     console = Console()
     complete({"map": study.plan}, study.store, engine=Engine(workers=workers, data=data), console=console)
-    for name in study.tasks:
-        show(console, study.table(name))
+    tables = [study.table(name) for name in study.tasks]
+    for table in tables:
+        show(console, table)
+    if readme is not None:
+        fill(readme, "map", "\n\n".join(table.to_markdown() for table in tables))
 
 
 if __name__ == "__main__":
