@@ -182,9 +182,7 @@ def deviating(*numbers: str) -> Setting:
 
 
 STABLE_DEVIATIONS = ("D2", "D3", "D4", "D5", "D8", "D9", "D10")
-STABLE = replace(
-    deviating(*STABLE_DEVIATIONS), unroll="sliding", initialisation="tensorflow", critic_activation="relu"
-)
+STABLE = replace(deviating(*STABLE_DEVIATIONS), unroll="sliding", initialisation="tensorflow", critic_activation="relu")
 """The deviations without one of which Algorithm 1 fails from some starts, and D5, which saves a forward pass; on top of
 other readings of "unrolled", of the initial weights and of the critic's activation, with which they were chosen."""
 
