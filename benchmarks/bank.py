@@ -125,7 +125,7 @@ def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
     (middle, share), (lucky, unlucky) = ends(policy), ends(SAME_SCHEDULE)
     starts = f"from {len(STARTS)} starting rates over {STARTS[-1] - STARTS[0]:.0f} decades"
     return (
-        f"**Networks it has never seen.** {own['task'].nunique()} trainings drawn at random and kept aside, {starts}: "
+        f"**Networks it has never seen.** {own['task'].nunique()} held-out trainings, drawn at random, {starts}: "
         f"half of the runs end less than {middle} above the best of {tried:.0f} schedules searched for each training "
         f"(loss and error averaged), {share} of them {100 * math.expm1(BAD):.0f} % or more above it, "
         f"{own['worse than untrained'].sum()} of {len(own)} worse than untrained. The best schedules themselves, with "

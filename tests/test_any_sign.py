@@ -117,6 +117,15 @@ def test_reinforce_on_a_bandit(lr, baseline):
     assert reward(piloted=True) >= 0.95 * reward(piloted=False)
 
 
+@pytest.mark.filterwarnings("ignore:all gradients of the last steps are zero")
+@pytest.mark.parametrize("masked", [{0}, {0, 1}, {1}])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_batches_that_teach_nothing_at_the_beginning(kind, masked):
+    """All targets masked: neither loss nor gradient. The next batch's loss is then the first."""
+    _, error = trained(kind, lambda loss, step: loss * (step not in masked))
+    assert error <= 1.5 * error_of_plain(kind)
+
+
 @pytest.mark.parametrize("constant", [0.0, 3.0])
 def test_a_loss_that_never_changes(constant):
     """Case L16: the rate stays bounded, and it is said."""

@@ -102,6 +102,7 @@ def test_very_short_runs(steps):
     assert len(pilot.history.decisions) == steps - 1
 
 
+@pytest.mark.filterwarnings("ignore:the learning rate stands")
 def test_the_log_rate_is_bounded():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
@@ -387,6 +388,7 @@ def test_the_exported_schedule_is_what_was_flown():
     assert schedule.get_last_lr()[0] == pytest.approx(rates[-1])
 
 
+@pytest.mark.filterwarnings("ignore:the learning rate stands")
 def test_the_exported_schedule_leaves_out_what_was_undone():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(-2.0))

@@ -122,6 +122,10 @@ REFUSED = {
     "no one": (list, "one optimizer, or several different ones"),
     "one twice": (lambda: [one := sgd(), one], "one optimizer, or several different ones"),
     "LBFGS": (lambda: torch.optim.LBFGS(network().parameters()), "one that takes one step along each gradient"),
+    "one that maximises": (
+        lambda: torch.optim.SGD(network().parameters(), lr=0.1, maximize=True),
+        "one that minimises: train on the negated objective, got 'maximize=True'",
+    ),
     "LBFGS within": (lambda: Bare(torch.optim.LBFGS(network().parameters())), "got 'LBFGS'"),
 }
 

@@ -197,6 +197,10 @@ def harmless(optimizer, model):
     return stepping(optimizer, lambda _: model.weight.sum().sigmoid())
 
 
+def without_a_loss(optimizer, model):
+    return lambda: None
+
+
 def driven(optimizer, model):
     optimizer.pilot = Pilot(optimizer, 10, policy=Scripted(0.0))
     return stepping(optimizer, lambda _: loss_of(model, 0))
@@ -208,6 +212,7 @@ def driven(optimizer, model):
         (without_gradients, InvalidArgument, "step must be one step of the training"),
         (not_finite, NonFiniteLoss, "the loss must be a finite scalar, got nan"),
         (harmless, InvalidArgument, "step must be one that a rate of 1e\\+07 harms"),
+        (without_a_loss, InvalidArgument, "step must be a function that returns the loss of its step"),
         (driven, InvalidArgument, "optimizer must be one that no pilot drives, got 'SGD'"),
     ],
 )
@@ -217,6 +222,17 @@ def test_what_cannot_be_probed_is_refused(make, error, message):
     step = make(optimizer, model)
     with pytest.raises(error, match=message):
         suggest(optimizer, step)
+
+
+def test_a_step_may_return_a_number():
+    answers = []
+    for number in (lambda loss: loss, torch.Tensor.item):
+        torch.manual_seed(0)
+        model = nn.Linear(6, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        step = stepping(optimizer, lambda n, model=model: loss_of(model, n))
+        answers.append(suggest(optimizer, lambda step=step, number=number: number(step())).rate)
+    assert answers[0] == answers[1]
 
 
 def on_two_ranks(rank, file, answers):

@@ -70,7 +70,7 @@ class Suggestion:
 
 def suggest(
     optimizer: Optimizer | Sequence[Optimizer],
-    step: Callable[[], Tensor],
+    step: Callable[[], Tensor | float],
     *,
     steps: int = 100,
     network: nn.Module | Sequence[nn.Module] | None = None,
@@ -126,7 +126,7 @@ class _Probe:
         self,
         driven: Optimizer,
         optimizers: Sequence[Optimizer],
-        step: Callable[[], Tensor],
+        step: Callable[[], Tensor | float],
         put_back: Callable[[], None],
     ) -> None:
         self._driven, self._optimizers, self._step, self._put_back = driven, optimizers, step, put_back
@@ -193,7 +193,10 @@ class _Probe:
     def _loss_at(self, rate: float) -> float:
         self._knobs.write({"learning_rate": rate})
         self._taken += 1
-        return self._ranks.mean(self._step().detach().float().reshape(1)).item()
+        loss: object = self._step()
+        if loss is None:
+            raise InvalidArgument("step", "a function that returns the loss of its step", "one that returns None")
+        return self._ranks.mean(torch.as_tensor(loss).detach().float().reshape(1)).item()
 
     def _rises(self, loss: float) -> bool:
         """Whether the running average, this loss included, is too high, or not finite."""

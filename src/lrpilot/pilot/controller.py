@@ -48,8 +48,8 @@ class Pilot(Deciding, Shape):
     ...     pilot.step(loss)
 
     Begins at a tenth of the optimizer's rate, at once: what a rate that is too high does to a network may not be mended
-    by a lower one, while a decision may raise the rate tenfold. Up to six decades to either side of the given rate are
-    open.
+    by a lower one, while a decision may raise the rate tenfold. Up to six decades above the given rate are open, and
+    twelve below.
 
     Decisions are taken at about fifty moments of a run, dense at its beginning. In the last steps before each,
     the optimizer's step hooks read gradients and updates, and up to three copies of the trainable parameters exist;
@@ -142,7 +142,7 @@ class Pilot(Deciding, Shape):
             if self._step == self.total_steps:
                 self._notices.tell(
                     "overrun",
-                    f"the run goes on after the {self._step} steps that were announced: the rate stays as it is "
+                    f"pilot.step is called after the {self._step} steps that were announced: the rate stays as it is "
                     "(pilot.extend(total_steps) announces more)",
                 )
             return
@@ -179,7 +179,7 @@ class Pilot(Deciding, Shape):
         self._plan(Timetable(total_steps), keep_rate=False)
 
     def finish(self, steps: int) -> None:
-        """End the run in ``steps`` steps, over which the rate decays to zero from where it is."""
+        """End the run in ``steps`` steps: the rate decays to zero, from where it is and wherever the policy moves it."""
         self._plan(self._timetable.cooling(self._step, steps), keep_rate=True)
 
     def _plan(self, timetable: Timetable, *, keep_rate: bool) -> None:

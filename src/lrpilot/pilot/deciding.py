@@ -50,6 +50,10 @@ BELOW = 10.0
 loss, one that is too low costs a few steps."""
 
 
+STUBBORN = 8
+"""Weights that are not finite at so many decisions in a row, with the rate cut at each, are not the rate's doing."""
+
+
 class Parts(NamedTuple):
     """What a pilot is made of: all that a copy of it needs beside its state."""
 
@@ -93,6 +97,8 @@ class Deciding:
         self._listen()
         self._hooks.first, self._hooks.unheard = self._guard.remember_start, self._calls.unheard
         self._rates.write(self._rate, step=-1)
+        if any(isinstance(optimizer, torch.optim.Rprop) for optimizer in parts.optimizers):
+            self._notices.tell("rprop", "Rprop reads the learning rate at its first step alone: no pilot can drive it")
         self._begin_interval()
 
     def _listen(self) -> None:
@@ -149,8 +155,8 @@ class Deciding:
         if interval.gradient_norm == 0:
             self._notices.tell(
                 "zero",
-                "all gradients of the last steps are zero, so the learning rate is not raised: are the optimizer's "
-                "parameters those of the model that is trained?",
+                "all gradients of the last steps are zero, so the learning rate is not raised: if they stay so, are "
+                "the optimizer's parameters those of the model that is trained?",
             )
         self._move_to(before + step)
         self._last_step = self._log_rate - before
@@ -173,6 +179,13 @@ class Deciding:
 
     def _move_to(self, log_rate: float) -> None:
         self._log_rate = _bounded(log_rate)
+        if log_rate != self._log_rate:
+            far = "above" if log_rate > self._log_rate else "below"
+            self._notices.tell(
+                "bound",
+                f"the learning rate stands at {self._rate:.3g}, as far {far} the one that the optimizer was given as "
+                "the pilot goes: give a rate nearer to what the network needs",
+            )
         self._rates.write(self._rate, step=self._step)
 
     def _read(self) -> Interval:
@@ -207,6 +220,13 @@ class Deciding:
             self._guard.begin_again()
             self._memory = self._memory.from_here(interval)
             verdict = None
+        before = [decision.reason for decision in self._history.decisions[1 - STUBBORN :]]
+        if not finite and before == [verdict] * (STUBBORN - 1):
+            self._notices.tell(
+                "not finite",
+                f"the weights were not finite at {STUBBORN} decisions in a row, though the network was put back and "
+                f"the rate cut at each (step {self._step}): check the data, the loss function and the precision",
+            )
         if verdict is None and not finite:
             self.close()
             error = NonFiniteLoss(self._step, self._rate, float(interval.losses[-1]))

@@ -29,6 +29,9 @@ next to 0 make it less: then the loss is assumed to fall the second times as far
 CHANGED = 1.5
 """A loss this many times the first one is that of another network, or of another loss function."""
 
+NOTHING = 1e-30
+"""Losses are measured in units of more than this. A first batch that has neither loss nor gradient gives no more."""
+
 LOWEST, HIGHEST = -16.0, 7.0
 """Log losses are held within these distances of the first one."""
 
@@ -88,9 +91,10 @@ def anchored(interval: Interval, memory: Memory) -> Memory:
 
     A network that has just been taken back to its start gives its first loss again; if that is half as much again as
     the one known, it is the loss that has changed, not the network, and what comes is measured by the new one. The
-    first loss is the first that is finite, and 1 as long as none is.
+    first loss is the first that is finite, and 1 as long as none is. Where it came without any gradient and is 0, as
+    that of a batch whose targets are all masked, the next interval's takes its place.
     """
-    new = isnan(memory.first)
+    new = isnan(memory.first) | (memory.first - memory.floor <= NOTHING)
     now = as_in(memory.first, interval.first)
     now = where(isfinite(now), now, 1.0)
     changed = (memory.back > 0) & (now - memory.floor > CHANGED * (memory.first - memory.floor))
@@ -110,7 +114,7 @@ def anchored(interval: Interval, memory: Memory) -> Memory:
     spread = as_in(memory.first, losses.std(-1, correction=0)) + 1e-3 * abs(first)
     distance = where(isfinite(distance) & (distance > 0), distance, spread)
     fallen = first - lowest
-    distance = maximum(where(distance < SHORT * fallen, AGAIN * fallen, distance), 1e-30)
+    distance = maximum(where(distance < SHORT * fallen, AGAIN * fallen, distance), NOTHING)
     floor = where(below, lowest - distance, memory.floor)
     scale, new_scale = first - memory.floor, first - floor
 

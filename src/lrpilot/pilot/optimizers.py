@@ -16,7 +16,7 @@ def unwrapped(optimizer: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ..
     """The optimizers whose steps can be seen, in the order given.
 
     Raises:
-        InvalidArgument: there is none, or one twice, or one that takes many steps along one gradient.
+        InvalidArgument: there is none, or one twice, or one that maximises or takes many steps along one gradient.
     """
     given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
     optimizers = tuple(map(_unwrapped, given))
@@ -36,6 +36,8 @@ def _unwrapped(given: Any) -> Optimizer:
         optimizer, layers = inner, layers + 1
     if isinstance(optimizer, torch.optim.LBFGS):
         raise InvalidArgument("optimizer", "one that takes one step along each gradient", "LBFGS")
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
     return optimizer
 
 

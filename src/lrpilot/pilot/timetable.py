@@ -110,7 +110,7 @@ class Timetable:
 def whole(name: str, number: int) -> int:
     """The number, checked to be a whole one of at least 1."""
     try:
-        checked = operator.index(number)
+        checked = 0 if isinstance(number, bool) else operator.index(number)
     except TypeError:
         checked = 0
     if checked < 1:
