@@ -179,7 +179,7 @@ class Pilot(Deciding, Shape):
         self._plan(Timetable(total_steps), keep_rate=False)
 
     def finish(self, steps: int) -> None:
-        """End the run in ``steps`` steps: the rate decays to zero, from where it is and wherever the policy moves it."""
+        """End the run in ``steps`` steps, over which the rate decays to zero unless the policy holds it up."""
         self._plan(self._timetable.cooling(self._step, steps), keep_rate=True)
 
     def _plan(self, timetable: Timetable, *, keep_rate: bool) -> None:
