@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lrpilot.experiments.report import metrics
+from lrpilot.experiments.report.conclusions import on_the_suite
 from lrpilot.experiments.report.report import update_readme
 from lrpilot.experiments.report.standing import Way, by_task, overall, profiles
 from lrpilot.experiments.report.suite import compared_rows, sections, suite_rows
@@ -96,6 +97,19 @@ def test_the_suites_table(store):
     tested = cells(table, "range test, one-cycle")
     assert tested["time"] == "1.50"
     assert tested["runs"] == f"{1 + (100 / 300 + 100 / 12_000) / 2:.3g}"
+
+
+def test_the_suite_in_words(store):
+    text = on_the_suite(store)
+    assert "**Judged on 2 tasks that nothing was chosen on** (other data, networks and lengths; 2 seeds)" in text
+    constant, cosine, peer = ((0.5 + 0.002) / (other + 0.002) for other in (1.0, 0.8, 0.6))
+    for factor in (constant, cosine, peer):  # the peer is the best on validation
+        assert f"{factor:.2f}x [{factor:.2f}, {factor:.2f}]" in text
+    alone = (0.4 + 0.002) / (0.8 + 0.002)
+    assert "of the best of 3 optimizers and searches that need no rate" in text
+    assert f"the best single one of these, DoG, ends at {alone:.2f}x" in text
+    assert "the pilot 0.10 nats, a constant rate 0.80" in text
+    assert on_the_suite(Store(store.root / "elsewhere")) == ""
 
 
 def test_a_row_a_task(store):

@@ -17,8 +17,8 @@ from .claims import SETTINGS, verdicts
 from .evidence import Evidence
 from .metrics import Summary
 from .page import Card
-from .standing import OPPONENTS, Row, Standing, Way
-from .suite import compared_rows
+from .standing import OPPONENTS, Row, Standing, Way, ways
+from .suite import compared_rows, suite_rows
 from .verdict import FAILS, HOLDS, UNDECIDED
 
 PILOT, CONSTANT, COSINE = (Way(method, False) for method in ("pilot", "constant", "cosine"))
@@ -40,6 +40,32 @@ def on_the_paper(runs: DataFrame) -> str:
     return "\n".join(f"- **{card.value}** {card.text}." for card in _claims(runs))
 
 
+def on_the_suite(store: Store) -> str:
+    """Where the pilot stands over the suite's tasks, beside the best of each opponent; empty without its runs."""
+    rows = [row for row in suite_rows(store) if not row.way(PILOT).empty]
+    standings = {way: Standing.of(way, rows) for way in ways(rows)}
+    against = standings[PILOT].against if PILOT in standings else {}
+    alone = [way for way in standings if way.method in OPPONENTS["peer"] and standings[way].against["cosine"]]
+    found = [summary for summary in against.values() if summary]
+    if len(found) < len(AGAINST) or not alone or CONSTANT not in standings or COSINE not in standings:
+        return ""
+    constant, cosine, peer = found
+    sharp = [standings[way].sensitivity or math.nan for way in (PILOT, CONSTANT, COSINE)]
+    single = {way: summary for way in alone if (summary := standings[way].against["cosine"])}
+    best = min(single, key=lambda way: single[way].mean)
+    seeds = {row.way(PILOT).shape[1] for row in rows}
+    counted = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else f"{min(seeds)} seed{'s' * (min(seeds) > 1)}"
+    return (
+        f"**Judged on {len(rows)} tasks that nothing was chosen on** (other data, networks and lengths; "
+        f"{counted}): one run of the pilot, from any of five rates over five decades, ends at {_factor(constant)} the "
+        f"test loss of the best of five constant rates, {_factor(cosine)} that of the best of five cosines and "
+        f"{_factor(peer)} that of the best of {len(alone)} optimizers and searches that need no rate, picked for each "
+        f"task; the best single one of these, {best}, ends at {_factor(single[best])} the best cosine. LR sensitivity "
+        "(the mean over starts of the test loss, capped at the untrained network's, less the best loss of any method): "
+        f"the pilot {sharp[0]:.2f} nats, a constant rate {sharp[1]:.2f}, a cosine {sharp[2]:.2f}."
+    )
+
+
 def in_words(compared: Store) -> str:
     """The same of the comparisons in short paragraphs, and the sizes of the largest network and the longest run."""
     rows, by_loss = (_with_pilot(compared, measure) for measure in ("test_error", "test_loss"))
@@ -56,9 +82,8 @@ def in_words(compared: Store) -> str:
     tasks = len({task for row in rows for task in row.runs.task})
     seeds = [row.way(PILOT).shape[1] for row in rows]
     return (
-        f"**Any starting rate.** Five rates over four decades: the pilot's LR sensitivity (the mean over starts of the "
-        "test loss, capped at the untrained network's, less the best loss of any method) is "
-        f"{sharp['pilot']} nats, a constant rate's {sharp['constant rate']}, a cosine's {sharp['cosine']}. From the "
+        f"**Any starting rate.** Five rates over four decades: the pilot's LR sensitivity is {sharp['pilot']} nats, a "
+        f"constant rate's {sharp['constant rate']}, a cosine's {sharp['cosine']}. From the "
         f"worst start its test error is {ratios['pilot']:.2f} times that from its best; a constant rate's "
         f"{ratios['constant rate']:.1f} times, a cosine's {ratios['cosine']:.1f} times (medians of {len(rows)} "
         f"comparisons on {tasks} networks, {min(seeds)} to {max(seeds)} seeds each).\n\n"

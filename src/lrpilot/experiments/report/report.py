@@ -10,7 +10,7 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT
 
 from .claims import verdicts
-from .conclusions import in_words, on_the_paper
+from .conclusions import in_words, on_the_paper, on_the_suite
 from .evidence import Evidence
 from .page import Card, Section, markdown, write_page
 from .readme import fill, parts
@@ -41,12 +41,12 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
     ``headline`` is the picture of all comparisons, ``comparison`` their table, ``evidence`` what they say in a few
-    sentences, ``paper`` how many of the paper's claims hold, ``results`` the methods of the paper's tables beside each
-    other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each method stands over the suite's
-    tasks and over those of all comparisons; a part named after an experiment is its tables, one named after a figure of
-    the paper its pictures, which are written into ``figures/`` beside the file. A part without any results stays as it
-    is, and so does one that another command writes. Other pictures are written where the results are, that of the
-    comparisons as ``compare/headline.png``.
+    sentences, ``judged`` what the suite says, ``paper`` how many of the paper's claims hold, ``results`` the methods of
+    the paper's tables beside each other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each
+    method stands over the suite's tasks and over those of all comparisons; a part named after an experiment is its
+    tables, one named after a figure of the paper its pictures, which are written into ``figures/`` beside the file. A
+    part without any results stays as it is, and so does one that another command writes. Other pictures are written
+    where the results are, that of the comparisons as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
@@ -63,12 +63,13 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
             fill(readme, name, content)
 
 
-FACE = ("headline", "comparison", "evidence", "paper")
+FACE = ("headline", "comparison", "judged", "evidence", "paper")
 
 
 def _face(name: str, readme: Path, evidence: Evidence, compared: Store) -> str:
-    if name in ("evidence", "paper"):
-        return in_words(compared) if name == "evidence" else on_the_paper(evidence.runs)
+    if name in ("evidence", "judged", "paper"):
+        said = {"evidence": in_words, "judged": on_the_suite}
+        return said[name](compared) if name in said else on_the_paper(evidence.runs)
     comparisons = shown(compared)
     block = headline(comparisons) if name == "headline" else standings(comparisons)
     return markdown([block], readme, pictures=compared.root / ROOT) if block else ""
