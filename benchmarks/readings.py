@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -44,8 +44,18 @@ AXES: Mapping[str, Sequence[Scalar]] = {
     "discount": (0.99, 0.95, 0.9, 0.5),
 }
 """What is varied: fields of a setting. The actor's rate is given by the paper; it is here because it decides much."""
-RUNGS = ((2, 1.0), (5, 0.1), (10, 0.3))
-"""How many seeds, and which share of the readings of the rung before goes on to them."""
+
+
+class Rung(NamedTuple):
+    """How many seeds, which share of the readings of the rung before goes on to them, and on which tasks."""
+
+    seeds: int
+    share: float
+    tasks: Sequence[str]
+
+
+RUNGS = (Rung(2, 1.0, ("m0", "m1")), Rung(5, 0.1, tuple(MNIST_NETWORKS)), Rung(10, 0.3, tuple(MNIST_NETWORKS)))
+"""M2, whose steps take four times as long, joins in the second."""
 SEEDS_APART = 100  # between the first seeds of two tasks
 
 
@@ -54,7 +64,7 @@ class Study:
     """The runs of a map, which grow as results come in.
 
     Attributes:
-        tasks: in whose mean the readings are compared.
+        tasks: in whose mean the readings are compared, as far as a rung has them.
         steps: of each run.
         store: where results are, and go.
         axes: what is varied.
@@ -65,7 +75,7 @@ class Study:
     steps: int
     store: Store
     axes: Mapping[str, Sequence[Scalar]] = field(default_factory=lambda: AXES)
-    rungs: Sequence[tuple[int, float]] = RUNGS
+    rungs: Sequence[Rung] = RUNGS
 
     def readings(self) -> list[Reading]:
         """All combinations."""
@@ -74,15 +84,20 @@ class Study:
     def plan(self) -> list[Trial]:
         """The runs of every rung that is known: readings, constant rates, and untrained actors to hold them against."""
         trials: list[Trial] = []
-        alive = self.readings()
-        for seeds, share in self.rungs:
+        alive, before = self.readings(), None
+        for rung in self.rungs:
             if self.store.missing(trials):
                 break
-            alive = self.ranked(alive)[: math.ceil(share * len(alive))] if trials else alive
-            trials += [trial for reading in alive for trial in self.trials("online-paper", reading, seeds)]
+            alive = self.ranked(alive, before)[: math.ceil(rung.share * len(alive))] if before else alive
+            before, tasks = rung, self.on(rung)
+            trials += [trial for reading in alive for trial in self.trials("online-paper", reading, rung.seeds, tasks)]
             for others, settings in self.references().items():
-                trials += [trial for setting in settings for trial in self.trials(others, setting, seeds)]
+                trials += [trial for setting in settings for trial in self.trials(others, setting, rung.seeds, tasks)]
         return list({trial.name: trial for trial in trials}.values())
+
+    def on(self, rung: Rung) -> list[str]:
+        """The tasks of a rung."""
+        return [task for task in self.tasks if task in rung.tasks]
 
     def references(self) -> Mapping[str, Sequence[Reading]]:
         """What the readings are held against, by method."""
@@ -92,8 +107,8 @@ class Study:
             "frozen-paper": [{"initialisation": weight} for weight in weights],
         }
 
-    def trials(self, method: str, setting: Reading, seeds: int) -> list[Trial]:
-        """Of one method at one setting, on every task."""
+    def trials(self, method: str, setting: Reading, seeds: int, tasks: Sequence[str]) -> list[Trial]:
+        """Of one method at one setting, on some tasks."""
         size = QUICK.sizes
         return [
             Trial(
@@ -107,38 +122,45 @@ class Study:
                 validation=size[task].validation,
                 evaluations=size[task].evaluations,
             )
-            for task in self.tasks
+            for task in tasks
             for number in range(seeds)
         ]
 
-    def found(self, method: str, setting: Reading, task: str) -> list[Result]:
-        """The results that there are, in the order of the seeds."""
-        trials = self.trials(method, setting, max(seeds for seeds, _ in self.rungs))
-        return [run for trial in trials if trial.task == task and (run := self.store.load(trial)) is not None]
+    def found(self, method: str, setting: Reading, task: str, seeds: int | None = None) -> list[Result]:
+        """The results that there are of the first so many seeds, or of all, in their order."""
+        most = max(rung.seeds for rung in self.rungs)
+        trials = self.trials(method, setting, seeds or most, [task])
+        return [run for trial in trials if (run := self.store.load(trial)) is not None]
 
-    def ranked(self, readings: Iterable[Reading]) -> list[Reading]:
-        """The readings by the geometric mean over tasks of their mean validation errors, best first."""
+    def ranked(self, readings: Iterable[Reading], rung: Rung) -> list[Reading]:
+        """The readings by the geometric mean, over a rung's tasks, of their mean validation errors in it, best first.
+
+        Runs of later rungs do not count: the plan must not change under way.
+        """
 
         def score(reading: Reading) -> float:
-            means = [_mean(self.found("online-paper", reading, task), "validation_error") for task in self.tasks]
-            return statistics.fmean(math.log(max(mean, 1e-3)) for mean in means)
+            runs = [self.found("online-paper", reading, task, rung.seeds) for task in self.on(rung)]
+            return statistics.fmean(math.log(max(_mean(own, "validation_error"), 1e-3)) for own in runs)
 
         return sorted(readings, key=score)
 
     def table(self, task: str) -> Table:
         """The readings that have results on a task, best first, under the constant rates and the untrained actors."""
-        made = [reading for reading in self.readings() if self.found("online-paper", reading, task)]
-        complete = [reading for reading in made if all(self.found("online-paper", reading, t) for t in self.tasks)]
+        runs = [(self.found("online-paper", reading, task), reading) for reading in self.readings()]
+        made = [(_mean(own, "validation_error"), number, reading) for number, (own, reading) in enumerate(runs) if own]
         rows = [
             self._row(method, setting, task)
-            for method, settings in {**self.references(), "online-paper": self.ranked(complete)}.items()
+            for method, settings in {
+                **self.references(),
+                "online-paper": [reading for *_, reading in sorted(made)],
+            }.items()
             for setting in settings
             if self.found(method, setting, task)
         ]
         header = ["", "validation error %", "test error %", "worst", "last rates", "seeds"]
         alike = {name: values[0] for name, values in self.axes.items() if len(values) == 1}
         note = (
-            "Best first, by validation error on all tasks together. Error of guessing where a run diverged. "
+            "Best first, by validation error. Error of guessing where a run diverged. "
             f"The same in all: {setting_name(alike) if alike else 'nothing'}."
         )
         return Table(f"{task.upper()}, {self.steps:,} steps", header, rows, note)

@@ -27,13 +27,13 @@ TRANSCRIPTION = Path(__file__).resolve().parents[1] / "tests" / "oracle.py"
 SETTINGS = {
     "stable": replace(STABLE, opening=None),
     "paper": PAPER,
-    "paper, in chunks": replace(PAPER, unroll="chunk"),
+    "paper, a sliding window": replace(PAPER, unroll="sliding"),
 }
 """The stable setting as it is after its opening, which lasts for 200 steps at most."""
 EXTRA_PASSES = {
     "online (stable)": 1 / STABLE.reward().looks_every,
     "online (paper)": 1.0,
-    "online (paper, in chunks)": 1.0,
+    "online (paper, a sliding window)": 1.0,
 }
 """The forward passes that a step takes beyond those of plain SGD."""
 ROUND = PAPER.unroll_steps

@@ -204,10 +204,10 @@ def test_runs_are_recorded_and_become_lessons(tmp_path):
     # The first decision's rate is a tenth of the one given; it stood for the peak of a linear decay at that place.
     middle = decision_steps(task.steps)[0] / 2 / task.steps
     expected = math.log(10) * (runs[0].start - 1) - math.log(1 - middle)
-    assert taught.heights[0, 0].item() == pytest.approx(expected, abs=1e-4)
+    assert taught.log_peaks[0, 0].item() == pytest.approx(expected, abs=1e-4)
     # An actor that leads to the best peak at every decision costs nothing; one that leads a decade off does.
     best = -2.0 * math.log(10)
-    gap = (best + taught.shapes - taught.heights) / LARGEST_STEP
+    gap = (best + taught.shapes - taught.log_peaks) / LARGEST_STEP
     reachable = gap.abs() < 0.99
     perfect = torch.where(reachable, gap, 0.0).atanh()
     only = replace(taught, present=taught.present & reachable)

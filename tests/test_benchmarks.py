@@ -17,7 +17,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 from lrpilot.cli import main
 from lrpilot.pilot.controller import Pilot
 
-ONLINE = ["online (stable)", "online (paper)", "online (paper, in chunks)"]
+ONLINE = ["online (stable)", "online (paper)", "online (paper, a sliding window)"]
 KINDS = ["plain SGD", "a forward pass", *ONLINE, "literal transcription"]
 
 

@@ -111,7 +111,7 @@ def test_a_run_refuses_a_policy_that_is_not_there():
 
 
 @pytest.mark.integration
-def test_another_policy_flies_under_its_own_name(tmp_path, capsys):
+def test_another_policy_runs_under_its_own_name(tmp_path, capsys):
     Policy(width=4).save(tmp_path / "other")
     arguments = ("compare", "digits", "--steps", "30", "--seeds", "1", "--results", str(tmp_path), "--methods", "pilot")
     assert command(*arguments, "--policy", str(tmp_path / "other")) == 0
@@ -224,7 +224,7 @@ def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, m
     assert {each["trial"]["setting"]["policy"] for each in pilots} == {fingerprint()}
     assert all(math.isfinite(each["evaluations"]["test_error"][-1]) for each in pilots)
     lowest = next(each for each in pilots if each["trial"]["setting"]["lr"] == 1e-4)
-    assert lowest["curve"]["rate"][-1] != 1e-4  # it flew
+    assert lowest["curve"]["rate"][-1] != 1e-4  # it drove
 
     again = []
     monkeypatch.setattr(execute, "perform", lambda trial, data: again.append(trial) or perform(trial, data))

@@ -39,7 +39,7 @@ def test_the_actor_moves_only_between_runs_and_the_critic_within() -> None:
 
 def test_the_update_is_equation_10() -> None:
     """The weighted sum of the terms, taken apart: by hand one gradient at a time, then one step of Adam."""
-    study = new_study()
+    study = new_study(unroll="sliding")
     terms: list[list[torch.Tensor]] = []
     policy_loss = study.learner.policy_loss
 

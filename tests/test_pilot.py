@@ -32,7 +32,7 @@ def batch(step):
     return inputs, inputs[:, :2].sum(1, keepdim=True)
 
 
-def fly(pilot, model, steps, *, begin=0, scale=1.0):
+def run(pilot, model, steps, *, begin=0, scale=1.0):
     rates = []
     for step in range(begin, begin + steps):
         inputs, targets = batch(step)
@@ -57,7 +57,7 @@ def test_decisions_move_the_rate_when_they_are_due():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     pilot = Pilot(optimizer, 200, policy=Scripted(0.1, -0.05))
-    rates = fly(pilot, model, 200)
+    rates = run(pilot, model, 200)
     ends = decision_steps(200)
     changes = [step for step in range(1, 200) if rates[step] != rates[step - 1]]
     assert changes == list(ends[:-1])
@@ -72,7 +72,7 @@ def test_decisions_move_the_rate_when_they_are_due():
 def test_anytime():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), policy=Scripted(0.1))
-    fly(pilot, model, 200)
+    run(pilot, model, 200)
     due = [anytime_decision_step(d) for d in range(1, 50)]
     assert [d.step for d in pilot.history.decisions] == [step for step in due if step <= 200]
     assert all(d.observation()["anytime"] == 1 for d in pilot.history.decisions)
@@ -82,11 +82,11 @@ def test_beyond_the_run_the_last_rate_stays_and_nothing_is_left():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     pilot = Pilot(optimizer, 60, policy=Scripted(0.01))
-    fly(pilot, model, 60)
+    run(pilot, model, 60)
     rate = pilot.get_last_lr()
     with pytest.warns(PilotWarning, match="after the 60 steps that were announced"):
-        fly(pilot, model, 1, begin=60)
-    fly(pilot, model, 19, begin=61)  # told once
+        run(pilot, model, 1, begin=60)
+    run(pilot, model, 19, begin=61)  # told once
     assert pilot.get_last_lr() == rate
     assert len(pilot.history["loss"]) == 60
     assert not optimizer._optimizer_step_pre_hooks
@@ -97,7 +97,7 @@ def test_beyond_the_run_the_last_rate_stays_and_nothing_is_left():
 def test_very_short_runs(steps):
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), steps, policy=Scripted(0.1))
-    fly(pilot, model, steps)
+    run(pilot, model, steps)
     assert len(pilot.history["loss"]) == steps
     assert len(pilot.history.decisions) == steps - 1
 
@@ -106,7 +106,7 @@ def test_the_log_rate_is_bounded():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     pilot = Pilot(optimizer, 50, policy=Scripted(-2.0))
-    fly(pilot, model, 50)
+    run(pilot, model, 50)
     # Twelve decades below the rate given: on raw targets plain gradients want 5e-6, seven decades below 100.
     assert pilot.get_last_lr()[0] == pytest.approx(0.01 * math.exp(-28.0))
     assert pilot.history.decisions[-1].observation()["last_step"] == 0  # as applied, not as proposed
@@ -125,7 +125,7 @@ def test_a_start_rate_that_destroys_costs_only_its_steps(kind):
     start = copy_of(model)
     state = copy.deepcopy(optimizer.state_dict()["state"])
     pilot = Pilot(optimizer, 1000, policy=Scripted(1.0))
-    fly(pilot, model, decision_steps(1000)[1])  # the first decision comes before a second loss
+    run(pilot, model, decision_steps(1000)[1])  # the first decision comes before a second loss
     _, decision = pilot.history.decisions
     assert decision.back_to == 0
     assert decision.observation()["taken_back"] == 1
@@ -147,9 +147,9 @@ def large(monkeypatch):
 def test_the_copy_is_freed_after_the_first_twentieth():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
-    fly(pilot, model, 1)
+    run(pilot, model, 1)
     assert pilot.state_dict()["guard"]["good"] is not None
-    fly(pilot, model, 60, begin=1)
+    run(pilot, model, 60, begin=1)
     assert pilot.state_dict()["guard"]["good"] is None
 
 
@@ -163,10 +163,10 @@ def spoil(model):
 def test_weights_that_are_not_finite_raise_where_nothing_is_kept():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
-    fly(pilot, model, 500)
+    run(pilot, model, 500)
     spoil(model)
     with pytest.raises(NonFiniteLoss, match="step 5") as raised:
-        fly(pilot, model, 100, begin=500)
+        run(pilot, model, 100, begin=500)
     assert "rollback=True" in raised.value.__notes__[0]
     assert not pilot.optimizer._optimizer_step_pre_hooks
 
@@ -175,11 +175,11 @@ def test_weights_that_are_not_finite_never_end_the_run_of_a_small_network():
     """Three times they go back to a good network; the run is worth its loss at the end."""
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
-    fly(pilot, model, 500)
+    run(pilot, model, 500)
     for begin in (500, 600, 700):
         spoil(model)
-        fly(pilot, model, 100, begin=begin)
-    fly(pilot, model, 200, begin=800)
+        run(pilot, model, 100, begin=begin)
+    run(pilot, model, 200, begin=800)
     returns = [decision for decision in pilot.history.decisions if decision.back_to is not None]
     assert [decision.reason for decision in returns] == ["the weights were not finite"] * 3
     assert all(0 < decision.step - decision.back_to < 120 for decision in returns)
@@ -191,11 +191,11 @@ def test_a_network_that_has_learned_nothing_yet_goes_back_to_its_start_at_any_ti
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e-9), 1000, policy=Scripted(0.0))
     for _ in range(500):
-        fly(pilot, model, 1)  # always on the same batch, so that the loss stays where it is
+        run(pilot, model, 1)  # always on the same batch, so that the loss stays where it is
     start = copy_of(model)
     spoil(model)
     for _ in range(next(step for step in decision_steps(1000) if step > 500) - 500):
-        fly(pilot, model, 1)
+        run(pilot, model, 1)
     decision = pilot.history.decisions[-1]
     assert (decision.reason, decision.back_to) == ("the weights were not finite", 0)
     assert decision.rate == pytest.approx(decision.rate_before / 3)
@@ -206,9 +206,9 @@ def test_a_network_that_has_learned_nothing_yet_goes_back_to_its_start_at_any_ti
 def test_a_loss_that_is_not_finite_cuts_the_rate_at_any_time():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
-    fly(pilot, model, 500)
+    run(pilot, model, 500)
     due = next(step for step in decision_steps(1000) if step > 500)
-    fly(pilot, model, due - 501, begin=500)
+    run(pilot, model, due - 501, begin=500)
     take_a_step(pilot.optimizer)
     pilot.step(torch.inf)
     decision = pilot.history.decisions[-1]
@@ -221,21 +221,21 @@ def test_rollback_goes_to_the_last_good_network():
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9), 1000, policy=Scripted(0.0), rollback=True)
     kept = {}
     for step in range(500):
-        fly(pilot, model, 1, begin=step)
+        run(pilot, model, 1, begin=step)
         kept[step + 1] = copy_of(model)
     spoil(model)
     rate = pilot.get_last_lr()[0]
     before = len(pilot.history.decisions)
     step = 500
     while len(pilot.history.decisions) == before:
-        fly(pilot, model, 1, begin=step)
+        run(pilot, model, 1, begin=step)
         step += 1
     decision = pilot.history.decisions[-1]
     assert decision.reason == "the weights were not finite"
     assert decision.back_to == pilot.history.decisions[-3].step  # that of [-2] has not proven good
     assert equal(kept[decision.back_to], model)
     assert pilot.get_last_lr()[0] == pytest.approx(rate * math.exp(FORCED_CUT))
-    fly(pilot, model, 1000 - step, begin=step)
+    run(pilot, model, 1000 - step, begin=step)
     assert pilot.history["loss"][-1] < 0.5 * pilot.history["loss"][0]
     following = next(d for d in pilot.history.decisions if d.step > step)
     assert abs(following.observation()["above_best"]) < 1  # what was remembered is that of the good network
@@ -244,10 +244,10 @@ def test_rollback_goes_to_the_last_good_network():
 def test_rollback_at_the_very_end():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.05), 300, policy=Scripted(0.0), rollback=True)
-    fly(pilot, model, 299)
+    run(pilot, model, 299)
     good = pilot.state_dict()["guard"]["good"]["step"]
     spoil(model)
-    fly(pilot, model, 1, begin=299)
+    run(pilot, model, 1, begin=299)
     assert all(p.isfinite().all() for p in model.parameters())
     assert pilot.history.decisions[-1].back_to == good
 
@@ -265,9 +265,9 @@ def test_resume_is_exact_at_any_step(pause, lr, rollback):
         return model, optimizer, Pilot(optimizer, 300, policy=Reactive(), rollback=rollback)
 
     model, _, straight = build()
-    fly(straight, model, 300)
+    run(straight, model, 300)
     first, optimizer, pilot = build()
-    fly(pilot, first, pause)
+    run(pilot, first, pause)
     file = io.BytesIO()
     torch.save({"model": first.state_dict(), "optimizer": optimizer.state_dict(), "pilot": pilot.state_dict()}, file)
     file.seek(0)
@@ -276,7 +276,7 @@ def test_resume_is_exact_at_any_step(pause, lr, rollback):
     second.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     pilot.load_state_dict(state["pilot"])
-    fly(pilot, second, 300 - pause, begin=pause)
+    run(pilot, second, 300 - pause, begin=pause)
     assert equal(model.state_dict(), second)
     assert pilot.history["rate"].tolist() == straight.history["rate"].tolist()
     assert pilot.history["loss"].tolist() == straight.history["loss"].tolist()
@@ -287,7 +287,7 @@ def test_a_pilot_made_after_the_optimizers_state_was_loaded_takes_up_the_rate_in
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     pilot = Pilot(optimizer, 300, policy=Reactive())
-    fly(pilot, model, 40)
+    run(pilot, model, 40)
     loaded = torch.optim.SGD(model.parameters(), lr=0.01)
     loaded.load_state_dict(optimizer.state_dict())
     again = Pilot(loaded, 300, policy=Reactive())
@@ -356,7 +356,7 @@ def test_the_pilot_frees_the_network_and_itself():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     pilot = Pilot(optimizer, 1000, policy=Scripted(0.0))
-    fly(pilot, model, 3)  # amid a measurement
+    run(pilot, model, 3)  # amid a measurement
     references = [weakref.ref(pilot), weakref.ref(model), weakref.ref(optimizer)]
     gc.collect()
     gc.disable()
@@ -377,7 +377,7 @@ def test_the_exported_schedule_is_what_was_flown():
         [{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 0.002}], lr=0.02
     )
     pilot = Pilot(optimizer, 100, policy=Reactive())
-    rates = fly(pilot, model, 100)
+    rates = run(pilot, model, 100)
     fresh = torch.optim.SGD([{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 0.3}], lr=3.0)
     schedule = pilot.export_schedule(fresh)
     for rate in rates:
@@ -390,13 +390,13 @@ def test_the_exported_schedule_is_what_was_flown():
 def test_the_exported_schedule_leaves_out_what_was_undone():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(-2.0))
-    rates = fly(pilot, model, 1000)
+    rates = run(pilot, model, 1000)
     undone = [d for d in pilot.history.decisions if d.back_to is not None]
     assert undone
-    flown = pilot.history.replayable()
+    replayed = pilot.history.replayable()
     last = undone[-1].step
-    assert flown[:last] == [rates[last]] * last
-    assert flown[last:] == rates[last:]
+    assert replayed[:last] == [rates[last]] * last
+    assert replayed[last:] == rates[last:]
     fresh = network()
     optimizer = torch.optim.SGD(fresh.parameters(), lr=1.0)
     schedule = pilot.export_schedule(optimizer)
@@ -413,11 +413,11 @@ def test_the_exported_schedule_leaves_out_what_was_undone():
 def test_each_return_to_one_copy_cuts_three_times_as_far_as_the_last(monkeypatch):
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 400, policy=Scripted(0.0))
-    fly(pilot, model, 200)
+    run(pilot, model, 200)
     before = len(pilot.history.decisions)
     monkeypatch.setattr(pilot._guard, "verdict", lambda *args, **more: "made up")
     monkeypatch.setattr(pilot._guard, "in_vain", lambda *args: False)
-    fly(pilot, model, 60, begin=200)
+    run(pilot, model, 60, begin=200)
     ratios = [decision.rate / decision.rate_before for decision in pilot.history.decisions[before:][:3]]
     assert ratios == pytest.approx([1 / 3, 1 / 9, 1 / 27], rel=1e-5)
 
@@ -426,7 +426,7 @@ def test_the_run_in_words_and_pictures():
     pytest.importorskip("matplotlib")
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(-2.0, -0.3))
-    fly(pilot, model, 1000)
+    run(pilot, model, 1000)
     _, second, *rest = pilot.history.explain().splitlines()
     assert second.startswith("step 3: loss ")
     assert second.endswith("the loss was higher than the untrained network's, network taken back to step 0")
@@ -444,7 +444,7 @@ def test_a_policy_from_a_file(tmp_path):
     for given in (policy, tmp_path / "policy.safetensors", str(tmp_path / "policy.safetensors")):
         model = network()
         pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.001), 60, policy=given)
-        traces.append(fly(pilot, model, 60))
+        traces.append(run(pilot, model, 60))
     assert traces[0] == traces[1] == traces[2]
     assert len(set(traces[0])) > 30
 
@@ -476,6 +476,6 @@ def test_between_decisions_nothing_is_read():
 def test_the_shipped_policy_mends_any_start(lr):
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=lr), 600)
-    fly(pilot, model, 600)
+    run(pilot, model, 600)
     losses = pilot.history["loss"]
     assert losses[-20:].mean() < 0.15 * losses[0]

@@ -130,6 +130,6 @@ def test_ranks_decide_alike(tmp_path):
     assert decisions == other_decisions
     step, loss, _ = decisions[0]
     assert loss == pytest.approx((sum(losses[:step]) + sum(other_losses[:step])) / (2 * step))
-    # Negative control: each in a group of its own, they fly apart.
+    # Negative control: each in a group of its own, they drift apart.
     assert own_rates != others_own_rates
     assert own_decisions != others_own_decisions

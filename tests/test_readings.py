@@ -10,7 +10,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.report import studies
 from lrpilot.experiments.runs.controllers import Terms
 from lrpilot.experiments.runs.methods import METHODS
-from lrpilot.experiments.studies.catalogue import READ, READINGS
+from lrpilot.experiments.studies.catalogue import READ, READINGS, SLIDING
 from lrpilot.experiments.studies.frame import frame
 from lrpilot.online.settings import DEVIATIONS, STABLE_DEVIATIONS, deviating
 from made_up import result, trial
@@ -28,7 +28,8 @@ def test_no_deviation_is_the_paper_and_the_stable_ones_change_what_they_name():
     assert deviating() == PAPER
     changed = [name for changes in DEVIATIONS.values() for name in changes]
     assert len(changed) == len(set(changed)) == len(differing(PAPER, deviating(*DEVIATIONS)))
-    assert differing(PAPER, STABLE) == {name for number in STABLE_DEVIATIONS for name in DEVIATIONS[number]}
+    assert differing(replace(PAPER, **SLIDING), STABLE) == {n for d in STABLE_DEVIATIONS for n in DEVIATIONS[d]}
+    assert differing(PAPER, replace(PAPER, **SLIDING)) == {"unroll", "initialisation"}
 
 
 @pytest.fixture

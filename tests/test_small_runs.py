@@ -54,7 +54,7 @@ def test_two_moons(seed):
 @pytest.mark.parametrize("lr", [1e-3, 0.1, 1.0])
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
 def test_labels_that_say_nothing(kind, lr):
-    """Case L32: twenty batches of noise leave the loss near the untrained network's (it was 2.7 times that)."""
+    """Case L32: after twenty batches of noise the mean loss is below the untrained one (it was 2.7 times that)."""
     ratios = []
     for seed in range(5):
         torch.manual_seed(seed)
@@ -70,5 +70,5 @@ def test_labels_that_say_nothing(kind, lr):
             optimizer.step()
             pilot.step(loss)
         ratios.append(cross_entropy(model(inputs), targets).item() / untrained)
-    assert sum(ratios) / 5 < 1.05
-    assert max(ratios) < 1.25
+    assert sum(ratios) / 5 < 1
+    assert max(ratios) < 1.05

@@ -1,4 +1,4 @@
-"""Keeping the losses between two decisions, at a cost that cannot be felt."""
+"""The losses between two decisions, kept on their device: no step waits for them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .claims import SETTINGS, verdicts
 from .evidence import Evidence
 from .metrics import Summary
 from .page import Card
-from .standing import Row, Standing, Way
+from .standing import OPPONENTS, Row, Standing, Way
 from .suite import compared_rows
 from .verdict import FAILS, HOLDS, UNDECIDED
 
@@ -46,7 +46,9 @@ def in_words(compared: Store) -> str:
     against = [found for found in Standing.of(PILOT, rows).against.values() if found] if rows else []
     if len(against) < len(AGAINST):
         return ""
-    losses = ["unknown" if found is None else _factor(found) for found in Standing.of(PILOT, by_loss).against.values()]
+    standings = {str(way): Standing.of(way, by_loss) for way in (PILOT, CONSTANT, COSINE)}
+    losses = ["unknown" if found is None else _factor(found) for found in standings["pilot"].against.values()]
+    sharp = {way: "unknown" if one.sensitivity is None else f"{one.sensitivity:.3f}" for way, one in standings.items()}
     ratios = {str(way): _worst_over_best(rows, way) for way in (PILOT, CONSTANT, COSINE)}
     constant, cosine, peer = against
     weights = {task: _weights(task) for row in rows for task in row.runs.task.unique() if task in TASKS}
@@ -54,10 +56,13 @@ def in_words(compared: Store) -> str:
     tasks = len({task for row in rows for task in row.runs.task})
     seeds = [row.way(PILOT).shape[1] for row in rows]
     return (
-        f"**Any starting rate.** Five rates over four decades: from the worst of them the pilot ends at "
-        f"{ratios['pilot']:.2f} times the test error of its best start; a constant rate at "
-        f"{ratios['constant rate']:.1f} times, a cosine at {ratios['cosine']:.1f} times (medians of {len(rows)} "
+        f"**Any starting rate.** Five rates over four decades: the pilot's LR sensitivity (the mean over starts of the "
+        "test loss, capped at the untrained network's, less the best loss of any method) is "
+        f"{sharp['pilot']} nats, a constant rate's {sharp['constant rate']}, a cosine's {sharp['cosine']}. From the "
+        f"worst start its test error is {ratios['pilot']:.2f} times that from its best; a constant rate's "
+        f"{ratios['constant rate']:.1f} times, a cosine's {ratios['cosine']:.1f} times (medians of {len(rows)} "
         f"comparisons on {tasks} networks, {min(seeds)} to {max(seeds)} seeds each).\n\n"
+        f"**Wins and losses.** {_from_the_worst_start(rows)}\n\n"
         f"**How good.** Averaged over starts, its test error is {_factor(cosine)} that of the best of five cosines "
         f"(lower or equal from {100 * cosine.below:.0f} % of starts), {_factor(constant)} that of the best of five "
         f"constant rates ({100 * constant.below:.0f} %) and {_factor(peer)} that of the best rate-free optimizer "
@@ -67,6 +72,22 @@ def in_words(compared: Store) -> str:
         f"**Scope.** In these comparisons the largest network has {weights[largest]:,} weights (`{largest}`), the "
         f"longest run {longest:,} steps."
     )
+
+
+def _from_the_worst_start(rows: Sequence[Row]) -> str:
+    """In how many rows the pilot's worst start is at or below each opponent's best, and where it is furthest above."""
+    said: list[str] = []
+    for opponent, name in AGAINST.items():
+        found = [
+            (float(row.way(PILOT).mean(axis=1).max()), float(best.mean()), row.title)
+            for row in rows
+            if (best := row.best(OPPONENTS[opponent])) is not None
+        ]
+        mine, theirs, where = max(found, key=lambda one: one[0] / one[1] if one[1] else math.inf)
+        wins = sum(mine <= theirs for mine, theirs, _ in found)
+        lost = f" (furthest above: {where}, {mine:.2f} % against {theirs:.2f} %)" if mine > theirs else ""
+        said.append(f"{name} in {wins} of {len(found)}{lost}")
+    return f"From its worst start, the pilot's test error is at or below that of {', of '.join(said)}."
 
 
 def _with_pilot(compared: Store, measure: str) -> list[Row]:

@@ -44,7 +44,12 @@ READ, READ_ON = "online-paper", ("m0", "m1")  # every reading is this method wit
 VALUES = ("rate", "momentum", "dropout")  # columns of a curve that a controller decides on
 ON = ("m1", "mnist-cnn")  # where the paper's future work is tried
 FURTHER_OPTIMIZERS = ("momentum", "tf-adam", "tf-rmsprop")
-READINGS: Mapping[str, Setting] = tomllib.loads(Path(__file__).with_name("readings.toml").read_text("utf-8"))
+SLIDING: Setting = {"unroll": "sliding", "initialisation": "tensorflow"}  # the readings that stable is built on
+_stored = tomllib.loads(Path(__file__).with_name("readings.toml").read_text("utf-8"))
+READINGS: Mapping[str, Setting] = {
+    **_stored["paper"],
+    **{name: {**SLIDING, **changes} for name, changes in _stored["sliding"].items()},
+}
 
 Plan = Callable[[Profile, Store], list[Trial]]
 

@@ -39,7 +39,7 @@ class BankLessons:
 
     Attributes:
         observations: zero after a run's last decision.
-        heights: log of the peak that the rate in force stood for: log rate minus the log of the linear decay.
+        log_peaks: log of the peak that the rate in force stood for: log rate minus the log of the linear decay.
         shapes: log of the best schedule's shape in the following interval, relative to the linear decay's.
         present: which decisions a run had.
         lowest: log of the lowest peak of the run's grid.
@@ -49,7 +49,7 @@ class BankLessons:
     """
 
     observations: Float[Tensor, "decision run feature"]
-    heights: Float[Tensor, "decision run"]
+    log_peaks: Float[Tensor, "decision run"]
     shapes: Float[Tensor, "decision run"]
     present: Bool[Tensor, "decision run"]
     lowest: Float[Tensor, " run"]
@@ -61,7 +61,7 @@ class BankLessons:
         """Those of some runs."""
         return BankLessons(
             observations=self.observations[:, runs],
-            heights=self.heights[:, runs],
+            log_peaks=self.log_peaks[:, runs],
             shapes=self.shapes[:, runs],
             present=self.present[:, runs],
             lowest=self.lowest[runs],
@@ -72,7 +72,7 @@ class BankLessons:
 
     def loss(self, raw: Float[Tensor, "decision run"]) -> Float[Tensor, ""]:
         """The mean cost of the peaks that the raw actions lead to; gradients flow to ``raw``."""
-        peaks = self.heights + LARGEST_STEP * raw.tanh() - self.shapes
+        peaks = self.log_peaks + LARGEST_STEP * raw.tanh() - self.shapes
         position = (peaks - self.lowest) / SPACING
         points = BELOW + ABOVE + 1
         inside = position.clamp(0, points - 1 - 1e-3)
@@ -108,7 +108,7 @@ def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> BankLessons:
     """Lessons from runs of the pilot, whatever policy drove them."""
     count = len(pairs)
     observations = torch.zeros(DECISIONS, count, len(FEATURES))
-    heights, shapes = torch.zeros(DECISIONS, count), torch.zeros(DECISIONS, count)
+    log_peaks, shapes = torch.zeros(DECISIONS, count), torch.zeros(DECISIONS, count)
     present = torch.zeros(DECISIONS, count, dtype=torch.bool)
     lowest, costs, tasks, regrets = [], [], [], []
     for run, (entry, rollout) in enumerate(pairs):
@@ -118,7 +118,7 @@ def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> BankLessons:
         for index, interval in enumerate(rollout.intervals):
             seen, memory = observe(interval, memory)
             observations[index, run] = seen
-            heights[index, run] = rollout.log_rates[index] - _log_linear(marks[index], marks[index + 1])
+            log_peaks[index, run] = rollout.log_rates[index] - _log_linear(marks[index], marks[index + 1])
             middle = (marks[index + 1] + marks[index + 2]) / 2
             ideal = math.log(max(shape.shape(middle), 1e-3))
             shapes[index, run] = ideal - _log_linear(marks[index + 1], marks[index + 2])
@@ -129,7 +129,7 @@ def lessons(pairs: Sequence[tuple[Entry, BankRollout]]) -> BankLessons:
         tasks.append(entry.task.index)
         regrets.append(rollout.score - entry.best)
     numbers = (torch.tensor(lowest), torch.stack(costs), torch.tensor(tasks), torch.tensor(regrets))
-    return BankLessons(observations, heights, shapes, present, *numbers)
+    return BankLessons(observations, log_peaks, shapes, present, *numbers)
 
 
 def _log_linear(begin: float, end: float) -> float:

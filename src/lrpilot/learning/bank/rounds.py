@@ -31,7 +31,7 @@ class Rounds:
         entries: of the bank; those held out are left alone.
         folder: of the runs.
         noise: standard deviation of the exploration, as in `rollouts.explore_task`.
-        seed: of everything random in the runs.
+        seed: of all random numbers in the runs.
     """
 
     def __init__(self, entries: Sequence[Entry], folder: Path, *, noise: float, seed: int) -> None:

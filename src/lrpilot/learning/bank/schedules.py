@@ -15,7 +15,7 @@ DECADES = 3.5
 
 @dataclass(frozen=True)
 class Schedule:
-    """A warmed-up power-law decay: rate = peak * warmth * (floor + (1 - floor) (1 - t)^power).
+    """A warmed-up power-law decay: rate = peak * warmup_factor * (floor + (1 - floor) (1 - t)^power).
 
     Attributes:
         peak: log10 of the peak rate.
@@ -35,8 +35,8 @@ class Schedule:
 
     def shape(self, progress: float) -> float:
         """The rate relative to the peak, in (0, 1]."""
-        warmth = min(1.0, max(0.1, progress / self.warm_up)) if self.warm_up else 1.0
-        return warmth * (self.floor + (1 - self.floor) * (1 - progress) ** self.power)
+        warmup_factor = min(1.0, max(0.1, progress / self.warm_up)) if self.warm_up else 1.0
+        return warmup_factor * (self.floor + (1 - self.floor) * (1 - progress) ** self.power)
 
 
 def search(score: Callable[[Schedule], float], usual: float) -> Schedule:
