@@ -23,6 +23,7 @@ from rich.console import Console
 
 from lrpilot.commands.terminal import show
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table, mean_text
 from lrpilot.experiments.runs.execute import Engine, complete
 from lrpilot.experiments.runs.store import Store
@@ -56,6 +57,8 @@ class Rung(NamedTuple):
 
 RUNGS = (Rung(2, 1.0, ("m0", "m1")), Rung(5, 0.1, tuple(MNIST_NETWORKS)), Rung(10, 0.3, tuple(MNIST_NETWORKS)))
 """M2, whose steps take four times as long, joins in the second."""
+CAME_DOWN = 0.1
+"""A rate has come down that ends below this share of its highest."""
 SEEDS_APART = 100  # between the first seeds of two tasks
 
 
@@ -165,6 +168,26 @@ class Study:
         )
         return Table(f"{task.upper()}, {self.steps:,} steps", header, rows, note)
 
+    def endings(self) -> Table:
+        """What became of the rates, on all tasks together, by the critic's activation and batch."""
+        rows: list[list[str]] = []
+        for activation, batch in product(self.axes["critic_activation"], self.axes["critic_batch"]):
+            alike = {"critic_activation": activation, "critic_batch": batch}
+            readings = [reading for reading in self.readings() if alike.items() <= reading.items()]
+            runs = [run for r in readings for task in self.tasks for run in self.found("online-paper", r, task)]
+            if not runs:
+                continue
+            rates = [run.curve["rate"] for run in runs]
+            peaks = [max(rate) for rate in rates]
+            down = [peak for rate, peak in zip(rates, peaks, strict=True) if rate[-1] < CAME_DOWN * peak]
+            places = [rate.index(peak) / len(rate) for rate, peak in zip(rates, peaks, strict=True)]
+            numbers = [f"{statistics.median(peaks):.2g}", f"{100 * statistics.median(places):.0f} %"]
+            rows.append(
+                [str(activation), f"x_{'i' if batch == 'own' else 'j'}", str(len(runs)), *numbers, str(len(down))]
+            )
+        header = ["critic", "learns on", "runs", "highest rate, median", "reached at", "came down"]
+        return Table("What became of the rates", header, rows, f"Came down: ended below {CAME_DOWN:g} of the highest.")
+
     def _row(self, method: str, setting: Reading, task: str) -> list[str]:
         runs = self.found(method, setting, task)
         errors, last = [run.final("test_error") for run in runs], [run.curve["rate"][-1] for run in runs]
@@ -210,13 +233,17 @@ def readings(
     results: Annotated[Path, typer.Option(help="Where results are, and go.")] = Path("results/map"),
     workers: Annotated[int, typer.Option(help="Runs side by side.")] = 1,
     data: Annotated[Path | None, typer.Option(help="Where data sets lie.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="Write the tables between this file's map markers too.")] = None,
 ) -> None:
     """Make the runs of the map that are missing, and print a table a task. Hours on one core."""
     study = Study(task or list(MNIST_NETWORKS), steps, Store(results), narrowed(fix or []))
     console = Console()
     complete({"map": study.plan}, study.store, engine=Engine(workers=workers, data=data), console=console)
-    for name in study.tasks:
-        show(console, study.table(name))
+    tables = [*(study.table(name) for name in study.tasks), study.endings()]
+    for table in tables:
+        show(console, table)
+    if readme is not None:
+        fill(readme, "map", "\n\n".join(table.to_markdown() for table in tables))
 
 
 if __name__ == "__main__":

@@ -69,16 +69,19 @@ def small_policy() -> Policy:
         return Policy(width=4)
 
 
+LITERAL = replace(PAPER, unroll="sliding", initialisation="tensorflow", critic_activation="relu", discount=0.99)
+"""What ``setting="paper"`` was in version 0.1."""
+
 CONTROLLERS: dict[str, Callable[[torch.optim.Optimizer], Any]] = {
     "pilot": lambda optimizer: Pilot(optimizer, STEPS, policy=small_policy(), rollback=True),
     "online-stable": online(STABLE),
-    "online-paper": online(PAPER),
+    "online-paper": online(LITERAL),
 }
 
 
 def study() -> OfflineActorCritic:
     """A study between two runs of the appendix."""
-    return OfflineActorCritic(replace(PAPER, units=4, critic_units=3), generator=torch.Generator().manual_seed(0))
+    return OfflineActorCritic(replace(LITERAL, units=4, critic_units=3), generator=torch.Generator().manual_seed(0))
 
 
 def write(archive: Path) -> None:

@@ -64,6 +64,21 @@ def test_a_table_has_the_references_and_then_the_readings_best_first(study):
     assert rows[6][1:] == ["5.00", "5.00", "5.00", "0.1 to 0.1", "1"]
 
 
+def test_the_rates_that_came_down_are_counted(tmp_path):
+    axes = {"critic_activation": ("relu", "tanh"), "critic_batch": ("own",)}
+    study = readings.Study(
+        ("m0",), 60, Store(tmp_path), axes | {"initialisation": ("small",)}, (readings.Rung(2, 1.0, ("m0",)),)
+    )
+    rates = {"relu": [0.1, 2.0], "tanh": [1.0, 0.0999]}
+    for trial in study.store.missing(study.plan()):
+        made = result(trial=trial)
+        made.curve["rate"][:] = rates.get(trial.setting.get("critic_activation"), [0.1, 0.1])
+        study.store.save(made)
+    relu, tanh = study.endings().rows
+    assert relu == ["relu", "x_i", "2", "2", "50 %", "0"]
+    assert tanh == ["tanh", "x_i", "2", "1", "0 %", "2"]
+
+
 def test_an_axis_is_narrowed():
     axes = readings.narrowed(["unroll=chunk", "discount=0.99,0.9"])
     assert (axes["unroll"], axes["discount"]) == (["chunk"], [0.99, 0.9])

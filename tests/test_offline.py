@@ -127,7 +127,7 @@ def test_a_state_is_a_value_and_loading_is_all_or_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({}, "paper"), ({"discount": 0.9, "unroll_steps": 5}, "paper, discount=0.9, unroll_steps=5")],
+    [({}, "paper"), ({"discount": 0.8, "unroll_steps": 5}, "paper, discount=0.8, unroll_steps=5")],
 )
 def test_it_says_what_it_is(changes: dict, said: str) -> None:
     study = new_study(**changes)

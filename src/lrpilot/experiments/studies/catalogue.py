@@ -44,7 +44,13 @@ READ, READ_ON = "online-paper", ("m0", "m1")  # every reading is this method wit
 VALUES = ("rate", "momentum", "dropout")  # columns of a curve that a controller decides on
 ON = ("m1", "mnist-cnn")  # where the paper's future work is tried
 FURTHER_OPTIMIZERS = ("momentum", "tf-adam", "tf-rmsprop")
-SLIDING: Setting = {"unroll": "sliding", "initialisation": "tensorflow"}  # the readings that stable is built on
+SLIDING: Setting = {
+    "unroll": "sliding",
+    "initialisation": "tensorflow",
+    "critic_activation": "relu",
+    "discount": 0.99,
+}
+"""The readings of version 0.1, which the stable setting is built on."""
 _stored = tomllib.loads(Path(__file__).with_name("readings.toml").read_text("utf-8"))
 READINGS: Mapping[str, Setting] = {
     **_stored["paper"],
