@@ -1,7 +1,8 @@
 """``python -m benchmarks.environments``: steps a second of the learning rate environments, DACBench's SGD beside them.
 
 Whole episodes under random actions, beginnings and ends included, in processor time of one thread and one process.
-An episode is a training of 300 steps everywhere; where DACBench's action is for an epoch, it is two epochs.
+An episode is a training of 100 steps, as DACBench has it by default; where its action is for an epoch, two epochs.
+How long a step takes hangs on the network drawn: the same seeds draw the same networks for any number of trainings.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.tasks.data import data_folder
 from lrpilot.integrations.gymnasium import LearningRateEnv, LearningRateVectorEnv
 
-STEPS = 300
+STEPS = 100
 """Of a training."""
 EPOCHS = 2
 """Of one in which DACBench's step is an epoch."""
 BATCH, TRAINED_ON = 64, 0.8
 """Of DACBench's trainings: the mini-batch, and the share of the training set, as in its own instances."""
 
-Episode = Callable[[], tuple[int, int]]
-"""Plays an episode; how many steps the environment made in it, and its trainings."""
+Episode = Callable[[int], tuple[int, int]]
+"""Plays the episode of a seed; how many steps the environment made in it, and its trainings."""
 app = typer.Typer(add_completion=False)
 
 
@@ -57,11 +58,10 @@ class Speed:
     training_steps: float
 
     @classmethod
-    def of(cls, environment: str, trainings: int, episode: Episode, seconds: float) -> Speed:
-        """Over whole episodes, until ``seconds`` have passed."""
-        counts, begun = np.zeros(2), time.process_time()
-        while time.process_time() - begun < seconds:
-            counts += episode()
+    def of(cls, environment: str, trainings: int, episode: Episode, episodes: int) -> Speed:
+        """Over so many episodes together."""
+        begun = time.process_time()
+        counts = np.sum([episode(seed) for seed in range(episodes)], axis=0)
         steps, training_steps = counts / (time.process_time() - begun)
         return cls(environment, trainings, float(steps), float(training_steps))
 
@@ -74,10 +74,9 @@ class Speed:
 def of_one() -> Episode:
     """Episodes of `LearningRateEnv`."""
     env, random = LearningRateEnv(shortest=STEPS, longest=STEPS), np.random.default_rng(0)
-    env.reset(seed=0)
 
-    def episode() -> tuple[int, int]:
-        env.reset()
+    def episode(seed: int) -> tuple[int, int]:
+        env.reset(seed=seed)
         steps, over = 0, False
         while not over:
             _, _, over, _, _ = env.step(random.uniform(-1, 1, 1).astype(np.float32))
@@ -90,10 +89,9 @@ def of_one() -> Episode:
 def of_many(trainings: int) -> Episode:
     """Episodes of `LearningRateVectorEnv`."""
     envs, random = LearningRateVectorEnv(trainings, shortest=STEPS, longest=STEPS), np.random.default_rng(0)
-    envs.reset(seed=0)
 
-    def episode() -> tuple[int, int]:
-        envs.reset()
+    def episode(seed: int) -> tuple[int, int]:
+        envs.reset(seed=seed)
         steps, over = 0, np.zeros(trainings, bool)
         while not over.all():
             _, _, over, _, _ = envs.step(random.uniform(-1, 1, (trainings, 1)).astype(np.float32))
@@ -122,8 +120,8 @@ def of_dacbench(folder: Path, *, epochs: bool) -> Episode:
     benchmark.config.update(instance_set={0: instance}, epoch_mode=epochs, cutoff=EPOCHS if epochs else STEPS)
     env, random = benchmark.get_environment(), np.random.default_rng(0)
 
-    def episode() -> tuple[int, int]:
-        env.reset()
+    def episode(seed: int) -> tuple[int, int]:
+        env.reset(seed=seed)
         steps, over = 0, False
         while not over:
             _, _, terminated, truncated, _ = env.step(float(10 ** random.uniform(-4, -2)))
@@ -142,7 +140,7 @@ def table(speeds: list[Speed]) -> Table:
 
 @app.command()
 def environments(
-    seconds: Annotated[float, typer.Option(help="For each environment, at least.")] = 20.0,
+    episodes: Annotated[int, typer.Option(help="Of each environment; one of DACBench's, which are alike.", min=1)] = 8,
     data: Annotated[Path | None, typer.Option(help="The folder with MNIST, for DACBench.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
     readme: Annotated[Path | None, typer.Option(help="Write the table between this file's markers.")] = None,
@@ -163,7 +161,8 @@ def environments(
     with one_thread():
         for name, trainings, make in subjects:
             with console.status(name):
-                speeds.append(Speed.of(name, trainings, make(), seconds))
+                played = 1 if name.startswith("DACBench") else episodes
+                speeds.append(Speed.of(name, trainings, make(), played))
     found = table(speeds)
     show(console, found)
     if out is not None:
