@@ -32,7 +32,7 @@ def table(lines: list[str]) -> tuple[list[float], dict[str, list[float]]]:
 def test_an_example_is_short():
     lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
     assert len(lengths) > 10
-    assert {name: length for name, length in lengths.items() if length >= 80} == {}
+    assert {name: length for name, length in lengths.items() if length > (60 if "with_" in name else 79)} == {}
 
 
 def test_the_transformer_learns_to_write_python_under_every_method():

@@ -33,11 +33,11 @@ def torch_sgd(model):
     return torch.optim.SGD([variable.value for variable in model.trainable_variables], lr=RATE)
 
 
-def fit(epochs, *, model=None, resume=None, policy="float32", begin=0, others=(), **settings):
+def fit(epochs, *, model=None, resume=None, policy="float32", begin=0, callback=None, others=(), **settings):
     model = model or make(policy)
     if not model.compiled:
         model.compile(keras.optimizers.SGD(RATE, **settings), loss=mse)
-    callback = PilotCallback(policy=Reactive())
+    callback = callback or PilotCallback(policy=Reactive())
     if resume is not None:
         callback.load_state_dict(resume)
     callbacks = [callback, *others]
@@ -75,6 +75,40 @@ def test_a_resume(tmp_path, planned, then):
     if then != planned:
         plain.pilot.extend(plain.steps(then))
     assert_same_run(callback.pilot, plain.run(then - 2))
+
+
+class Interrupted(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_training_that_goes_on_without_a_pilots_state_is_planned_for_what_is_left(tmp_path):
+    """As Keras's own BackupAndRestore resumes, and as `initial_epoch` does."""
+    callback = fit(4, begin=1)[1]
+    assert callback.pilot.total_steps == 3 * 12 == callback.pilot.last_epoch
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+    with pytest.raises(KeyboardInterrupt):
+        fit(4, others=[backup, Interrupted()])
+    callback = fit(4, others=[backup])[1]
+    assert callback.pilot.total_steps == 2 * 12 == callback.pilot.last_epoch
+    assert callback.pilot.history["rate"][0] == RATE / 10
+
+
+def test_after_an_interruption_a_fit_begins_anew():
+    model = make()
+    with pytest.raises(KeyboardInterrupt):
+        fit(5, model=model, others=[Interrupted()])
+    model.set_weights(make().get_weights())
+    assert_same_run(fit(5, model=model)[1].pilot, Plain(5, make=make, optimizer=torch_sgd).run(5))
+
+
+def test_a_callback_that_has_resumed_begins_anew_with_the_next_network():
+    callback = PilotCallback(policy=Reactive())
+    callback.load_state_dict(fit(2)[1].state_dict())
+    fit(3, begin=2, callback=callback)
+    _, callback, _ = fit(5, callback=callback)
+    assert_same_run(callback.pilot, Plain(5, make=make, optimizer=torch_sgd).run(5))
 
 
 def test_the_optimizer_gets_its_rate_back():

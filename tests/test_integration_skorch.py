@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from sklearn.base import clone
 from skorch import NeuralNet
 
 from lrpilot.integrations.skorch import PilotCallback
+from lrpilot.pilot.notices import PilotWarning
 
 pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
@@ -91,22 +93,59 @@ def test_epoch_by_epoch():
     assert_same_run(pilot_of(fitted), Plain(5).run(5))
 
 
-def test_accumulation():
-    class Third(NeuralNet):
-        def train_step(self, batch, **fit_params):
-            self.taken = getattr(self, "taken", 0) + 1
-            step = self.train_step_single(batch, **fit_params)
-            if self.taken % 3 == 0:
-                for parameter in self.module_.parameters():
-                    parameter.grad /= 3
-                self.optimizer_.step()
-                self.optimizer_.zero_grad()
-            return step
+class Loop(NeuralNet):
+    """As skorch's guide has gradient accumulation, with autocast beside it."""
 
-    fitted = net(5, Third, total_steps=20).fit(INPUTS, TARGETS)
-    plain = Plain(5, accumulate=3).run(5)
-    assert len(pilot_of(fitted).history["loss"]) == 20
-    torch.testing.assert_close(pilot_of(fitted).history["rate"], plain.pilot.history["rate"], rtol=1e-5, atol=0)
+    def __init__(self, *args, accumulate=1, bf16=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.accumulate, self.bf16 = accumulate, bf16
+
+    def train_step_single(self, batch, **fit_params):
+        self._set_training(True)
+        inputs, targets = batch
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            outputs = self.infer(inputs)
+            loss = self.get_loss(outputs, targets, X=inputs, training=True)
+        (loss / self.accumulate).backward()
+        return {"loss": loss, "y_pred": outputs}
+
+    def train_step(self, batch, **fit_params):
+        step = self.train_step_single(batch, **fit_params)
+        if len(self.history[-1, "batches"]) % self.accumulate == 0:
+            self.optimizer_.step()
+            self.optimizer_.zero_grad()
+        return step
+
+
+@pytest.mark.parametrize("settings", [{"accumulate": 2}, {"accumulate": 3}, {"bf16": True}])
+def test_the_rates_of_the_plain_loop_in_a_step_of_ones_own(settings):
+    plain = Plain(5, **settings)
+    fitted = net(5, partial(Loop, **settings), total_steps=plain.steps(5)).fit(INPUTS, TARGETS)
+    assert_same_run(pilot_of(fitted), plain.run(5))
+
+
+def test_accumulation_without_a_length_is_warned_of():
+    with pytest.warns(PilotWarning, match="12 batches of an epoch were 6 steps"):
+        net(2, partial(Loop, accumulate=2)).fit(INPUTS, TARGETS)
+
+
+def test_accelerate():
+    """In bf16; `partial_fit` goes on with the run, though the net's optimizer is a wrapper."""
+    accelerate = pytest.importorskip("accelerate", reason="needs lrpilot[accelerate]")
+    from skorch.hf import AccelerateMixin
+
+    class Accelerated(AccelerateMixin, NeuralNet): ...
+
+    accelerator = accelerate.Accelerator(cpu=True, mixed_precision="bf16")
+    kind = partial(Accelerated, accelerator=accelerator, unwrap_after_train=False)
+    try:
+        fitted = net(2, kind).fit(INPUTS, TARGETS).partial_fit(INPUTS, TARGETS)
+    finally:
+        accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+        accelerate.state.GradientState._reset_state()
+    plain = Plain(2, bf16=True).run(2)
+    plain.pilot.extend(48)
+    assert_same_run(pilot_of(fitted), plain.run(2))
 
 
 def test_the_example():

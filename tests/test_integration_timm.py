@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import csv
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ pytest.importorskip("timm", reason="needs lrpilot[timm]")
 
 import timm
 from timm.optim import create_optimizer_v2
-from timm.utils import CheckpointSaver, NativeScaler
+from timm.utils import CheckpointSaver, NativeScaler, update_summary
 
 pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 
@@ -36,89 +36,110 @@ LABELS = torch.arange(48) % 2
 class Run:
     """The loop of timm's train.py, in which the pilot stands where its scheduler stood."""
 
-    def __init__(self, steps):
+    def __init__(self, steps, *, accumulate=1, bf16=False):
         self.model = model()
         self.optimizer = optimizer_of(self.model, layer_decay=0.5)
         self.pilot = Pilot(self.optimizer, steps, policy=Reactive())
         self.scaler = NativeScaler(device="cpu")
+        self.accumulate, self.bf16 = accumulate, bf16
 
-    def run(self, begin, end, *, accumulate=1):
-        for step in range(accumulate * begin, accumulate * end):
-            rows = slice(8 * (step % 6), 8 * (step % 6) + 8)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = torch.nn.functional.cross_entropy(self.model(IMAGES[rows]), LABELS[rows])
+    def run(self, begin, end, *, summary=None):
+        for step in range(self.accumulate * begin, self.accumulate * end):
+            loss = loss_of(self.model, step, bf16=self.bf16)
+            update = (step + 1) % self.accumulate == 0
             self.scaler(
-                loss / accumulate,
+                loss / self.accumulate,
                 self.optimizer,
                 clip_grad=0.5,
                 parameters=self.model.parameters(),
-                need_update=(step + 1) % accumulate == 0,
+                need_update=update,
             )
-            if (step + 1) % accumulate == 0:
+            if update:
+                self.optimizer.zero_grad()
+            self.pilot.step(loss)
+            if summary is not None:
+                update_summary(step, {"loss": loss.item()}, {}, summary, lr=self.pilot.get_used_lr()[0])
+        return self
+
+
+class Plain:
+    """Without timm's scaler, its clipping, its `lr_scale` and its optimizer."""
+
+    def __init__(self, steps, *, accumulate=1, bf16=False):
+        self.model = model()
+        groups = [
+            {"params": g["params"], "weight_decay": g["weight_decay"], "lr": 1e-3 * g["lr_scale"]}
+            for g in optimizer_of(self.model, layer_decay=0.5).param_groups
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        self.pilot = Pilot(self.optimizer, steps, policy=Reactive())
+        self.accumulate, self.bf16 = accumulate, bf16
+        self.rates = []  # of each step, by group
+
+    def run(self, begin, end):
+        for step in range(self.accumulate * begin, self.accumulate * end):
+            loss = loss_of(self.model, step, bf16=self.bf16)
+            (loss / self.accumulate).backward()
+            if (step + 1) % self.accumulate == 0:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+                self.rates.append([group["lr"] for group in self.optimizer.param_groups])
+                self.optimizer.step()
                 self.optimizer.zero_grad()
             self.pilot.step(loss)
         return self
 
 
-def plain(steps, *, accumulate=1):
-    """Without timm's scaler, its clipping, its `lr_scale` and its optimizer; the rates of each step, by group."""
-    network = model()
-    groups = [
-        {"params": g["params"], "weight_decay": g["weight_decay"], "lr": 1e-3 * g["lr_scale"]}
-        for g in optimizer_of(network, layer_decay=0.5).param_groups
-    ]
-    optimizer, rates = torch.optim.AdamW(groups, lr=1e-3), []
-    pilot = Pilot(optimizer, steps, policy=Reactive())
-    for step in range(accumulate * steps):
-        rows = slice(8 * (step % 6), 8 * (step % 6) + 8)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = torch.nn.functional.cross_entropy(network(IMAGES[rows]), LABELS[rows])
-        (loss / accumulate).backward()
-        if (step + 1) % accumulate == 0:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
-            rates.append([group["lr"] for group in optimizer.param_groups])
-            optimizer.step()
-            optimizer.zero_grad()
-        pilot.step(loss)
+def loss_of(network, step, *, bf16):
+    rows = slice(8 * (step % 6), 8 * (step % 6) + 8)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        return torch.nn.functional.cross_entropy(network(IMAGES[rows]), LABELS[rows])
+
+
+def seen_rates(run):
+    """A list that grows with the rates of each step of timm's optimizer, by group."""
+    rates = []
+    run.optimizer.register_step_pre_hook(lambda o, *_: rates.append([group["lr"] for group in o.param_groups]))
     return rates
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_rates_of_the_plain_loop(accumulate):
-    """Case L27: bf16, clipping and layer-wise rates included."""
-    rates = []
-    run = Run(30)
-    run.optimizer.register_step_pre_hook(lambda o, *_: rates.append([group["lr"] for group in o.param_groups]))
-    run.run(0, 30, accumulate=accumulate)
-    assert rates == plain(30, accumulate=accumulate)
+@pytest.mark.parametrize("settings", [{}, {"accumulate": 2}, {"accumulate": 3}, {"bf16": True}])
+def test_the_rates_of_the_plain_loop(settings):
+    """Case L27: clipping and layer-wise rates included."""
+    run = Run(30, **settings)
+    rates = seen_rates(run)
+    run.run(0, 30)
+    assert rates == Plain(30, **settings).run(0, 30).rates
     assert len({step[0] for step in rates}) > 5
     assert len(set(rates[0])) == 4  # of the embedding, two blocks and the head
 
 
-def test_a_resume(tmp_path):
-    """Beside timm's own checkpoint."""
-    whole = Run(30).run(0, 30)
-    run = Run(30).run(0, 13)
+@pytest.mark.parametrize(("planned", "then"), [(30, 30), (20, 30)])
+def test_a_resume(tmp_path, planned, then):
+    """Beside timm's own checkpoint: the same run, and a longer one (case L25)."""
+    run = Run(planned).run(0, 13)
     saver = CheckpointSaver(run.model, run.optimizer, checkpoint_dir=str(tmp_path), amp_scaler=run.scaler)
     saver.save_checkpoint(0)
     torch.save(run.pilot.state_dict(), tmp_path / "pilot.pt")
-    again = Run(30)
+    again = Run(then)
     checkpoint = torch.load(tmp_path / "last.pth.tar", weights_only=False)
     again.model.load_state_dict(checkpoint["state_dict"])
     again.optimizer.load_state_dict(checkpoint["optimizer"])
     again.scaler.load_state_dict(checkpoint["amp_scaler"])
     again.pilot.load_state_dict(torch.load(tmp_path / "pilot.pt", weights_only=True))
-    assert again.run(13, 30).pilot.history["rate"].tolist() == whole.pilot.history["rate"].tolist()
+    rates = seen_rates(again)
+    again.run(13, then)
+    plain = Plain(planned).run(0, 13)
+    if then != planned:
+        plain.pilot.extend(then)
+    assert rates == plain.run(13, then).rates[13:]
 
 
-def test_a_longer_run():
-    """A state of a run of 20 steps goes on as one of 30 (case L25)."""
-    run, again = Run(20).run(0, 13), Run(30)
-    again.model.load_state_dict(run.model.state_dict())
-    again.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
-    again.pilot.load_state_dict(run.pilot.state_dict())
-    run.pilot.extend(30)
-    assert again.run(13, 30).pilot.history["rate"].tolist() == run.run(13, 30).pilot.history["rate"].tolist()
+def test_the_rate_is_logged(tmp_path):
+    """In timm's summary."""
+    Run(30).run(0, 30, summary=tmp_path / "summary.csv")
+    with open(tmp_path / "summary.csv") as file:
+        logged = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert logged == [rates[0] for rates in Plain(30).run(0, 30).rates]
 
 
 def test_the_example():

@@ -20,12 +20,14 @@ class PilotCallback(keras.callbacks.Callback):
     The run has the ``epochs`` given to ``fit``. Afterwards the optimizer has its own rate again, so that a further
     ``fit`` begins as this one did. To go on with a run, hand :meth:`state_dict` to the next callback's
     :meth:`load_state_dict`, and ``initial_epoch`` and ``epochs`` to ``fit``; more epochs than before are planned anew.
+    Without a pilot's state, also after Keras's ``BackupAndRestore`` (to be listed after this callback), what is left is
+    planned as a run of its own.
 
     Args:
         options: keywords of `lrpilot.Pilot`.
 
     Attributes:
-        pilot: from the beginning of ``fit`` on.
+        pilot: from the first epoch of ``fit`` on.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -35,35 +37,46 @@ class PilotCallback(keras.callbacks.Callback):
         self._resumed: StateDict = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Put the pilot between the model and its optimizer.
+        """Keep the rate that the optimizer has.
 
         Raises:
-            InvalidArgument: Keras does not run on torch, or the step is to be compiled.
+            InvalidArgument: Keras does not run on torch, or the step is to be compiled, or the rate is a schedule's.
         """
         if keras.backend.backend() != "torch":
             raise InvalidArgument("KERAS_BACKEND", "torch", keras.backend.backend())
-        model, params = cast(Any, self.model), cast(Any, self.params)
+        model = cast(Any, self.model)
         if model.jit_compile:
             raise InvalidArgument("jit_compile", "False, where a pilot listens to the steps", True)
-        outer = model.optimizer  # which scales the loss in float16
-        self._outer, self._inner = outer, getattr(outer, "inner_optimizer", outer)
-        view = _View(self._inner, model)
-        self._given, batches = view.rate.clone(), params["steps"]
+        self._outer = model.optimizer  # which scales the loss in float16
+        self._inner = getattr(self._outer, "inner_optimizer", self._outer)
+        interrupted = getattr(vars(self._outer).get("scale_loss"), "__self__", None)
+        if isinstance(interrupted, PilotCallback):  # in a `fit` that never came to its end
+            interrupted.on_train_end()
+        self._view = _View(self._inner, model)
+        self._given = self._view.rate.clone()
+        self.pilot = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """At the first one, whichever it is, put the pilot between the model and its optimizer."""
+        if self.pilot is not None:
+            return
+        state, self._resumed = self._resumed, {}  # of this training alone
+        self._inner.learning_rate = self._given  # Keras's BackupAndRestore may have loaded that of a lost run
+        params = cast(Any, self.params)
+        epochs, batches = params["epochs"] - (0 if state else epoch), params["steps"]
         parts = self._inner.gradient_accumulation_steps or 1
-        steps = None if batches is None else params["epochs"] * batches // parts
-        self.pilot = pilot = Pilot(view, steps, **self._options)
-        if self._resumed:
-            pilot.load_state_dict(self._resumed)
+        self.pilot = Pilot(self._view, None if batches is None else epochs * batches // parts, **self._options)
+        if state:
+            self.pilot.load_state_dict(state)
+        self._outer.scale_loss, self._inner._backend_update_step = self._scale_loss, self._update
 
-        def scale_loss(loss: Tensor) -> Tensor:
-            pilot.step(loss)
-            return type(outer).scale_loss(outer, loss)
+    def _scale_loss(self, loss: Tensor) -> Tensor:
+        cast(Pilot, self.pilot).step(loss)
+        return type(self._outer).scale_loss(self._outer, loss)
 
-        def update(gradients: Sequence[Tensor], variables: Sequence[Any], learning_rate: Any) -> None:
-            view.step(gradients, variables, learning_rate)
-            pilot.step()
-
-        outer.scale_loss, self._inner._backend_update_step = scale_loss, update
+    def _update(self, gradients: Sequence[Tensor], variables: Sequence[Any], learning_rate: Any) -> None:
+        self._view.step(gradients, variables, learning_rate)
+        cast(Pilot, self.pilot).step()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """As Keras's own schedulers log it: for the history and all callbacks that come later."""
@@ -72,7 +85,8 @@ class PilotCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave model and optimizer as they were."""
-        del self._outer.scale_loss, self._inner._backend_update_step
+        vars(self._outer).pop("scale_loss", None)  # there is none where no epoch has begun
+        vars(self._inner).pop("_backend_update_step", None)
         self._inner.learning_rate = self._given
 
     def state_dict(self) -> StateDict:
