@@ -13,6 +13,7 @@ def brief(monkeypatch):
     monkeypatch.setattr(divergence, "STEPS", 30)
 
 
+@pytest.mark.filterwarnings("ignore:Rprop reads the learning rate:lrpilot.PilotWarning")
 @pytest.mark.parametrize("optimizer", TAKEN)
 def test_every_optimizer_is_driven(optimizer):
     found = run("Pilot", optimizer, 1e-3)

@@ -234,6 +234,7 @@ def test_the_command_compares_on_digits_and_goes_on_where_it_stopped(tmp_path, m
     assert "1 done" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore::lrpilot.PilotWarning")
 def test_a_start_whose_loss_is_not_finite_is_mended_not_counted_as_diverged():
     pilot = next(t for t in Comparison.of("digits", steps=300).trials() if t.method == "pilot")
     high = perform(replace(pilot, setting={**pilot.setting, "lr": 1e30}))
