@@ -88,6 +88,7 @@ def test_a_term_that_is_switched_on(kind):
 settles = pytest.mark.xfail(strict=False, reason="one run in three settles for the second best arm: 0.889")
 
 
+@pytest.mark.filterwarnings("ignore:the learning rate stands")
 @pytest.mark.integration
 @pytest.mark.parametrize("baseline", [pytest.param(False, marks=settles), True])
 @pytest.mark.parametrize("lr", [1e-4, 1e-2, 1e-1, 1.0])

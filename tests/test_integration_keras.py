@@ -133,7 +133,7 @@ def test_a_network_is_taken_back_with_momenta_and_statistics():
         seen.append(model.get_weights())
         momenta.extend(variable.numpy() for variable in model.optimizer.momentums)
 
-    callback = PilotCallback(policy=Scripted(-2.0), on_rollback=look)
+    callback = PilotCallback(policy=Scripted(-0.5), on_rollback=look)
     model.fit(
         INPUTS.numpy(), TARGETS.numpy(), batch_size=SIZE, epochs=20, shuffle=False, verbose=0, callbacks=[callback]
     )

@@ -184,7 +184,7 @@ class Deciding:
             self._notices.tell(
                 "bound",
                 f"the learning rate stands at {self._rate:.3g}, as far {far} the one that the optimizer was given as "
-                "the pilot goes: give a rate nearer to what the network needs",
+                "the pilot goes: if the network has not learned by now, give a rate nearer to what it needs",
             )
         self._rates.write(self._rate, step=self._step)
 
