@@ -64,6 +64,7 @@ TESTS = {
     "pilot/ranks": "pilot_ranks",
     "pilot/soundness": "features pilot_guard timetable",
     "pilot/steps": "measurement steps",
+    "pilot/vectors": "measurement",
 }
 """The tests that pin a module, where they are not those of its own name."""
 SLOW = 3.0

@@ -4,6 +4,7 @@ loss, gradients, updates -> features -> policy -> a step in log rate -> optimize
 
 steps.py        hears of the optimizer's steps          calls.py      which calls of the user count, and what is amiss
 loss_buffer.py  the losses between two decisions        measurement.py  what gradients and updates tell
+vectors.py      parameters as flat vectors of numbers
 features.py     what the policy sees                    policy.py     features -> a step in log rate
 timetable.py    when it decides                         rates.py      the rate as written, and as used
 guard.py        takes a destroyed network back          buffers.py    BatchNorm's statistics and their like

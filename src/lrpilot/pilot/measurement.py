@@ -8,7 +8,6 @@ or computed by a closure within the step. A step that a ``GradScaler`` skips doe
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,11 +16,25 @@ from torch import Tensor
 
 from lrpilot.core.state import StateDict
 
+from .vectors import (
+    all_of,
+    bundles,
+    flat,
+    joined,
+    joined_gradients,
+    keep,
+    less,
+    local,
+    same_tensors,
+    sizes_of,
+    square,
+    stacked,
+    trainable,
+    wide,
+)
+
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-BUNDLED = 1 << 14
-"""Tensors of fewer numbers are measured several at a time: one operation costs more than reading them."""
 
 
 class Measured(NamedTuple):
@@ -70,13 +83,13 @@ class Measurement:
     @torch.no_grad()
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Remember the parameters."""
-        parameters = _trainable(optimizer)
-        if not _same(parameters, self._parameters):
+        parameters = trainable(optimizer)
+        if not same_tensors(parameters, self._parameters):
             if self._parameters:
                 self._forget()
-            self._parameters, self._pieces = parameters, _pieces(parameters)
+            self._parameters, self._pieces = parameters, bundles(parameters)
         rooms = self._spare or [None] * len(self._pieces)
-        self._before = [_keep(_joined(piece), room) for piece, room in zip(self._pieces, rooms, strict=True)]
+        self._before = [keep(joined(piece), room) for piece, room in zip(self._pieces, rooms, strict=True)]
         self._spare = []
 
     @torch.no_grad()
@@ -84,12 +97,12 @@ class Measurement:
         """Read the gradients, which stand where they stood in the step, and what the step did to the parameters."""
         if not self._before:
             return  # the measurement began within this step
-        if not _same(_trainable(optimizer), self._parameters):
+        if not same_tensors(trainable(optimizer), self._parameters):
             self._forget()
             return
-        gradients = [_joined_gradients(piece) for piece in self._pieces]
-        descents = [_less(before, piece) for before, piece in zip(self._before, self._pieces, strict=True)]
-        if _sizes(self._descents) != _sizes(descents):  # the first step, or another network's state
+        gradients = [joined_gradients(piece) for piece in self._pieces]
+        descents = [less(before, piece) for before, piece in zip(self._before, self._pieces, strict=True)]
+        if sizes_of(self._descents) != sizes_of(descents):  # the first step, or another network's state
             self.steps, self.pairs, self._gradients, self._descents = [], [], [], []
         asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
         if self._descents:
@@ -100,7 +113,7 @@ class Measurement:
             self.pairs.append(torch.cat([products[3:], self._squares]))
         self._squares = products[:2]
         rooms = self._gradients or [None] * len(gradients)
-        self._gradients = [g if g is None else _keep(g, room) for g, room in zip(gradients, rooms, strict=True)]
+        self._gradients = [g if g is None else keep(g, room) for g, room in zip(gradients, rooms, strict=True)]
         self._before, self._spare, self._descents = [], self._descents, descents
 
     def _forget(self) -> None:
@@ -115,19 +128,19 @@ class Measurement:
 
         To be averaged over ranks before: every number is linear in what a rank holds.
         """
-        parameters = _trainable(optimizer)
-        if not _same(parameters, self._parameters):
+        parameters = trainable(optimizer)
+        if not same_tensors(parameters, self._parameters):
             self._forget()
-            self._parameters, self._pieces = parameters, _pieces(parameters)
-        squares = [_all_of(p, _square(_flat(p))) for p in parameters]
+            self._parameters, self._pieces = parameters, bundles(parameters)
+        squares = [all_of(p, square(flat(p))) for p in parameters]
         if self.steps:
             descents = (
                 part
                 for piece, descent in zip(self._pieces, self._descents, strict=True)
-                for part in descent.split(_sizes([_flat(p) for p in piece]))
+                for part in descent.split(sizes_of([flat(p) for p in piece]))
             )
-            squares += [_all_of(p, _square(descent)) for p, descent in zip(parameters, descents, strict=True)]
-        return torch.cat([_stacked(squares), *self.steps, *self.pairs])
+            squares += [all_of(p, square(descent)) for p, descent in zip(parameters, descents, strict=True)]
+        return torch.cat([stacked(squares), *self.steps, *self.pairs])
 
     def conclude(self, totals: Sequence[float]) -> Measured:
         """The means over the steps; NaN where there were too few of them."""
@@ -161,13 +174,13 @@ class Measurement:
     def _dots(self, *pairs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]]) -> Float[Tensor, " pair"]:
         """For each pair of lists of pieces their inner product, float32 on the first parameter's device."""
         products = [
-            _all_of(piece[0], torch.dot(_wide(a), _wide(b)))
+            all_of(piece[0], torch.dot(wide(a), wide(b)))
             if a is not None and b is not None
-            else torch.zeros((), device=_local(self._parameters[0]).device)
+            else torch.zeros((), device=local(self._parameters[0]).device)
             for left, right in pairs
             for piece, a, b in zip(self._pieces, left, right, strict=True)
         ]
-        return _stacked(products).view(len(pairs), -1).sum(1)
+        return stacked(products).view(len(pairs), -1).sum(1)
 
     def state_dict(self) -> StateDict:
         """A copy of all of it: after at least one measured step, two copies of the parameters."""
@@ -182,12 +195,12 @@ class Measurement:
     def load_state_dict(self, state: StateDict, optimizer: torch.optim.Optimizer) -> None:
         """Take up a copy of what :meth:`state_dict` gave; nothing, if the optimizer trains other parameters."""
         self._forget()
-        self._parameters = _trainable(optimizer)
-        self._pieces = _pieces(self._parameters)
-        sizes = [sum(_local(p).numel() * (2 if p.is_complex() else 1) for p in piece) for piece in self._pieces]
+        self._parameters = trainable(optimizer)
+        self._pieces = bundles(self._parameters)
+        sizes = [sum(local(p).numel() * (2 if p.is_complex() else 1) for p in piece) for piece in self._pieces]
         if state["steps"] and [len(descent) for descent in state["descents"]] != sizes:
             return
-        devices = [_local(piece[0]).device for piece in self._pieces]
+        devices = [local(piece[0]).device for piece in self._pieces]
         first = devices[0] if devices else torch.device("cpu")
         self.steps = [number.to(first, copy=True) for number in state["steps"]]
         self.pairs = [number.to(first, copy=True) for number in state["pairs"]]
@@ -202,106 +215,6 @@ class Measurement:
         self._squares = state["squares"].to(first, copy=True)
 
 
-def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-
-
-def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    """Whether two lists hold the very same tensors."""
-    return len(some) == len(others) and all(map(operator.is_, some, others))
-
-
-def _pieces(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
-    """The parameters in their order, small neighbours of one kind together."""
-    pieces: list[list[Tensor]] = []
-    kind, size = None, 0
-    for parameter in parameters:
-        small = parameter.numel() < BUNDLED and not _is_sharded(parameter)
-        own = (parameter.dtype, parameter.device) if small else None
-        if own is None or own != kind or size + parameter.numel() > BUNDLED:
-            pieces.append([])
-            size = 0
-        pieces[-1].append(parameter)
-        kind, size = own, size + parameter.numel()
-    return pieces
-
-
-def _sizes(tensors: Sequence[Tensor]) -> list[int]:
-    return [tensor.numel() for tensor in tensors]
-
-
-def _joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
-    return _flat(piece[0]) if len(piece) == 1 else torch.cat([_flat(tensor) for tensor in piece])
-
-
-def _less(before: Float[Tensor, " number"], piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
-    """What the numbers were before, less what they are, in place."""
-    now = [_flat(tensor) for tensor in piece]
-    parts = before.split(_sizes(now))
-    torch._foreach_sub_(parts, now)  # pyright: ignore[reportPrivateUsage] - as torch's own optimizers do
-    return before
-
-
-def _joined_gradients(piece: Sequence[Tensor]) -> Float[Tensor, " number"] | None:
-    if len(piece) == 1:
-        return None if piece[0].grad is None else _flat(piece[0].grad)
-    return torch.cat([_flat(torch.zeros_like(p) if p.grad is None else p.grad) for p in piece])
-
-
 def _mean(numbers: Iterable[float]) -> float:
     numbers = list(numbers)
     return sum(numbers) / len(numbers) if numbers else math.nan
-
-
-def _keep(values: Float[Tensor, " number"], room: Tensor | None) -> Float[Tensor, " number"]:
-    """A copy, in the memory of ``room`` if it fits."""
-    if room is None or room.shape != values.shape:
-        return values.clone()
-    return room.copy_(values)
-
-
-def _square(values: Float[Tensor, " number"]) -> Float[Tensor, ""]:
-    wide = _wide(values)
-    return torch.dot(wide, wide)
-
-
-def _stacked(products: list[Tensor]) -> Float[Tensor, " product"]:
-    """Float32, on the first one's device."""
-    if not products:
-        return torch.zeros(0, dtype=torch.float32, device="cpu")
-    device = products[0].device
-    if any(product.dtype != torch.float32 or product.device != device for product in products):
-        products = [product.to(device, torch.float32) for product in products]
-    return torch.stack(products)
-
-
-def _is_sharded(tensor: Tensor) -> bool:
-    """Whether it is a DTensor, of which this rank holds a part."""
-    return hasattr(tensor, "placements")
-
-
-def _local(tensor: Tensor) -> Tensor:
-    return tensor.to_local() if _is_sharded(tensor) else tensor  # type: ignore[attr-defined]
-
-
-def _all_of(tensor: Tensor, product: Tensor) -> Tensor:
-    """A sum over the numbers that this rank holds of a tensor, such that its mean over the ranks is that over all."""
-    if not _is_sharded(tensor):
-        return product
-    mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
-    return product * math.prod(mesh.size(i) for i, placement in enumerate(placements) if placement.is_shard())
-
-
-def _flat(tensor: Tensor) -> Float[Tensor, " number"]:
-    """Dense, real and of one dimension; to be called without gradients."""
-    tensor = _local(tensor)
-    if tensor.layout != torch.strided:
-        tensor = tensor.to_dense()
-    if tensor.is_complex():
-        tensor = torch.view_as_real(tensor)
-    return tensor.reshape(-1)
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """At least float32."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
