@@ -91,7 +91,7 @@ class LearningRateEnv(gymnasium.Env[Numbers, Numbers]):
 
 
 class LearningRateVectorEnv(VectorEnv[Numbers, Numbers, Numbers]):
-    """Many trainings at once, as one batched program: far more steps a second than as many single ones.
+    """Many trainings at once, as one batched program: more steps a second than one after the other.
 
     They share network, optimizer and length, drawn anew for each episode, so that all end at once; each has its own
     data, initial weights and starting rate. The step after the last one resets all (`AutoresetMode.NEXT_STEP`).

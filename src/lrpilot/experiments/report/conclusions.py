@@ -50,7 +50,7 @@ def on_the_suite(store: Store) -> str:
     if len(found) < len(AGAINST) or not alone or CONSTANT not in standings or COSINE not in standings:
         return ""
     constant, cosine, peer = found
-    sharp = [standings[way].sensitivity or math.nan for way in (PILOT, CONSTANT, COSINE)]
+    sharp = [_nats(standings[way], digits=2) for way in (PILOT, CONSTANT, COSINE)]
     single = {way: summary for way in alone if (summary := standings[way].against["cosine"])}
     best = min(single, key=lambda way: single[way].mean)
     seeds = {row.way(PILOT).shape[1] for row in rows}
@@ -62,7 +62,7 @@ def on_the_suite(store: Store) -> str:
         f"{_factor(peer)} that of the best of {len(alone)} optimizers and searches that need no rate, picked for each "
         f"task; the best single one of these, {best}, ends at {_factor(single[best])} the best cosine. LR sensitivity "
         "(the mean over starts of the test loss, capped at the untrained network's, less the best loss of any method): "
-        f"the pilot {sharp[0]:.2f} nats, a constant rate {sharp[1]:.2f}, a cosine {sharp[2]:.2f}."
+        f"the pilot {sharp[0]} nats, a constant rate {sharp[1]}, a cosine {sharp[2]}."
     )
 
 
@@ -74,7 +74,7 @@ def in_words(compared: Store) -> str:
         return ""
     standings = {str(way): Standing.of(way, by_loss) for way in (PILOT, CONSTANT, COSINE)}
     losses = ["unknown" if found is None else _factor(found) for found in standings["pilot"].against.values()]
-    sharp = {way: "unknown" if one.sensitivity is None else f"{one.sensitivity:.3f}" for way, one in standings.items()}
+    sharp = {way: _nats(one, digits=3) for way, one in standings.items()}
     ratios = {str(way): _worst_over_best(rows, way) for way in (PILOT, CONSTANT, COSINE)}
     constant, cosine, peer = against
     weights = {task: _weights(task) for row in rows for task in row.runs.task.unique() if task in TASKS}
@@ -123,6 +123,10 @@ def _with_adam(rows: Sequence[Row]) -> str:
         row.way(PILOT).mean(axis=1).max() <= best.mean() for row in own if (best := row.best(("cosine",))) is not None
     )
     return f" With Adam and AdamW it is at or below the best cosine in {wins} of {len(own)}." if own else ""
+
+
+def _nats(standing: Standing, *, digits: int) -> str:
+    return "unknown" if standing.sensitivity is None else f"{standing.sensitivity:.{digits}f}"
 
 
 def _with_pilot(compared: Store, measure: str) -> list[Row]:
