@@ -383,12 +383,14 @@ def test_the_line_of_progress_has_whole_numbers_and_the_time_left_first(width):
     stream = io.StringIO()
     with Display(Console(file=stream, force_terminal=True, width=width, color_system=None)) as display:
         display.begin(Configuration(task="mnist-attention", steps=20_000), 0)
+        display._began -= 0.1  # 123,450 steps a second
         display.show(Record(step=12_345, loss=0.98765, learning_rate=1.234e-3, seconds=9.0, test_error=92.41))
         display._progress.refresh()
         shown = stream.getvalue().replace("\r", "\n").splitlines()[-1]
     assert "0:00:00 left 12345/20000 error 92.4 %" in shown
     assert "…" not in shown
     assert ("steps/s  rate 0.00123  loss 0.988" in shown) == (width >= 80)
+    assert width < 80 or int(re.search(r"  (\d+) steps/s", shown)[1]) <= 123_450
 
 
 @pytest.mark.data
