@@ -6,6 +6,7 @@ did not finish has an infinite loss, and counts, as does every loss above it, as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,6 +90,12 @@ class Summary:
         """``-0.031 [-0.040, -0.022]``."""
         ends = " [{:+.3f}, {:+.3f}]".format(*self.interval) if self.interval else ""
         return f"{self.mean:+.3f}{ends}"
+
+    @property
+    def factor(self) -> str:
+        """``0.97x [0.96, 0.98]``: the same as a multiple of the opponent's loss."""
+        ends = " [{:.2f}, {:.2f}]".format(*map(math.exp, self.interval)) if self.interval else ""
+        return f"{math.exp(self.mean):.2f}x{ends}"
 
 
 def summary(losses: Sequence[Losses], others: Sequence[Losses], untrained: Sequence[float]) -> Summary:
