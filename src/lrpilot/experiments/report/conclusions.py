@@ -19,14 +19,13 @@ from lrpilot.experiments.tasks.catalogue import TASKS
 from .claims import SETTINGS, verdicts
 from .evidence import Evidence
 from .page import Card
-from .standing import OPPONENTS, Row, Standing, Way, ways
+from .standing import OPPONENTS, PILOT, Row, Standing, Way, ways
 from .suite import compared_rows, suite_rows
 from .tables import render
 from .verdict import FAILS, HOLDS, UNDECIDED
 
 GRIDS = {method: Way(method, False) for method in ("pilot", "constant", "cosine")}
 """What is used from each of five starting rates."""
-PILOT = GRIDS["pilot"]
 AGAINST = {
     "constant": "the best constant rate of five",
     "cosine": "the best cosine of five",
@@ -102,7 +101,7 @@ def _wins(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:
     ends = [(row.title, row.way(PILOT).mean(axis=1).max(), best.mean()) for row, best in both]
     found = DataFrame(ends, columns=["title", "mine", "theirs"])
     ratios = found.mine / found.theirs
-    furthest = found.loc[ratios.idxmax()] if (ratios > 1).any() else None
+    furthest = found.iloc[ratios.argmax()] if (ratios > 1).any() else None
     return {"won": (found.mine <= found.theirs).sum(), "of": len(found), "furthest": furthest}
 
 

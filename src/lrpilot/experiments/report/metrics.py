@@ -86,6 +86,15 @@ class Summary:
     interval: tuple[float, float] | None
     below: float  # share of starts at or below the opponent
 
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[Losses, Losses, float]]) -> Summary | None:
+        """Of each task the method's losses, its opponent's, [setting, seed] and [seed], and the cap; None without any."""
+        if not pairs:
+            return None
+        regrets = [log_regret(*pair) for pair in pairs]
+        losses, others, _ = zip(*pairs, strict=True)
+        return cls(interquartile_mean(regrets), bootstrap(regrets), share_at_or_below(losses, others))
+
     def __str__(self) -> str:
         """``-0.031 [-0.040, -0.022]``."""
         ends = " [{:+.3f}, {:+.3f}]".format(*self.interval) if self.interval else ""
@@ -96,9 +105,3 @@ class Summary:
         """``0.97x [0.96, 0.98]``: the same as a multiple of the opponent's loss."""
         ends = " [{:.2f}, {:.2f}]".format(*map(math.exp, self.interval)) if self.interval else ""
         return f"{math.exp(self.mean):.2f}x{ends}"
-
-
-def summary(losses: Sequence[Losses], others: Sequence[Losses], untrained: Sequence[float]) -> Summary:
-    """A method's losses against an opponent's, [setting, seed] and [seed] for each task."""
-    regrets = [log_regret(*each) for each in zip(losses, others, untrained, strict=True)]
-    return Summary(interquartile_mean(regrets), bootstrap(regrets), share_at_or_below(losses, others))

@@ -59,9 +59,9 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
 
 
 def _results(evidence: Evidence, _: Store) -> Iterable[Block]:
-    table = summary(evidence)
+    table, name = summary(evidence), evidence.profile.name
     if table.rows:
-        yield f"Profile `{evidence.profile.name}`; `lrpilot report` writes every table, setting and picture as one page."
+        yield f"Profile `{name}`; `lrpilot report` writes every table, setting and picture as one page."
         yield table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from lrpilot.pilot.policy_file import fingerprint
 
 from .page import Block, Section
 from .standing import Row, by_task, overall, profiles
-from .starts import comparisons
+from .starts import shown
 
 
 def suite_rows(store: Store, *, policy: str | Path = "shipped") -> list[Row]:
@@ -30,16 +30,12 @@ def suite_rows(store: Store, *, policy: str | Path = "shipped") -> list[Row]:
 
 def compared_rows(store: Store, measure: str) -> list[Row]:
     """A row for each comparison at its longest runs, with the shipped policy; settings chosen by the measure itself."""
-    runs = frame(store.saved(comparison.ROOT))
-    found = comparisons(runs)
+    untrained = frame(store.saved(comparison.ROOT)).query("method == @UNTRAINED")
     rows = []
-    for key in {key[:2]: key for key in found}.values():
-        task, _, steps = key
-        own = found[key]
-        own = own[(own.method != "pilot") | (own.label == LABELS["pilot"])]
-        untrained = runs[(runs.method == UNTRAINED) & (runs.task == task)]
-        untrained = untrained[untrained.experiment == f"{comparison.ROOT}/{steps}-steps"]
-        rows.append(Row(comparison.title(*key), pd.concat([own, untrained]), measure, measure))
+    for (task, optimizer, steps), runs in shown(store).items():
+        own = runs[(runs.method != "pilot") | (runs.label == LABELS["pilot"])]
+        cap = untrained[(untrained.task == task) & (untrained.experiment == f"{comparison.ROOT}/{steps}-steps")]
+        rows.append(Row(comparison.title(task, optimizer, steps), pd.concat([own, cap]), measure, measure))
     return rows
 
 
@@ -53,7 +49,7 @@ def suite_blocks(rows: Sequence[Row]) -> list[Block]:
 def compared_blocks(store: Store) -> list[Block]:
     """The same of all comparisons, by loss and by error; nothing without any whose untrained networks were measured."""
     rows = {name: compared_rows(store, f"test_{name}") for name in ("loss", "error")}
-    if not any(row.untrained == row.untrained for row in rows["loss"]):
+    if not any(row.is_capped for row in rows["loss"]):
         return []
     return [overall(f"All comparisons, by test {name}", own) for name, own in rows.items()]
 
@@ -62,10 +58,3 @@ def sections(store: Store) -> list[Section]:
     """The report's sections on both."""
     written = {"The suite": suite_blocks(suite_rows(store)), "Over all comparisons": compared_blocks(store)}
     return [Section(title, blocks) for title, blocks in written.items() if blocks]
-
-
-PARTS: Mapping[str, Callable[[Store], Sequence[Block]]] = {
-    "suite": lambda store: suite_blocks(suite_rows(store)),
-    "compared": compared_blocks,
-}
-"""The parts of a page between marker lines that are written from both, with pictures beside the results."""
