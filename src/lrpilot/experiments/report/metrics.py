@@ -48,7 +48,7 @@ def interquartile_mean(regrets: Sequence[Losses]) -> float:
     return float(trim_mean(np.concatenate([each.ravel() for each in regrets]), 0.25))
 
 
-def bootstrap(regrets: Sequence[Losses], *, draws: int = DRAWS) -> tuple[float, float] | None:
+def bootstrap(regrets: Sequence[Losses]) -> tuple[float, float] | None:
     """The 95% percentile interval of the interquartile mean, seeds drawn anew within each task.
 
     The tasks are the strata, as rliable has them; all settings of a task are drawn with the same seeds. None where no
@@ -59,8 +59,8 @@ def bootstrap(regrets: Sequence[Losses], *, draws: int = DRAWS) -> tuple[float, 
     generator = np.random.default_rng(0)
     drawn: list[np.ndarray] = []  # of each task, [draw, setting x seed]
     for each in regrets:
-        seeds = generator.integers(each.shape[1], size=(draws, each.shape[1]))
-        drawn.append(each[:, seeds].swapaxes(0, 1).reshape(draws, -1))
+        seeds = generator.integers(each.shape[1], size=(DRAWS, each.shape[1]))
+        drawn.append(each[:, seeds].swapaxes(0, 1).reshape(DRAWS, -1))
     means = trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
@@ -88,7 +88,7 @@ class Summary:
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Losses, Losses, float]]) -> Summary | None:
-        """Of each task the method's losses, its opponent's, [setting, seed] and [seed], and the cap; None without any."""
+        """Of a method's losses and an opponent's, [setting, seed] and [seed], and their cap, of each task; or None."""
         if not pairs:
             return None
         regrets = [log_regret(*pair) for pair in pairs]

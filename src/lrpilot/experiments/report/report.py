@@ -15,7 +15,7 @@ from .conclusions import in_words, on_the_paper, on_the_suite
 from .evidence import Evidence
 from .page import Block, Card, Section, markdown, write_page
 from .readme import fill, parts
-from .sections import FIGURES, WRITERS, sections, summary
+from .sections import WRITERS, sections, summary
 from .starts import headline, shown, standings
 from .suite import compared_blocks, suite_blocks, suite_rows
 from .tables import Table
@@ -41,9 +41,13 @@ def write_report(
 def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
-    The names of parts are those of :data:`PARTS`. One without any results stays as it is, and so does one that another
-    command writes. Pictures of experiments are written into ``figures/`` beside the file, others where the results are,
-    that of the comparisons as ``compare/headline.png``.
+    ``headline`` is the picture of all comparisons, ``comparison`` their table, ``evidence`` what they say in a few
+    sentences, ``judged`` what the suite says, ``paper`` how many of the paper's claims hold, ``results`` the methods of
+    the paper's tables beside each other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each
+    method stands over the suite's tasks and over those of all comparisons; a part named after an experiment is its
+    tables, one named after a figure of the paper its pictures, which are written into ``figures/`` beside the file. A
+    part without any results stays as it is, and so does one that another command writes. Other pictures are written
+    where the results are, that of the comparisons as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
@@ -66,7 +70,9 @@ def _results(evidence: Evidence, _: Store) -> Iterable[Block]:
 
 
 def _of_experiment(name: str, evidence: Evidence, _: Store) -> Iterable[Block]:
-    return (block for block in WRITERS[name](evidence) if name in FIGURES or isinstance(block, Table))
+    """Its tables; of a figure of the paper, which has none, its pictures."""
+    blocks = [*WRITERS[name](evidence)]
+    return [block for block in blocks if isinstance(block, Table)] or blocks
 
 
 PARTS: Mapping[str, Callable[[Evidence, Store], Iterable[Block]]] = {
@@ -81,11 +87,4 @@ PARTS: Mapping[str, Callable[[Evidence, Store], Iterable[Block]]] = {
     "compared": lambda _, compared: compared_blocks(compared),
     **{name: partial(_of_experiment, name) for name in WRITERS},
 }
-"""By name what stands in a part of a file.
-
-``headline`` is the picture of all comparisons, ``comparison`` their table, ``evidence`` what they say in a few
-sentences, ``judged`` what the suite says, ``paper`` how many of the paper's claims hold, ``results`` the methods of the
-paper's tables beside each other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each method
-stands over the suite's tasks and over those of all comparisons; a part named after an experiment is its tables, one
-named after a figure of the paper its pictures.
-"""
+"""By name what stands in a part of a file: see :func:`update_readme`."""

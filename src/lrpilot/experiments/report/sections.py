@@ -35,7 +35,6 @@ OTHERS = tuple(name for name in LABELS if name not in {*PAPERS_BASELINES, *CONTR
 PUBLISHED: Mapping[str, Mapping[str, float]] = tomllib.loads(
     Path(__file__).with_name("published.toml").read_text("utf-8")
 )
-OFFLINE = {"mnist-cnn": 0.48, "cifar10-cnn": 19.77}  # the errors of the paper's offline version, in percent
 VERSIONS = ("commit", "processor", "torch", *PACKAGES)
 
 Writer = Callable[[Evidence], Iterable[Block]]
@@ -143,7 +142,7 @@ def _appendix(task: str, runs: DataFrame) -> Iterator[Block]:
     own = runs[runs.experiment == "appendix"]
     if len(own):
         beside = pd.concat([own, runs[(runs.experiment != "appendix") & runs.method.isin(ACTOR_CRITICS)]])
-        version = f"the offline version (the paper's: {OFFLINE[task]}%)"
+        version = f"the offline version (the paper's: {PUBLISHED[task]['offline-paper']}%)"
         yield studies.offline(f"{HEADINGS[task]}: {version}, beside the online one and untrained actors", beside)
     offline = own[own.method.str.startswith("offline")]
     if len(offline):
@@ -192,19 +191,15 @@ def _early_stopping(evidence: Evidence) -> Iterator[Block]:
                 yield studies.early_stopping(title, runs)
 
 
-FIGURES: Mapping[str, Writer] = {
+WRITERS: Mapping[str, Writer] = {
+    "table1": _by_task(_table, "table1"),
+    "table2": _by_task(_table, "table2"),
+    "table3": _table3,
     "figure2": _by_task(partial(_curves, "figure2"), "table1"),
     "figure3": _by_task(partial(_curves, "figure3"), "table2"),
     "figure4": _by_task(_figure4, "figure4"),
     "figure5": _by_task(_figure5, "table2"),
     "figure6": _by_task(_figure6, "figure4", "figure6"),
-}
-"""The paper's, by number."""
-WRITERS: Mapping[str, Writer] = {
-    "table1": _by_task(_table, "table1"),
-    "table2": _by_task(_table, "table2"),
-    "table3": _table3,
-    **FIGURES,
     "appendix": _by_task(_appendix, "appendix", "table1", "table2"),
     "start": _by_task(_start, "start", "table3"),
     "discount": _by_task(_discount, "discount"),

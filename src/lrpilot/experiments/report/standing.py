@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
@@ -18,9 +17,6 @@ from lrpilot.experiments.studies.comparison import UNTRAINED
 from lrpilot.experiments.studies.frame import groups
 
 from . import metrics
-from .drawing import COLOURS, GID, name_ends, panels
-from .page import Picture
-from .tables import Table
 
 OPPONENTS: Mapping[str, Sequence[str]] = {
     "constant": ("constant",),
@@ -28,7 +24,6 @@ OPPONENTS: Mapping[str, Sequence[str]] = {
     "peer": (*GIVEN_NO_RATE, *SEARCHES),
 }
 """Whose best a method is held against: the best rate of a grid, the best of the peers."""
-LEVELS = np.geomspace(1.0, 4.0, 200)  # of the profile: a run's loss as a multiple of the best
 
 
 class Way(NamedTuple):
@@ -110,8 +105,8 @@ class Row:
         mine, theirs = self.way(way), self.best(OPPONENTS[opponent])
         if mine.empty or theirs is None:
             return None
-        shared = [seed for seed in mine.columns if seed in theirs.index]
-        return (mine[shared].to_numpy(), theirs[shared].to_numpy(), self.untrained) if shared else None
+        seeds = mine.columns.intersection(theirs.index)
+        return (mine[seeds].to_numpy(), theirs[seeds].to_numpy(), self.untrained) if len(seeds) else None
 
     def sensitivity(self, way: Way) -> float | None:
         """A way's to the starting rate; None where it has not run, or the untrained network was not measured."""
@@ -153,7 +148,6 @@ def ways(rows: Sequence[Row]) -> Iterator[Way]:
 class Standing:
     """Where a way stands over all tasks that it has run on."""
 
-    way: Way
     sensitivity: float | None  # to the starting rate; None where no task can tell
     against: Mapping[str, metrics.Summary | None]  # by opponent; None where they share no task
     runs: float  # training runs that a user makes for one result, search included
@@ -171,82 +165,4 @@ class Standing:
             for opponent in OPPONENTS
         }
         runs, seconds = np.mean([row.cost(way) for row in there], axis=0).tolist()
-        return cls(way, float(np.mean(sharp)) if sharp else None, against, runs, seconds, len(there))
-
-
-def overall(title: str, rows: Sequence[Row]) -> Table:
-    """One line a way: sensitivity, log-regrets with their intervals, shares at or below, cost."""
-    unit = "nats" if all(row.measure == "test_loss" for row in rows) else "%"
-    cells = {}
-    for way in ways(rows):
-        one = Standing.of(way, rows)
-        shares = [f"{100 * found.below:.0f}" if found else "-" for found in one.against.values()]
-        cells[str(way)] = {
-            f"LR sensitivity, {unit}": _digits(one.sensitivity),
-            **{f"log-regret to best {name}": str(found) if found else "-" for name, found in one.against.items()},
-            f"starts at or below {' / '.join(OPPONENTS)}, %": " / ".join(shares),
-            "runs": f"{one.runs:.3g}",
-            "time": f"{one.seconds:.2f}",
-            "tasks": str(one.tasks),
-        }
-    note = (
-        "LR sensitivity: the mean over starts of the loss, capped at the untrained network's, less the best of all "
-        "methods; tasks with cross entropy. Log-regret: interquartile mean over tasks, starts and seeds, with 95% "
-        "intervals over seeds drawn within tasks; below 0 the opponent is beaten. Runs and processor time are those "
-        "that a user spends for one result, search included, in runs at a constant rate."
-    )
-    return Table.of(title, "method", cells, note)
-
-
-def by_task(title: str, rows: Sequence[Row]) -> Table:
-    """One line a task: the pilot's worst and best start, its sensitivity, and the best of each opponent."""
-    cells = {}
-    for row in rows:
-        means, bests = row.way(PILOT).mean(axis=1), {name: row.best(methods) for name, methods in OPPONENTS.items()}
-        cells[row.title] = {
-            "untrained": f"{row.untrained:.3f}",
-            "pilot, worst start": _digits(means.max() if len(means) else None),
-            "pilot, best start": _digits(means.min() if len(means) else None),
-            "LR sensitivity": _digits(row.sensitivity(PILOT)),
-            **{f"best {name}": _digits(None if best is None else best.mean()) for name, best in bests.items()},
-        }
-    return Table.of(title, "task", cells)
-
-
-def _digits(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def profiles(name: str, rows: Sequence[Row]) -> Picture:
-    """The performance profile: which share of a way's runs ends within so much of the task's best loss.
-
-    The pilot stands in each panel; beside it grids from any of their rates, then at the best of these, then what finds
-    its own rate.
-    """
-    shown = [row for row in rows if row.is_capped]
-    every = list(ways(shown))
-    own_rate = [way for way in every if way.method in (*GIVEN_NO_RATE, *SEARCHES)]
-    given = [way for way in every if way not in own_rate]
-    families = {
-        "from any of five rates": [way for way in given if not way.searched],
-        "at the best of five rates": [way for way in given if way.searched],
-        "given no rate": own_rate,
-    }
-    figure, axes = panels(len(families))
-    for panel, (title, own) in zip(axes, families.items(), strict=True):
-        for way in dict.fromkeys([*(way for way in every if way == PILOT), *own]):
-            _profile(panel, way, shown)
-        panel.set(xscale="log", xlabel="loss / best loss of all", ylabel="share of runs", ylim=(0, 1.02))
-        panel.set_title(title, loc="left", fontsize=9)
-        panel.set_xticks([1, 1.5, 2, 3, 4], labels=["1", "1.5", "2", "3", "4"])
-        panel.set_xticks([], minor=True)
-        name_ends(panel)
-    return Picture(name, figure, "Performance profile: the share of runs whose loss is at most so many times the best.")
-
-
-def _profile(panel: Axes, way: Way, rows: Sequence[Row]) -> None:
-    there = [row for row in rows if not row.way(way).empty]
-    regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
-    shares, thick = metrics.profile(regrets, np.log(LEVELS).tolist()), 2.6 if way.method == "pilot" else 1.2
-    label = LABELS[way.method]
-    panel.plot(LEVELS, shares, label=label, gid=GID + label, color=COLOURS[way.method], linewidth=thick)
+        return cls(float(np.mean(sharp)) if sharp else None, against, runs, seconds, len(there))

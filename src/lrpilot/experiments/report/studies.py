@@ -182,7 +182,7 @@ def on_optimizers(heading: str, runs: DataFrame) -> Table:
             "its error %": mean_text(constant.test_error) if len(constant) else "-",
             "actor-critic's is more by, 95% interval": _between(learned.test_error - constant.test_error),
         }
-    return Table.of(f"{heading}: other optimizers", "optimizer", cells)
+    return Table.of(f"{heading}: other optimizers", "optimizer", DataFrame(cells).T)
 
 
 def _errors(runs: DataFrame, *by: str) -> Series:

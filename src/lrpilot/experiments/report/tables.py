@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -29,11 +29,8 @@ class Table:
     bold: Sequence[int | None] = ()  # of each row, the column that stands out; empty: none does
 
     @classmethod
-    def of(cls, title: str, first: str, cells: DataFrame | Mapping[str, Mapping[str, str]], note: str = "") -> Table:
-        """From a frame of text, or rows by name; names become the column ``first``; a dash where a cell is missing."""
-        from pandas import DataFrame
-
-        cells = cells if isinstance(cells, DataFrame) else DataFrame.from_dict(cells, orient="index")
+    def of(cls, title: str, first: str, cells: DataFrame, note: str = "") -> Table:
+        """From a frame of text, whose index becomes the column ``first``; a dash where a cell is missing."""
         texts = cells.astype(object).where(cells.notna(), "-").values.tolist()
         rows = [[str(name), *row] for name, row in zip(cells.index, texts, strict=True)]
         return cls(title, [first, *cells.columns], rows, note)
