@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from lrpilot.experiments.report import extensions
+from lrpilot.experiments.report import studies
 from lrpilot.experiments.runs.methods import EXTENSIONS, METHODS
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.training import Plan
@@ -65,7 +65,7 @@ def test_differences_are_paired_by_seed() -> None:
         for method, both in errors.items()
         for seed, error in enumerate(both)
     ]
-    table = extensions.beside_the_rate("M1", "momentum", frame(runs))
+    table = studies.beside_the_rate("M1", "momentum", frame(runs))
     assert [row[3] for row in table.rows] == ["-", "[+0.50, +0.50]", "[-18.56, +19.56]"]  # 0.5 -+ 12.706 * 1.5
     assert [row[1] for row in table.rows] == ["2.50 ± 0.71", "3.00 ± 0.71", "3.00 ± 2.83"]
 
@@ -77,5 +77,5 @@ def test_an_optimizer_beside_its_best_constant_rate() -> None:
 
     runs = [run("constant", rate, seed, 1 + 100 * rate + seed) for rate in (0.01, 0.02) for seed in (0, 1)]
     runs += [run("online-stable", 0.01, seed, 2.25 + seed) for seed in (0, 1)]
-    (row,) = extensions.on_optimizers("M1", frame(runs)).rows
+    (row,) = studies.on_optimizers("M1", frame(runs)).rows
     assert row == ["tf-adam", "2.75 ± 0.71", "2", "0.01", "2.50 ± 0.71", "[+0.25, +0.25]"]

@@ -11,8 +11,8 @@ import pytest
 from lrpilot.experiments.report import metrics
 from lrpilot.experiments.report.conclusions import on_the_suite
 from lrpilot.experiments.report.report import update_readme
-from lrpilot.experiments.report.standing import Way, by_task, overall, profiles
-from lrpilot.experiments.report.suite import compared_rows, sections, suite_rows
+from lrpilot.experiments.report.standing import Way
+from lrpilot.experiments.report.suite import by_task, compared_rows, overall, profiles, sections, suite_rows
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import Comparison
 from lrpilot.experiments.studies.suite import trials

@@ -228,6 +228,15 @@ def test_partial_results_make_a_page_too(tmp_path):
     assert "## Figure 4" not in text
 
 
+def test_an_appendix_without_its_studies_has_a_table_and_no_picture(tmp_path):
+    store = Store(tmp_path / "smoke")
+    trials = EXPERIMENTS["appendix"].plan(SMOKE, store)
+    store.save(*(pretend(trial) for trial in trials if trial.method.startswith("untrained")))
+    blocks = list(WRITERS["appendix"](Evidence.load(SMOKE, store, ["appendix"])))
+    assert blocks
+    assert not any(isinstance(block, Picture) for block in blocks)
+
+
 def test_no_results_is_an_error(tmp_path):
     with pytest.raises(InvalidArgument, match="results must be a folder with results of profile smoke"):
         write_report(Evidence.load(SMOKE, Store(tmp_path)), tmp_path / "report")

@@ -21,6 +21,7 @@ from sklearn.isotonic import isotonic_regression
 from lrpilot.core.picture import plain_panel
 from lrpilot.experiments.studies.frame import groups
 
+Points = tuple[Sequence[float], Sequence[float]]  # the steps of a run, and a quantity at each
 COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
 DASHES = ("-", "--", ":", "-.")
 PANEL, COMPACT, SMALL = (3.4, 2.8), (2.6, 2.5), (2.5, 1.9)  # inches, the names of lines left out
@@ -69,30 +70,25 @@ def panels(
     return figure, axes[:count]
 
 
-def over_seeds(
-    axes: Axes, columns: Sequence[Mapping[str, Sequence[float]]], name: str, *, band: bool = True, **style: Any
-) -> None:
-    """The mean of ``name`` over runs against their ``step``, and a ``band`` from the least to the greatest.
+def over_seeds(axes: Axes, curves: Sequence[Points], *, band: bool = True, **style: Any) -> None:
+    """The mean over runs, and a ``band`` from the least to the greatest.
 
     The shortest run says where the line ends. Without any run there is only its name.
     """
-    if not columns:
+    if not curves:
         axes.plot([], [], **style)
         return
-    length = min(len(each["step"]) for each in columns)
-    steps, values = columns[0]["step"][:length], np.asarray([each[name][:length] for each in columns], dtype=float)
+    length = min(len(steps) for steps, _ in curves)
+    steps, values = curves[0][0][:length], np.asarray([values[:length] for _, values in curves], dtype=float)
     axes.plot(steps, values.mean(0), linewidth=1.3, **style)
     if band and len(values) > 1:
         shade: dict[str, Any] = {"color": style["color"], "gid": style.get("gid")}
         axes.fill_between(steps, values.min(0), values.max(0), alpha=0.15, linewidth=0, **shade)
 
 
-def mark_lost(
-    axes: Axes, columns: Mapping[str, Sequence[float]], name: str, style: Mapping[str, Any], *, top: float = math.inf
-) -> None:
+def mark_lost(axes: Axes, curve: Points, style: Mapping[str, Any], *, top: float = math.inf) -> None:
     """A cross where a run ended that diverged: at its last number that is at most ``top``."""
-    points = zip(columns["step"], columns[name], strict=True)
-    seen = [(step, value) for step, value in points if math.isfinite(value) and value <= top]
+    seen = [(step, value) for step, value in zip(*curve, strict=True) if math.isfinite(value) and value <= top]
     if seen:
         axes.plot(*seen[-1], "x", color=style["color"], markersize=6, markeredgewidth=1.8, gid=style["gid"], zorder=4)
 
@@ -111,6 +107,7 @@ def name_ends(axes: Axes) -> None:
     heights = np.empty(len(ends))
     heights[order] = isotonic_regression(ends[order] - steps, y_max=max(0.0, 1.0 - steps[-1]), y_min=0.0) + steps
     for line, end, height in zip(lines, ends, heights, strict=True):
+        colour = line.get_color()
         axes.annotate(
             str(line.get_label()),
             (1.0, end),
@@ -118,15 +115,9 @@ def name_ends(axes: Axes) -> None:
             xycoords="axes fraction",
             fontsize=NAME_SIZE,
             fontweight="bold" if line.get_linewidth() > THICK else "normal",
-            color=line.get_color(),
+            color=colour,
             va="center",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": line.get_color(),
-                "linewidth": 0.5,
-                "relpos": (0, 0.5),
-                "shrinkA": 1,
-            },
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "relpos": (0, 0.5), "shrinkA": 1},
             annotation_clip=False,
             gid=line.get_gid(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from textwrap import fill
 from typing import Any, NamedTuple
 
@@ -17,9 +17,16 @@ from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import Result
 from lrpilot.experiments.studies.frame import groups
 
-from .drawing import COMPACT, PANEL, SMALL, mark_lost, name_ends, over_seeds, panels, styles
+from .drawing import COMPACT, PANEL, SMALL, Points, mark_lost, name_ends, over_seeds, panels, styles
 
 GUESSING = math.log(10)  # the loss of guessing among ten classes
+QUANTITIES: Mapping[str, str] = {
+    "train_loss": "training loss",
+    "test_loss": "test loss",
+    "test_error": "test error, %",
+    "accuracy": "test accuracy, %",
+    "rate": "learning rate",
+}
 LEAST_RATE = 1e-7  # in view: schedules end at 0
 ROW, SMALL_ROW = 3, 4  # panels in one
 TITLE = 36  # characters above a small panel
@@ -47,54 +54,40 @@ def learning_curves(title: str, runs: DataFrame, *, accuracy: bool = True) -> Fi
     figure, axes = panels(2 * last, title, row=last, names="last")
     upper, lower = axes[:last], axes[last:]
     curves = _curves(runs)
-    for finished, _, style in curves:
-        for row, band in ((upper, False), (lower, True)):
-            over_seeds(row[0], [run.curve for run in finished], "train_loss", band=band, **style)
-            over_seeds(row[1], [run.evaluations for run in finished], "test_loss", band=band, **style)
-        if accuracy:
-            looks = [{**run.evaluations, "accuracy": _accuracies(run)} for run in finished]
-            over_seeds(upper[2], looks, "accuracy", band=False, **style)
-            over_seeds(lower[2], looks, "test_error", **style)
-    for row, share in ((upper, "test accuracy, %"), (lower, "test error, %")):
-        for panel, name in zip(row, ("training loss", "test loss", share), strict=False):
-            panel.set(xlabel="mini-batches", ylabel=name)
+    for row, band, share in ((upper, False, "accuracy"), (lower, True, "test_error")):
+        for panel, name in zip(row, ("train_loss", "test_loss", share), strict=False):
+            panel.set(xlabel="mini-batches", ylabel=QUANTITIES[name])
+            for finished, _, style in curves:
+                over_seeds(panel, [_points(run, name) for run in finished], band=band, **style)
     for panel in upper[:2]:
         panel.set_ylim(0, 1.1 * GUESSING)
-    if accuracy:
-        upper[2].set_ylim(_upper_part(upper[2]))
+    for panel in upper[2:]:
+        panel.set_ylim(_upper_part(panel))
     for panel in lower:
         plain_numbers(panel)
     for panel in lower[:2]:
         panel.set_ylim(top=min(panel.get_ylim()[1], 10 * GUESSING))
     for _, lost, style in curves:
         for run in lost:
-            mark_lost(lower[0], run.curve, "train_loss", style, top=lower[0].get_ylim()[1])
-    upper[0].set_title("as the paper draws it", loc="left", fontsize=9)
-    lower[0].set_title("on log axes, with bands over seeds", loc="left", fontsize=9)
-    name_ends(upper[-1])
-    name_ends(lower[-1])
+            mark_lost(lower[0], _points(run, "train_loss"), style, top=lower[0].get_ylim()[1])
+    for row, form in ((upper, "as the paper draws it"), (lower, "on log axes, with bands over seeds")):
+        row[0].set_title(form, loc="left", fontsize=9)
+        name_ends(row[-1])
     return figure
 
 
 def errors(title: str, runs: DataFrame) -> Figure:
     """The test error against mini-batches, a panel for each label: mean and band over seeds, all others' in grey."""
 
-    def draw(panel: Axes, curves: Curves) -> None:
-        over_seeds(panel, [run.evaluations for run in curves.finished], "test_error", **curves.style)
+    def mean(panel: Axes, curves: Curves) -> None:
+        over_seeds(panel, [_points(run, "test_error") for run in curves.finished], **curves.style)
 
-    return _small_multiples(title, runs, "test error, %", draw, lambda run: (run.evaluations, "test_error"))
+    return _small_multiples(title, runs, "test_error", mean)
 
 
 def rates(title: str, runs: DataFrame) -> Figure:
     """The learning rate in use, a panel for each label and a line for each run, all others' in grey."""
-
-    def draw(panel: Axes, curves: Curves) -> None:
-        for run in (*curves.finished, *curves.lost):
-            panel.plot(run.curve["step"], run.curve["rate"], linewidth=1.1, **curves.style)
-        for run in curves.lost:
-            mark_lost(panel, run.curve, "rate", curves.style)
-
-    figure = _small_multiples(title, runs, "learning rate", draw, lambda run: (run.curve, "rate"))
+    figure = _small_multiples(title, runs, "rate", _every_rate)
     low, high = figure.axes[0].get_ylim()
     figure.axes[0].set_ylim(max(low, min(LEAST_RATE, high / 10)), high)
     return figure
@@ -103,20 +96,14 @@ def rates(title: str, runs: DataFrame) -> Figure:
 def learned_rate(title: str, runs: DataFrame) -> Figure:
     """Figure 5: the mean rate over the finished runs on linear axes, and beside it every run on a log axis."""
     figure, (mean, each) = panels(2, title)
-    for finished, lost, style in _curves(runs):
-        over_seeds(mean, [run.curve for run in finished], "rate", band=False, **style)
-        for number, run in enumerate((*finished, *lost)):
-            named: dict[str, Any] = style if number == 0 else {**style, "label": None}
-            each.plot(run.curve["step"], run.curve["rate"], linewidth=1.1, **named)
-        for run in lost:
-            mark_lost(each, run.curve, "rate", style)
-    for panel in (mean, each):
-        panel.set(xlabel="mini-batches", ylabel="learning rate")
-    mean.set_title("mean over seeds, linear axes", loc="left", fontsize=9)
-    each.set_title("every run, log axis", loc="left", fontsize=9)
+    for curves in _curves(runs):
+        over_seeds(mean, [_points(run, "rate") for run in curves.finished], band=False, **curves.style)
+        _every_rate(each, curves)
     plain_numbers(each)
-    name_ends(mean)
-    name_ends(each)
+    for panel, form in ((mean, "mean over seeds, linear axes"), (each, "every run, log axis")):
+        panel.set(xlabel="mini-batches", ylabel=QUANTITIES["rate"])
+        panel.set_title(form, loc="left", fontsize=9)
+        name_ends(panel)
     return figure
 
 
@@ -126,50 +113,49 @@ def against_start(tasks: Mapping[str, DataFrame], *, title: str = "", compact: b
     A run that diverged is a cross. A method that is given no rate is a dashed level; the pilot's line stands out. A
     ``compact`` figure is for a page that is read at a glance: these levels are grey, and lines are named once a row.
     """
-    names = "last" if compact else "each"
-    figure, axes = panels(len(tasks), title, row=ROW, size=COMPACT if compact else PANEL, names=names)
+    figure, axes = panels(
+        len(tasks), title, row=ROW, size=COMPACT if compact else PANEL, names="last" if compact else "each"
+    )
     for place, (panel, (heading, runs)) in enumerate(zip(axes, tasks.items(), strict=True)):
-        style = styles(runs)
-        levels = runs[runs.setting_lr.isna()].groupby("label", sort=False).test_error.mean()
-        for label, own in groups(runs).items():
-            like = {"color": style[label]["color"], "gid": style[label]["gid"]}
-            if label in levels.index:
-                named = label if not compact else "rate-free" if label == levels.idxmin() else None
-                level = panel.axhline(levels[label], linestyle="--", linewidth=1, label=named, **like)
-                if compact:
-                    level.set_color("0.6")
-                continue
-            means = own.groupby("setting_lr").test_error.mean()
-            (line,) = panel.plot(means.index, means, **style[label], label=label)
-            if label == LABELS["pilot"]:
-                line.set(linewidth=2.6, zorder=3)
-            for ended, mark, size in ((own.finished, ".", 4), (~own.finished, "x", 6)):
-                panel.plot(own[ended].setting_lr, own[ended].test_error, mark, markersize=size, **like)
+        _from_each_start(panel, runs, compact=compact)
         panel.set_xlabel("starting rate")
         panel.set_title(heading, fontsize=9, loc="left")
         plain_numbers(panel, "x")
         plain_numbers(panel)
         if place % ROW == 0 or not compact:
-            panel.set_ylabel("test error, %")
+            panel.set_ylabel(QUANTITIES["test_error"])
         if place % ROW == ROW - 1 or place == len(tasks) - 1 or not compact:
             name_ends(panel)
     return figure
 
 
-def _small_multiples(
-    title: str,
-    runs: DataFrame,
-    quantity: str,
-    draw: Callable[[Axes, Curves], None],
-    column: Callable[[Result], tuple[Mapping[str, Sequence[float]], str]],
-) -> Figure:
-    """A panel for each label with what ``draw`` puts there, over the same ``column`` of every run in grey."""
+def _from_each_start(panel: Axes, runs: DataFrame, *, compact: bool) -> None:
+    style = styles(runs)
+    levels = runs[runs.setting_lr.isna()].groupby("label", sort=False).test_error.mean()
+    for label, own in groups(runs).items():
+        like = {"color": style[label]["color"], "gid": style[label]["gid"]}
+        if label in levels.index:
+            named = label if not compact else "rate-free" if label == levels.idxmin() else None
+            level = panel.axhline(levels[label], linestyle="--", linewidth=1, label=named, **like)
+            if compact:
+                level.set_color("0.6")
+            continue
+        means = own.groupby("setting_lr").test_error.mean()
+        (line,) = panel.plot(means.index, means, **style[label], label=label)
+        if label == LABELS["pilot"]:
+            line.set(linewidth=2.6, zorder=3)
+        for ended, mark, size in ((own.finished, ".", 4), (~own.finished, "x", 6)):
+            panel.plot(own[ended].setting_lr, own[ended].test_error, mark, markersize=size, **like)
+
+
+def _small_multiples(title: str, runs: DataFrame, name: str, draw: Callable[[Axes, Curves], None]) -> Figure:
+    """A panel for each label with what ``draw`` puts there, over the quantity ``name`` of every run in grey."""
     curves = _curves(runs)
     figure, axes = panels(len(curves), title, row=SMALL_ROW, size=SMALL, names="none", sharex=True, sharey=True)
     for panel, own in zip(axes, curves, strict=True):
-        for columns, name in map(column, runs.run):
-            thinned = slice(None, None, 1 + len(columns["step"]) // BEHIND)
-            panel.plot(columns["step"][thinned], columns[name][thinned], **OTHERS)
+        for steps, values in (_points(run, name) for run in runs.run):
+            thinned = slice(None, None, 1 + len(steps) // BEHIND)
+            panel.plot(steps[thinned], values[thinned], **OTHERS)
         draw(panel, own)
         heading, like = fill(own.style["label"], TITLE), {"color": own.style["color"], "gid": own.style["gid"]}
         panel.set_title(heading, loc="left", fontsize=8, **like)
@@ -178,8 +164,19 @@ def _small_multiples(
         panel.set_xlabel("mini-batches")
         panel.tick_params(labelbottom=True)
     for panel in axes[::SMALL_ROW]:
-        panel.set_ylabel(quantity)
+        panel.set_ylabel(QUANTITIES[name])
     return figure
+
+
+def _every_rate(panel: Axes, curves: Curves) -> None:
+    """A line for each run, of which the first is labelled, and a cross where one diverged."""
+    style: dict[str, Any] = curves.style
+    for run in (*curves.finished, *curves.lost):
+        steps, rates = _points(run, "rate")
+        panel.plot(steps, rates, linewidth=1.1, **style)
+        style = {**style, "label": None}
+    for run in curves.lost:
+        mark_lost(panel, _points(run, "rate"), style)
 
 
 def _curves(runs: DataFrame) -> list[Curves]:
@@ -192,8 +189,12 @@ def _curves(runs: DataFrame) -> list[Curves]:
     return found
 
 
-def _accuracies(run: Result) -> list[float]:
-    return [100 - error for error in run.evaluations["test_error"]]
+def _points(run: Result, name: str) -> Points:
+    """One of :data:`QUANTITIES` over a run."""
+    if name == "accuracy":
+        return run.evaluations["step"], [100 - error for error in run.evaluations["test_error"]]
+    columns = run.evaluations if name.startswith("test") else run.curve
+    return columns["step"], columns[name]
 
 
 def _upper_part(axes: Axes) -> tuple[float, float]:

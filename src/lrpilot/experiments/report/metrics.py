@@ -6,6 +6,7 @@ did not finish has an infinite loss, and counts, as does every loss above it, as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ def interquartile_mean(regrets: Sequence[Losses]) -> float:
     return float(trim_mean(np.concatenate([each.ravel() for each in regrets]), 0.25))
 
 
-def bootstrap(regrets: Sequence[Losses], *, draws: int = DRAWS) -> tuple[float, float] | None:
+def bootstrap(regrets: Sequence[Losses]) -> tuple[float, float] | None:
     """The 95% percentile interval of the interquartile mean, seeds drawn anew within each task.
 
     The tasks are the strata, as rliable has them; all settings of a task are drawn with the same seeds. None where no
@@ -58,8 +59,8 @@ def bootstrap(regrets: Sequence[Losses], *, draws: int = DRAWS) -> tuple[float, 
     generator = np.random.default_rng(0)
     drawn: list[np.ndarray] = []  # of each task, [draw, setting x seed]
     for each in regrets:
-        seeds = generator.integers(each.shape[1], size=(draws, each.shape[1]))
-        drawn.append(each[:, seeds].swapaxes(0, 1).reshape(draws, -1))
+        seeds = generator.integers(each.shape[1], size=(DRAWS, each.shape[1]))
+        drawn.append(each[:, seeds].swapaxes(0, 1).reshape(DRAWS, -1))
     means = trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
@@ -85,13 +86,22 @@ class Summary:
     interval: tuple[float, float] | None
     below: float  # share of starts at or below the opponent
 
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[Losses, Losses, float]]) -> Summary | None:
+        """Of a method's losses and an opponent's, [setting, seed] and [seed], and their cap, of each task; or None."""
+        if not pairs:
+            return None
+        regrets = [log_regret(*pair) for pair in pairs]
+        losses, others, _ = zip(*pairs, strict=True)
+        return cls(interquartile_mean(regrets), bootstrap(regrets), share_at_or_below(losses, others))
+
     def __str__(self) -> str:
         """``-0.031 [-0.040, -0.022]``."""
         ends = " [{:+.3f}, {:+.3f}]".format(*self.interval) if self.interval else ""
         return f"{self.mean:+.3f}{ends}"
 
-
-def summary(losses: Sequence[Losses], others: Sequence[Losses], untrained: Sequence[float]) -> Summary:
-    """A method's losses against an opponent's, [setting, seed] and [seed] for each task."""
-    regrets = [log_regret(*each) for each in zip(losses, others, untrained, strict=True)]
-    return Summary(interquartile_mean(regrets), bootstrap(regrets), share_at_or_below(losses, others))
+    @property
+    def factor(self) -> str:
+        """``0.97x [0.96, 0.98]``: the same as a multiple of the opponent's loss."""
+        ends = " [{:.2f}, {:.2f}]".format(*map(math.exp, self.interval)) if self.interval else ""
+        return f"{math.exp(self.mean):.2f}x{ends}"

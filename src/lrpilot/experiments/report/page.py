@@ -63,15 +63,17 @@ class Section:
 
 
 def markdown(blocks: Iterable[Block], page: Path, *, pictures: Path) -> str:
-    """Tables and pictures as a part of the Markdown file ``page``; the pictures are written into their folder."""
+    """A part of the Markdown file ``page``, without tables that are empty; pictures are written into their folder."""
     parts: list[str] = []
     for block in blocks:
         if isinstance(block, Picture):
             link = Path(os.path.relpath(block.write(pictures), page.parent)).as_posix()
             parts.append(f"![{block.caption}]({link})")
-        elif isinstance(block, Table) and block.rows:
-            parts.append(block.to_markdown())
-    return "\n\n".join(parts)
+        elif isinstance(block, Table):
+            parts.append(block.to_markdown() if block.rows else "")
+        else:
+            parts.append(block)
+    return "\n\n".join(filter(None, parts))
 
 
 def write_page(title: str, cards: Sequence[Card], sections: Sequence[Section], folder: Path) -> tuple[Path, Path]:

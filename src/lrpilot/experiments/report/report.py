@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from lrpilot.errors import InvalidArgument
@@ -12,11 +13,11 @@ from lrpilot.experiments.studies.comparison import ROOT
 from .claims import verdicts
 from .conclusions import in_words, on_the_paper, on_the_suite
 from .evidence import Evidence
-from .page import Card, Section, markdown, write_page
+from .page import Block, Card, Section, markdown, write_page
 from .readme import fill, parts
-from .sections import FIGURES, WRITERS, sections, summary
+from .sections import WRITERS, sections, summary
 from .starts import headline, shown, standings
-from .suite import PARTS
+from .suite import compared_blocks, suite_blocks, suite_rows
 from .tables import Table
 
 
@@ -51,36 +52,39 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     Raises:
         InvalidArgument: the file has no such part.
     """
-    named = [name for name in parts(readme) if name in (*FACE, "results", "claims", *WRITERS, *PARTS)]
+    named = [name for name in parts(readme) if name in PARTS]
     if not named:
         raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
     for name in named:
-        if name in PARTS:
-            content = markdown(PARTS[name](compared), readme, pictures=compared.root)
-        else:
-            content = _face(name, readme, evidence, compared) if name in FACE else _part(name, evidence, readme)
-        if content:
+        pictures = readme.parent / "figures" if name in WRITERS else compared.root
+        pictures = pictures / ROOT if name == "headline" else pictures
+        if content := markdown(PARTS[name](evidence, compared), readme, pictures=pictures):
             fill(readme, name, content)
 
 
-FACE = ("headline", "comparison", "judged", "evidence", "paper")
+def _results(evidence: Evidence, _: Store) -> Iterable[Block]:
+    table, name = summary(evidence), evidence.profile.name
+    if table.rows:
+        yield f"Profile `{name}`; `lrpilot report` writes every table, setting and picture as one page."
+        yield table
 
 
-def _face(name: str, readme: Path, evidence: Evidence, compared: Store) -> str:
-    if name in ("evidence", "judged", "paper"):
-        said = {"evidence": in_words, "judged": on_the_suite}
-        return said[name](compared) if name in said else on_the_paper(evidence.runs)
-    comparisons = shown(compared)
-    block = headline(comparisons) if name == "headline" else standings(comparisons)
-    return markdown([block], readme, pictures=compared.root / ROOT) if block else ""
+def _of_experiment(name: str, evidence: Evidence, _: Store) -> Iterable[Block]:
+    """Its tables; of a figure of the paper, which has none, its pictures."""
+    blocks = [*WRITERS[name](evidence)]
+    return [block for block in blocks if isinstance(block, Table)] or blocks
 
 
-def _part(name: str, evidence: Evidence, page: Path) -> str:
-    if name in WRITERS:
-        blocks = [block for block in WRITERS[name](evidence) if name in FIGURES or isinstance(block, Table)]
-    else:
-        blocks = [summary(evidence) if name == "results" else verdicts(evidence.runs)]
-    text = markdown(blocks, page, pictures=page.parent / "figures")
-    profile = evidence.profile.name
-    head = f"Profile `{profile}`; `lrpilot report` writes every table, setting and picture as one page."
-    return f"{head}\n\n{text}" if name == "results" and text else text
+PARTS: Mapping[str, Callable[[Evidence, Store], Iterable[Block]]] = {
+    "headline": lambda _, compared: [drawn] if (drawn := headline(shown(compared))) else [],
+    "comparison": lambda _, compared: [standings(shown(compared))],
+    "judged": lambda _, compared: [on_the_suite(compared)],
+    "evidence": lambda _, compared: [in_words(compared)],
+    "paper": lambda evidence, _: [on_the_paper(evidence.runs)],
+    "results": _results,
+    "claims": lambda evidence, _: [verdicts(evidence.runs)],
+    "suite": lambda _, compared: suite_blocks(suite_rows(compared)),
+    "compared": lambda _, compared: compared_blocks(compared),
+    **{name: partial(_of_experiment, name) for name in WRITERS},
+}
+"""By name what stands in a part of a file: see :func:`update_readme`."""

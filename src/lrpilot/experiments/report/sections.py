@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from pandas import DataFrame
 
-from lrpilot.experiments.runs.methods import ACTOR_CRITICS, CONTROLS, LABELS, PACKAGES, PAPERS_BASELINES
+from lrpilot.experiments.runs.methods import (
+    ACTOR_CRITICS,
+    CONTROLS,
+    EXTENSIONS,
+    LABELS,
+    PACKAGES,
+    PAPERS_BASELINES,
+)
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS
 from lrpilot.experiments.studies.frame import chosen, has_validation
 from lrpilot.experiments.tasks.catalogue import PAPERS
 
-from . import extensions, figures, studies
+from . import figures, studies
 from .claims import verdicts
 from .evidence import Evidence
 from .page import Block, Picture, Section
 from .paper_tables import comparison, overview, paper_form
-from .tables import Table, steps_text
+from .tables import Table, render, steps_text
 
 HEADINGS = {name: task.heading for name, task in PAPERS.items()}
 CONTROLLED = ("online-paper", "online-stable")
@@ -49,21 +58,7 @@ def summary(evidence: Evidence) -> Table:
 
 def _runs(evidence: Evidence) -> Iterator[Block]:
     profile, sizes = evidence.profile, evidence.profile.sizes
-    vectors, mnist, cifar10 = sizes["m0"], sizes["mnist-cnn"], sizes["cifar10-cnn"]
-    held_out = f"A validation set of {vectors.validation:,} examples is held out of the training set of M0, M1 and M2"
-    held_out += (
-        f"; the convolutional networks learn from all of theirs, at the settings with the least validation error of "
-        f"profile {mnist.chosen_by}."
-        if mnist.chosen_by
-        else f", one of {mnist.validation:,} for the convolutional networks."
-    )
-    seeds = sorted({size.repeats for size in sizes.values()})
-    yield (
-        f"Profile {profile.name}: {mnist.steps:,} steps of the MNIST CNN, {cifar10.steps:,} "
-        f"of the CIFAR-10 CNN, {vectors.steps:,} of M0, M1 and M2 at batch {vectors.batch_size}; "
-        f"{' or '.join(map(str, seeds))} seeds. {held_out} A run that diverged or failed counts with the error of "
-        "guessing, 90%."
-    )
+    yield render("runs.md", name=profile.name, sizes=sizes, seeds={size.repeats for size in sizes.values()}).strip()
     rows = []
     for name, planned in evidence.planned.items():
         own = evidence.of(name)
@@ -80,101 +75,93 @@ def _runs(evidence: Evidence) -> Iterator[Block]:
         yield f"{key}: {', '.join(sorted({run.about.get(key, 'unknown') for run in evidence.runs.run}))}"
 
 
-def _table(name: str) -> Writer:
-    def write(evidence: Evidence) -> Iterator[Block]:
-        for task, runs in evidence.by_task(name).items():
-            yield comparison(HEADINGS[task], runs, PUBLISHED[task])
-            others = chosen(runs[runs.method.isin(OTHERS)])
-            if len(others):
-                drawn = figures.rates(f"{HEADINGS[task]}: the learning rate of each run", others)
-                caption = "Every method that changes its rate: learned, estimated or scheduled."
-                yield Picture(f"{name}-{task}-rates", drawn, caption)
-            slopes = studies.critic_slope(f"{HEADINGS[task]}: the critic's slope", runs)
-            if slopes.rows:
-                yield slopes
+def _by_task(write: Callable[[str, DataFrame], Iterable[Block]], *experiments: str) -> Writer:
+    """What ``write`` says of each task of these experiments and its runs."""
+    return lambda evidence: (
+        block for task, runs in evidence.by_task(*experiments).items() for block in write(task, runs)
+    )
 
-    return write
+
+def _table(task: str, runs: DataFrame) -> Iterator[Block]:
+    heading = HEADINGS[task]
+    yield comparison(heading, runs, PUBLISHED[task])
+    others = chosen(runs[runs.method.isin(OTHERS)])
+    if len(others):
+        drawn = figures.rates(f"{heading}: the learning rate of each run", others)
+        caption = "Every method that changes its rate: learned, estimated or scheduled."
+        yield Picture(f"{PAPERS[task].table}-{task}-rates", drawn, caption)
+    slopes = studies.critic_slope(f"{heading}: the critic's slope", runs)
+    if slopes.rows:
+        yield slopes
 
 
 def _table3(evidence: Evidence) -> Iterator[Block]:
     if tasks := evidence.by_task("table3"):
         yield paper_form("Table 3 as the paper prints it", tasks, ["sgd", *PUBLISHED["m0"]], PUBLISHED)
-    yield from _table("table3")(evidence)
+    yield from _by_task(_table, "table3")(evidence)
 
 
-def _curves(experiment: str, name: str) -> Writer:
-    def write(evidence: Evidence) -> Iterator[Block]:
-        for task, runs in evidence.by_task(experiment).items():
-            for whose, those, suffix, draw in (
-                ("the paper's methods", (*PAPERS_BASELINES, *CONTROLLED), "", figures.learning_curves),
-                ("the others", OTHERS, "-peers", figures.errors),
-            ):
-                best = chosen(runs[runs.method.isin(those)])
-                if len(best):
-                    caption = f"Figure {name[-1]}: {HEADINGS[task]}, {whose}, {steps_text(best)}."
-                    yield Picture(f"{name}{suffix}", draw(f"{HEADINGS[task]}: {whose}", best), caption)
-
-    return write
+def _curves(name: str, task: str, runs: DataFrame) -> Iterator[Block]:
+    for whose, those, suffix, draw in (
+        ("the paper's methods", (*PAPERS_BASELINES, *CONTROLLED), "", figures.learning_curves),
+        ("the others", OTHERS, "-peers", figures.errors),
+    ):
+        best = chosen(runs[runs.method.isin(those)])
+        if len(best):
+            caption = f"Figure {name[-1]}: {HEADINGS[task]}, {whose}, {steps_text(best)}."
+            yield Picture(f"{name}{suffix}", draw(f"{HEADINGS[task]}: {whose}", best), caption)
 
 
-def _figure4(evidence: Evidence) -> Iterator[Block]:
-    for runs in evidence.by_task("figure4").values():
-        figure = figures.learning_curves("CIFAR-10, a fifth of the training data", chosen(runs), accuracy=False)
-        caption = "a fifth of CIFAR-10, the baselines at the rates that Table 2 chose by test error"
-        yield Picture("figure4", figure, f"Figure 4: {caption}, {steps_text(runs)}.")
+def _figure4(_: str, runs: DataFrame) -> Iterator[Block]:
+    figure = figures.learning_curves("CIFAR-10, a fifth of the training data", chosen(runs), accuracy=False)
+    caption = "a fifth of CIFAR-10, the baselines at the rates that Table 2 chose by test error"
+    yield Picture("figure4", figure, f"Figure 4: {caption}, {steps_text(runs)}.")
 
 
-def _figure5(evidence: Evidence) -> Iterator[Block]:
-    for runs in evidence.by_task("table2").values():
-        learned = chosen(runs[runs.method.isin(CONTROLLED)])
-        if len(learned):
-            figure = figures.learned_rate("The learned rate on CIFAR-10", learned)
-            gap = "The paper's text gives neither range nor axes of its figure"
-            caption = f"Figure 5: the learned rate on CIFAR-10, {steps_text(learned)}. {gap}."
-            yield Picture("figure5", figure, caption)
+def _figure5(_: str, runs: DataFrame) -> Iterator[Block]:
+    learned = chosen(runs[runs.method.isin(CONTROLLED)])
+    if len(learned):
+        figure = figures.learned_rate("The learned rate on CIFAR-10", learned)
+        gap = "The paper's text gives neither range nor axes of its figure"
+        yield Picture("figure5", figure, f"Figure 5: the learned rate on CIFAR-10, {steps_text(learned)}. {gap}.")
 
 
-def _figure6(evidence: Evidence) -> Iterator[Block]:
-    same, other = evidence.of("figure6"), evidence.of("figure4")
-    if len(same):
-        other = other[other.method.isin(CONTROLLED)]
-        runs = pd.concat(
-            [other.assign(label=other.label + ", x_j another batch"), same.assign(label=same.label + ", x_j = x_i")]
-        )
+def _figure6(_: str, runs: DataFrame) -> Iterator[Block]:
+    same = runs.experiment == "figure6"
+    if same.any():
+        other = ~same & runs.method.isin(CONTROLLED)
+        batches = {", x_j another batch": runs[other], ", x_j = x_i": runs[same]}
+        runs = pd.concat([own.assign(label=own.label + batch) for batch, own in batches.items()])
         title = "A fifth of CIFAR-10: which batch the actor learns from"
-        figure = figures.learning_curves(title, runs, accuracy=False)
-        yield Picture(
-            "figure6", figure, f"Figure 6: the actor learns from another batch, or from the same, {steps_text(runs)}."
-        )
+        caption = f"Figure 6: the actor learns from another batch, or from the same, {steps_text(runs)}."
+        yield Picture("figure6", figures.learning_curves(title, runs, accuracy=False), caption)
         yield Picture("figure6-rates", figures.rates(title, runs), "The rates of the same runs.")
 
 
-def _appendix(evidence: Evidence) -> Iterator[Block]:
-    for task, runs in evidence.by_task("appendix").items():
-        table, paper = ("table1", 0.48) if task == "mnist-cnn" else ("table2", 19.77)
-        online = evidence.of(table)
-        beside = pd.concat([runs, online[online.method.isin(ACTOR_CRITICS)]])
-        title = (
-            f"{HEADINGS[task]}: the offline version (the paper's: {paper}%), beside the online one and untrained actors"
-        )
-        yield studies.offline(title, beside)
-        offline = runs[runs.method.str.startswith("offline")]
+def _appendix(task: str, runs: DataFrame) -> Iterator[Block]:
+    own = runs[runs.experiment == "appendix"]
+    if len(own):
+        beside = pd.concat([own, runs[(runs.experiment != "appendix") & runs.method.isin(ACTOR_CRITICS)]])
+        version = f"the offline version (the paper's: {PUBLISHED[task]['offline-paper']}%)"
+        yield studies.offline(f"{HEADINGS[task]}: {version}, beside the online one and untrained actors", beside)
+    offline = own[own.method.str.startswith("offline")]
+    if len(offline):
         figure = figures.rates(f"{task}: the rates of the run after the training runs", offline)
         yield Picture(f"appendix-{task}", figure, "What the actor does that learned in the runs before.")
 
 
-def _start(evidence: Evidence) -> Iterator[Block]:
-    fixed = evidence.of("table3")
-    for task, runs in evidence.by_task("start").items():
-        title = f"{HEADINGS[task]}: the starting rate"
-        beside = pd.concat([fixed[(fixed.task == task) & (fixed.method == "sgd")], runs])
-        yield studies.sensitivity(title, beside, "lr")
-        yield Picture(f"start-{task}", figures.against_start({title: beside}), f"{title}; every run is a point.")
+def _start(task: str, runs: DataFrame) -> Iterator[Block]:
+    if (runs.experiment == "start").any():
+        title, runs = (
+            f"{HEADINGS[task]}: the starting rate",
+            runs[(runs.experiment == "start") | (runs.method == "sgd")],
+        )
+        yield studies.sensitivity(title, runs, "lr")
+        yield Picture(f"start-{task}", figures.against_start({title: runs}), f"{title}; every run is a point.")
 
 
-def _discount(evidence: Evidence) -> Iterator[Block]:
-    for task, runs in evidence.by_task("discount").items():
-        yield studies.sensitivity(f"{HEADINGS[task]}: the discount", runs, "discount")
+def _discount(task: str, runs: DataFrame) -> Iterator[Block]:
+    yield studies.sensitivity(f"{HEADINGS[task]}: the discount", runs, "discount")
 
 
 def _readings(evidence: Evidence) -> Iterator[Block]:
@@ -183,19 +170,18 @@ def _readings(evidence: Evidence) -> Iterator[Block]:
         yield studies.readings(runs)
 
 
-def _extensions(evidence: Evidence) -> Iterator[Block]:
-    for task, runs in evidence.by_task("extensions").items():
-        yield from (extensions.beside_the_rate(HEADINGS[task], name, runs) for name in extensions.tried(runs))
+def _extensions(task: str, runs: DataFrame) -> Iterator[Block]:
+    for name in EXTENSIONS:
+        if f"online-{name}" in set(runs.method):
+            yield studies.beside_the_rate(HEADINGS[task], name, runs)
 
 
-def _optimizers(evidence: Evidence) -> Iterator[Block]:
-    for task, runs in evidence.by_task("optimizers").items():
-        yield extensions.on_optimizers(HEADINGS[task], runs)
+def _optimizers(task: str, runs: DataFrame) -> Iterator[Block]:
+    yield studies.on_optimizers(HEADINGS[task], runs)
 
 
-def _wall_clock(evidence: Evidence) -> Iterator[Block]:
-    for task, runs in evidence.by_task("table1", "table2", "table3").items():
-        yield studies.wall_clock(f"{task}: time to {PAPERS[task].target:g}% test error", runs, PAPERS[task].target)
+def _wall_clock(task: str, runs: DataFrame) -> Iterator[Block]:
+    yield studies.wall_clock(f"{task}: time to {PAPERS[task].target:g}% test error", runs, PAPERS[task].target)
 
 
 def _early_stopping(evidence: Evidence) -> Iterator[Block]:
@@ -205,25 +191,21 @@ def _early_stopping(evidence: Evidence) -> Iterator[Block]:
                 yield studies.early_stopping(title, runs)
 
 
-FIGURES: Mapping[str, Writer] = {
-    "figure2": _curves("table1", "figure2"),
-    "figure3": _curves("table2", "figure3"),
-    "figure4": _figure4,
-    "figure5": _figure5,
-    "figure6": _figure6,
-}
-"""The paper's, by number."""
 WRITERS: Mapping[str, Writer] = {
-    "table1": _table("table1"),
-    "table2": _table("table2"),
+    "table1": _by_task(_table, "table1"),
+    "table2": _by_task(_table, "table2"),
     "table3": _table3,
-    **FIGURES,
-    "appendix": _appendix,
-    "start": _start,
-    "discount": _discount,
+    "figure2": _by_task(partial(_curves, "figure2"), "table1"),
+    "figure3": _by_task(partial(_curves, "figure3"), "table2"),
+    "figure4": _by_task(_figure4, "figure4"),
+    "figure5": _by_task(_figure5, "table2"),
+    "figure6": _by_task(_figure6, "figure4", "figure6"),
+    "appendix": _by_task(_appendix, "appendix", "table1", "table2"),
+    "start": _by_task(_start, "start", "table3"),
+    "discount": _by_task(_discount, "discount"),
     "readings": _readings,
-    "extensions": _extensions,
-    "optimizers": _optimizers,
-    "wall-clock": _wall_clock,
+    "extensions": _by_task(_extensions, "extensions"),
+    "optimizers": _by_task(_optimizers, "optimizers"),
+    "wall-clock": _by_task(_wall_clock, "table1", "table2", "table3"),
     "early-stopping": _early_stopping,
 }

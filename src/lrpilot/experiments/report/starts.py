@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
 from lrpilot.experiments.runs.store import Store
@@ -39,27 +39,25 @@ Key = tuple[str, str, int]  # task, optimizer, steps
 Comparisons = Mapping[Key, DataFrame]
 
 
-def comparisons(runs: DataFrame, *, policy: str | None = None) -> dict[Key, DataFrame]:
-    """All comparisons among some runs: tasks in the order of ``TASKS``, then optimizers, lengths.
+def comparisons(runs: DataFrame) -> dict[Key, DataFrame]:
+    """All comparisons among some runs, each ``arranged``: tasks in the order of ``TASKS``, then optimizers, lengths.
 
-    The peers' runs belong to every comparison of their task and length. Rows are in the order of methods and rates;
-    a pilot of another policy than ``policy`` (by its fingerprint; None for the shipped one) is labelled with its own.
+    The peers' runs belong to every comparison of their task and length.
     """
     by_start, peers = (runs[runs.method.isin(methods)] for methods in (GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE))
     found = {}
     for (task, optimizer, steps), own in by_start.groupby(["task", "setting_optimizer", "planned_steps"]):
         beside = peers[(peers.task == task) & (peers.planned_steps == steps)]
-        found[task, optimizer, steps] = arranged(pd.concat([own, beside]), policy=policy)
-
-    def place(key: Key) -> tuple[int, str, int, str, int]:
-        task, optimizer, steps = key
-        return _place(list(TASKS), task), task, _place(OPTIMIZERS, optimizer), optimizer, steps
-
-    return {key: found[key] for key in sorted(found, key=place)}
+        found[task, optimizer, steps] = arranged(pd.concat([own, beside]))
+    places = {name: place for place, name in enumerate((*TASKS, *OPTIMIZERS))}
+    return dict(sorted(found.items(), key=lambda item: [(places.get(name, math.inf), name) for name in item[0][:2]]))
 
 
 def arranged(runs: DataFrame, *, policy: str | None = None) -> DataFrame:
-    """The runs of one comparison, ordered and labelled as by :func:`comparisons`."""
+    """The runs of one comparison in the order of methods and rates.
+
+    A pilot of another policy than ``policy`` (by its fingerprint; None for the shipped one) is labelled with its own.
+    """
     other = runs.setting_policy.notna() & (runs.setting_policy != (policy or fingerprint()))
     order = {method: place for place, method in enumerate((*GIVEN_AN_OPTIMIZER, *GIVEN_NO_RATE))}
     runs = runs[runs.method.isin(order)]
@@ -86,30 +84,34 @@ def standings(compared: Comparisons) -> Table:
 
     The best rate of a grid and the best peer are chosen by the very test error that is shown.
     """
-    rows, bold = list[list[str]](), list[int | None]()
-    for key, runs in compared.items():
+    rows, bold = list[dict[str, str]](), list[int | None]()
+    for runs in compared.values():
         pilot = runs[runs.label == LABELS["pilot"]]
-        starts = pilot.groupby("setting_lr").test_error
-        grids = [runs[runs.method == grid].groupby("setting_lr").test_error for grid in ("constant", "cosine")]
-        peers = runs[runs.method.isin((*GIVEN_NO_RATE, *SEARCHES))].groupby("label", sort=False).test_error
-        own = ["-"] * 4
-        if len(pilot):
-            means = starts.mean()
-            ratio = f"{means.max() / means.min():.2f}" if means.min() else "-"
-            worst, best = (mean_text(starts.get_group(rate)) for rate in (means.idxmax(), means.idxmin()))
-            own = [worst, best, ratio, f"{len(starts)} x {_counts(pilot)}"]
-        rows.append([title(*key), *own, *map(_least, (*grids, peers))])
-        errors = [starts.mean().max(), math.nan, math.nan, math.nan, *(each.mean().min() for each in (*grids, peers))]
-        bold.append(int(pd.Series(errors).argmin()) + 1 if pd.Series(errors).notna().any() else None)
-    header = ["task, optimizer, length", "pilot, worst start", "pilot, best start", "worst / best", "starts x runs"]
+        starts = _by_mean(pilot, "setting_lr")
+        least, most = starts["mean"].min(), starts["mean"].max()
+        best = {
+            "best constant rate": _by_mean(runs[runs.method == "constant"], "setting_lr"),
+            "best cosine": _by_mean(runs[runs.method == "cosine"], "setting_lr"),
+            "best rate-free peer": _by_mean(runs[runs.method.isin((*GIVEN_NO_RATE, *SEARCHES))], "label"),
+        }
+        row = {
+            "pilot, worst start": starts.text.iloc[starts["mean"].argmax()] if len(starts) else "-",
+            "pilot, best start": starts.text.iloc[0] if len(starts) else "-",
+            "worst / best": f"{most / least:.2f}" if least > 0 else "-",
+            "starts x runs": f"{len(starts)} x {_counts(pilot)}" if len(starts) else "-",
+            **{name: f"{each.text.iloc[0]} ({each.index[0]})" if len(each) else "-" for name, each in best.items()},
+        }
+        errors = Series({"pilot, worst start": most, **{name: each["mean"].min() for name, each in best.items()}})
+        rows.append(row)
+        bold.append(1 + [*row].index(str(errors.idxmin())) if errors.notna().any() else None)
     tasks = {task: TASKS[task].about for task, _, _ in compared if task in TASKS}
     note = (
         "Mean ± standard deviation over seeds. In brackets the rate or the peer that did best on the test set. "
         "Bold: the lowest of the pilot's worst start and the others' best. A number without ± is of one seed. "
         f"{'; '.join(f'{name}: {about}' for name, about in tasks.items())}."
     )
-    columns = [*header, "best constant rate", "best cosine", "best rate-free peer"]
-    return Table("Final test error %", columns, rows, note, bold=bold)
+    cells = DataFrame(rows, index=[title(*key) for key in compared])
+    return replace(Table.of("Final test error %", "task, optimizer, length", cells, note), bold=bold)
 
 
 def picture(compared: Comparisons, name: str) -> Picture:
@@ -149,21 +151,15 @@ def _about(key: Key) -> str:
     return f"{TASKS[task].about}\n({task}), {steps:,} steps" if task in TASKS else title(*key)
 
 
-def _place(order: Sequence[str], name: str) -> int:
-    return order.index(name) if name in order else len(order)
-
-
 def _of_optimizer(name: str, compared: Comparisons) -> Comparisons:
     return {key: runs for key, runs in compared.items() if key[1] == name}
 
 
-def _least(errors: Any) -> str:
-    """``2.14 ± 0.05 (Schedule-Free SGD)``, ``2.37 (0.1)``, or a dash; of errors grouped by peer or rate."""
-    means = errors.mean()
-    if means.empty:
-        return "-"
-    best = means.idxmin()
-    return f"{mean_text(errors.get_group(best))} ({best if isinstance(best, str) else f'{best:g}'})"
+def _by_mean(runs: DataFrame, column: str) -> DataFrame:
+    """By what stands in a column, a rate or a peer, the mean test error and its text; the least first."""
+    names = runs[column].map(lambda name: name if isinstance(name, str) else f"{name:g}")
+    errors = runs.test_error.groupby(names, sort=False)
+    return DataFrame({"mean": errors.mean(), "text": errors.agg(mean_text)}).sort_values("mean", kind="stable")
 
 
 def _counts(runs: DataFrame) -> str:

@@ -1,5 +1,7 @@
-"""The tables that the paper's reviewers asked for: wall-clock, early stopping, sensitivity, the critic's slope, and
-under which reading of Algorithm 1 it works.
+"""The tables beside the paper's own: what its reviewers asked for, and its future work.
+
+That is wall-clock, early stopping, sensitivity, the critic's slope, under which reading of Algorithm 1 it works; then
+more to decide on than one rate, and other optimizers than SGD.
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ from functools import partial
 import numpy as np
 from pandas import DataFrame, Series
 
-from lrpilot.experiments.runs.methods import LABELS
+from lrpilot.experiments.runs.methods import EXTENSIONS, LABELS
 from lrpilot.experiments.runs.trial import Result, setting_name
-from lrpilot.experiments.studies.catalogue import READ, READ_ON, READINGS
+from lrpilot.experiments.studies.catalogue import READ, READ_ON, READINGS, VALUES, mean_values
 from lrpilot.experiments.studies.frame import choose, chosen, groups
 
-from .tables import Table, count_text, diverged_text, mean_text, steps_text
+from .tables import Table, count_text, diverged_text, interval, mean_text, steps_text
 
 SOUND = 1.1
 """Sound on a task: no run diverges, and the mean error is at most this multiple of that of the best constant rate."""
@@ -101,9 +103,8 @@ def offline(title: str, runs: DataFrame) -> Table:
 def sensitivity(title: str, runs: DataFrame, setting: str) -> Table:
     """Mean final test error on one task of each method at each value of one ``setting``, such as ``lr``."""
     runs = runs.assign(value=runs[f"setting_{setting}"].astype(float)).dropna(subset="value")
-    cells = {label: {value: _errors(own) for value, own in by.groupby("value")} for label, by in groups(runs).items()}
-    table = DataFrame.from_dict(cells, orient="index").sort_index(axis=1)
-    columns = table.rename(columns=lambda value: f"{setting} {value:g}")
+    cells = _errors(runs, "label", "value").unstack().reindex(runs.label.unique())
+    columns = cells.rename(columns=lambda value: f"{setting} {value:g}")
     return Table.of(f"{title}, {steps_text(runs)}", "method", columns, "Test error in percent.")
 
 
@@ -129,34 +130,83 @@ def readings(runs: DataFrame) -> Table:
     The runs are of any readings, and of plain SGD over the grid, which they are held against.
     """
     constant = groups(runs[runs.method == "sgd"], "task")
-    best = {task: choose(constant[task], "test_error") for task in READ_ON if task in constant}
-    limits = {task: SOUND * own.test_error.mean() for task, own in best.items()}
+    limits = {task: SOUND * choose(own, "test_error").test_error.mean() for task, own in constant.items()}
     names = {setting_name(setting): reading for reading, setting in READINGS.items()}
     read = runs[runs.method == READ]
-    by_reading = groups(read.assign(reading=read.setting.map(names)), "reading")
-    columns = [f"{task.upper()}, {what}" for task in READ_ON for what in ("error %", "rate at the end")]
-    rows = {}
-    for reading in (reading for reading in READINGS if reading in by_reading):
-        row, sound = dict.fromkeys(columns, "-"), []
-        for task, own in groups(by_reading[reading], "task").items():
-            row |= {f"{task.upper()}, error %": _errors(own), f"{task.upper()}, rate at the end": _last_rates(own)}
-            if task in limits and own.finished.all() and own.test_error.mean() <= limits[task]:
-                sound.append(task.upper())
-        rows[reading] = {**row, "sound on": ", ".join(sound) or "nowhere"}
-    shown = ", ".join(f"{task.upper()} {limit:.2f}" for task, limit in limits.items())
+    read = read.assign(reading=read.setting.map(names))
+    cells = DataFrame(index=[reading for reading in READINGS if reading in set(read.reading)])
+    sound = DataFrame(index=cells.index)
+    for task in READ_ON:
+        own = read[read.task == task].groupby("reading")
+        cells[f"{task.upper()}, error %"] = _errors(read[read.task == task], "reading")
+        cells[f"{task.upper()}, rate at the end"] = own.run.agg(_last_rates)
+        held = own.finished.all() & (own.test_error.mean() <= limits.get(task, -math.inf))
+        sound[task.upper()] = held.reindex(cells.index, fill_value=False)
+    cells["sound on"] = [", ".join(row.index[row]) or "nowhere" for _, row in sound.iterrows()]
+    shown = ", ".join(f"{task.upper()} {limits[task]:.2f}" for task in READ_ON if task in limits)
     note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's ({shown})."
-    cells = DataFrame.from_dict(rows, orient="index")
     return Table.of(f"Readings of Algorithm 1, {steps_text(runs)}", "reading", cells, note)
 
 
-def _errors(runs: DataFrame) -> str:
-    """``49.50 ± 57.28 (1 diverged)``."""
-    return mean_text(runs.test_error) + diverged_text(runs.finished)
+def beside_the_rate(heading: str, name: str, runs: DataFrame) -> Table:
+    """An extension on one task beside the one rate, its untrained actor and constants at its mean values."""
+    extended, *_, constant = methods = (f"online-{name}", "online-stable", f"frozen-{name}", f"mean-{name}")
+    _, start = EXTENSIONS[name]
+    runs = runs[runs.method.isin(methods) & ((runs.setting == setting_name(start)) | (runs.method == constant))]
+    own = runs[runs.method == extended].set_index("seed").test_error
+    more = (runs.test_error - runs.seed.map(own)).where(runs.method != extended)
+    by_method = runs.assign(more=more).groupby("method")
+    columns = {
+        "error %": ("test_error", mean_text),
+        "runs": ("finished", count_text),
+        "more than the extension, 95% interval": ("more", _between),
+        "values, means": ("run", _values),
+    }
+    cells = by_method.agg(**columns).reindex([method for method in methods if method in set(runs.method)])
+    if constant in cells.index:
+        cells.loc[constant, "values, means"] = by_method.setting.first()[constant]
+    note = "Differences are paired by seed; an interval above 0 speaks for the extension."
+    return Table.of(f"{heading}: {name}", "method", cells.rename(index=LABELS), note)
 
 
-def _last_rates(runs: DataFrame) -> str:
+def on_optimizers(heading: str, runs: DataFrame) -> Table:
+    """The actor-critic on each optimizer beside the optimizer's best constant rate, chosen by test error."""
+    cells = {}
+    for optimizer, own in groups(runs, "setting_optimizer").items():
+        best = chosen(own).set_index("seed")
+        learned, constant = (best[best.method == method] for method in ("online-stable", "constant"))
+        cells[optimizer] = {
+            "actor-critic, error %": mean_text(learned.test_error) if len(learned) else "-",
+            "runs": count_text(learned.finished),
+            "best constant rate": f"{constant.setting_lr.iloc[0]:g}" if len(constant) else "-",
+            "its error %": mean_text(constant.test_error) if len(constant) else "-",
+            "actor-critic's is more by, 95% interval": _between(learned.test_error - constant.test_error),
+        }
+    return Table.of(f"{heading}: other optimizers", "optimizer", DataFrame(cells).T)
+
+
+def _errors(runs: DataFrame, *by: str) -> Series:
+    """``49.50 ± 57.28 (1 diverged)`` by what stands in some columns."""
+    grouped = runs.groupby([*by])
+    return grouped.test_error.agg(mean_text) + grouped.finished.agg(diverged_text)
+
+
+def _between(differences: Series) -> str:
+    """``[-0.12, +0.30]``: a 95 % Student interval of the mean of paired differences in percent; or a dash."""
+    ends = interval(list(differences.dropna()))
+    return f"[{ends[0]:+.2f}, {ends[1]:+.2f}]" if ends else "-"
+
+
+def _values(runs: Series) -> str:
+    """``rate 0.1, momentum 0.6``; of a rate for each tensor all of them."""
+    means = mean_values(runs)
+    by_knob = {knob: [f"{v:g}" for name, v in means.items() if name.split("/")[0] == knob] for knob in VALUES}
+    return ", ".join(f"{knob} {' '.join(values)}" for knob, values in by_knob.items() if values)
+
+
+def _last_rates(runs: Series) -> str:
     """The smallest and the largest last rate of the finished runs."""
-    last = [run.curve["rate"][-1] for run in runs[runs.finished].run]
+    last = [run.curve["rate"][-1] for run in runs if run.status == "finished"]
     return f"{min(last):.2g} to {max(last):.2g}" if last else "-"
 
 

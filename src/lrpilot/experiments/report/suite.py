@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from pandas import DataFrame
 
-from lrpilot.experiments.runs.methods import LABELS
+from lrpilot.experiments.runs.methods import GIVEN_NO_RATE, LABELS, SEARCHES
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies import comparison, suite
-from lrpilot.experiments.studies.comparison import UNTRAINED
 from lrpilot.experiments.studies.frame import frame, groups
 from lrpilot.experiments.tasks.suite import SUITE
 from lrpilot.pilot.policy_file import fingerprint
 
-from .page import Block, Section
-from .standing import Row, by_task, overall, profiles
-from .starts import comparisons
+from . import metrics
+from .drawing import COLOURS, GID, name_ends, panels
+from .page import Block, Picture, Section
+from .standing import OPPONENTS, PILOT, Row, Standing, Way, ways
+from .starts import shown
+from .tables import Table
+
+LEVELS = np.geomspace(1.0, 4.0, 200)  # of the profile: a run's loss as a multiple of the best
 
 
 def suite_rows(store: Store, *, policy: str | Path = "shipped") -> list[Row]:
@@ -30,17 +37,92 @@ def suite_rows(store: Store, *, policy: str | Path = "shipped") -> list[Row]:
 
 def compared_rows(store: Store, measure: str) -> list[Row]:
     """A row for each comparison at its longest runs, with the shipped policy; settings chosen by the measure itself."""
-    runs = frame(store.saved(comparison.ROOT))
-    found = comparisons(runs)
+    made = frame(store.saved(comparison.ROOT))
+    untrained = made[made.method == comparison.UNTRAINED]
     rows = []
-    for key in {key[:2]: key for key in found}.values():
-        task, _, steps = key
-        own = found[key]
-        own = own[(own.method != "pilot") | (own.label == LABELS["pilot"])]
-        untrained = runs[(runs.method == UNTRAINED) & (runs.task == task)]
-        untrained = untrained[untrained.experiment == f"{comparison.ROOT}/{steps}-steps"]
-        rows.append(Row(comparison.title(*key), pd.concat([own, untrained]), measure, measure))
+    for (task, optimizer, steps), runs in shown(store).items():
+        own = runs[(runs.method != "pilot") | (runs.label == LABELS["pilot"])]
+        cap = untrained[(untrained.task == task) & (untrained.experiment == f"{comparison.ROOT}/{steps}-steps")]
+        rows.append(Row(comparison.title(task, optimizer, steps), pd.concat([own, cap]), measure, measure))
     return rows
+
+
+def overall(title: str, rows: Sequence[Row]) -> Table:
+    """One line a way: sensitivity, log-regrets with their intervals, shares at or below, cost."""
+    unit = "nats" if all(row.measure == "test_loss" for row in rows) else "%"
+    cells = {}
+    for way in ways(rows):
+        one = Standing.of(way, rows)
+        shares = [f"{100 * found.below:.0f}" if found else "-" for found in one.against.values()]
+        cells[str(way)] = {
+            f"LR sensitivity, {unit}": _digits(one.sensitivity),
+            **{f"log-regret to best {name}": str(found) if found else "-" for name, found in one.against.items()},
+            f"starts at or below {' / '.join(OPPONENTS)}, %": " / ".join(shares),
+            "runs": f"{one.runs:.3g}",
+            "time": f"{one.seconds:.2f}",
+            "tasks": str(one.tasks),
+        }
+    note = (
+        "LR sensitivity: the mean over starts of the loss, capped at the untrained network's, less the best of all "
+        "methods; tasks with cross entropy. Log-regret: interquartile mean over tasks, starts and seeds, with 95% "
+        "intervals over seeds drawn within tasks; below 0 the opponent is beaten. Runs and processor time are those "
+        "that a user spends for one result, search included, in runs at a constant rate."
+    )
+    return Table.of(title, "method", DataFrame(cells).T, note)
+
+
+def by_task(title: str, rows: Sequence[Row]) -> Table:
+    """One line a task: the pilot's worst and best start, its sensitivity, and the best of each opponent."""
+    cells = {}
+    for row in rows:
+        means, bests = row.way(PILOT).mean(axis=1), {name: row.best(methods) for name, methods in OPPONENTS.items()}
+        cells[row.title] = {
+            "untrained": f"{row.untrained:.3f}",
+            "pilot, worst start": _digits(means.max() if len(means) else None),
+            "pilot, best start": _digits(means.min() if len(means) else None),
+            "LR sensitivity": _digits(row.sensitivity(PILOT)),
+            **{f"best {name}": _digits(None if best is None else best.mean()) for name, best in bests.items()},
+        }
+    return Table.of(title, "task", DataFrame(cells).T)
+
+
+def _digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def profiles(name: str, rows: Sequence[Row]) -> Picture:
+    """The performance profile: which share of a way's runs ends within so much of the task's best loss.
+
+    The pilot stands in each panel; beside it grids from any of their rates, then at the best of these, then what finds
+    its own rate.
+    """
+    shown = [row for row in rows if row.is_capped]
+    every = list(ways(shown))
+    own_rate = [way for way in every if way.method in (*GIVEN_NO_RATE, *SEARCHES)]
+    given = [way for way in every if way not in own_rate]
+    families = {
+        "from any of five rates": [way for way in given if not way.searched],
+        "at the best of five rates": [way for way in given if way.searched],
+        "given no rate": own_rate,
+    }
+    figure, axes = panels(len(families))
+    for panel, (title, own) in zip(axes, families.items(), strict=True):
+        for way in dict.fromkeys([*(way for way in every if way == PILOT), *own]):
+            _profile(panel, way, shown)
+        panel.set(xscale="log", xlabel="loss / best loss of all", ylabel="share of runs", ylim=(0, 1.02))
+        panel.set_title(title, loc="left", fontsize=9)
+        panel.set_xticks([1, 1.5, 2, 3, 4], labels=["1", "1.5", "2", "3", "4"])
+        panel.set_xticks([], minor=True)
+        name_ends(panel)
+    return Picture(name, figure, "Performance profile: the share of runs whose loss is at most so many times the best.")
+
+
+def _profile(panel: Axes, way: Way, rows: Sequence[Row]) -> None:
+    there = [row for row in rows if not row.way(way).empty]
+    regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
+    shares, thick = metrics.profile(regrets, np.log(LEVELS).tolist()), 2.6 if way.method == "pilot" else 1.2
+    label = LABELS[way.method]
+    panel.plot(LEVELS, shares, label=label, gid=GID + label, color=COLOURS[way.method], linewidth=thick)
 
 
 def suite_blocks(rows: Sequence[Row]) -> list[Block]:
@@ -53,7 +135,7 @@ def suite_blocks(rows: Sequence[Row]) -> list[Block]:
 def compared_blocks(store: Store) -> list[Block]:
     """The same of all comparisons, by loss and by error; nothing without any whose untrained networks were measured."""
     rows = {name: compared_rows(store, f"test_{name}") for name in ("loss", "error")}
-    if not any(row.untrained == row.untrained for row in rows["loss"]):
+    if not any(row.is_capped for row in rows["loss"]):
         return []
     return [overall(f"All comparisons, by test {name}", own) for name, own in rows.items()]
 
@@ -62,10 +144,3 @@ def sections(store: Store) -> list[Section]:
     """The report's sections on both."""
     written = {"The suite": suite_blocks(suite_rows(store)), "Over all comparisons": compared_blocks(store)}
     return [Section(title, blocks) for title, blocks in written.items() if blocks]
-
-
-PARTS: Mapping[str, Callable[[Store], Sequence[Block]]] = {
-    "suite": lambda store: suite_blocks(suite_rows(store)),
-    "compared": compared_blocks,
-}
-"""The parts of a page between marker lines that are written from both, with pictures beside the results."""
