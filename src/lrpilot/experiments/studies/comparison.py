@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrpilot.baselines import range_test
 from lrpilot.experiments.choices import at_least, choose
 from lrpilot.experiments.runs.methods import (
     BY_START,
@@ -20,7 +21,6 @@ from lrpilot.experiments.runs.methods import (
     SEARCHES,
     Setting,
 )
-from lrpilot.experiments.runs.opponents import SEARCH
 from lrpilot.experiments.runs.optimizers import default_learning_rate
 from lrpilot.experiments.runs.trial import Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, task_named
@@ -33,6 +33,8 @@ KNOWN = (*GIVEN_AN_OPTIMIZER, *GIVEN_NO_RATE, UNTRAINED)
 CONTENDERS = tuple(method for method in (*BY_START, *RATE_FREE) if not METHODS[method].lessons)
 """Compared unless others are asked for; a refined pilot takes REFINING_RUNS training runs more for each run."""
 REFINING_RUNS = 8
+SEARCH: Setting = {"runs": 1, "run_steps": range_test.STEPS}
+"""What a range test takes before the run that counts."""
 EVALUATIONS = 4  # in a run: enough to see how it went; only the last one counts
 
 HIGH_STARTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
