@@ -7,13 +7,15 @@ mean rate), and is complete when nothing in it is missing.
 
 from __future__ import annotations
 
-import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.methods import (
@@ -32,7 +34,7 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result, Trial, setting_name
 from lrpilot.experiments.tasks.catalogue import MNIST_NETWORKS, PAPERS
 
-from .frame import choose, frame, groups
+from .frame import choose, chosen, frame
 from .profiles import PROFILES, Profile
 
 EVERYWHERE = (*PAPERS_BASELINES, "sgd-cosine", *ACTOR_CRITICS, *RATE_FREE, "pilot")
@@ -105,18 +107,25 @@ def comparison(experiment: str, task: str, methods: Sequence[str], profile: Prof
     ]
     if store.missing(trials):
         return trials
-    runs, further = frame(found(store, trials)), []
+    runs, further = frame(found(store, trials)), list[Trial]()
     for method, tried in screened.items():
         # Chosen by the first seed alone, whatever later ones say: the plan must not change under way.
         own = runs[runs.method == method]
         best = {choose(own, measure).setting.iloc[0] for measure in ("test_error", "validation_error")}
         again = [setting for setting in tried if setting_name(setting) in best]
         further += [make(method, setting, seed) for setting in again for seed in size.seeds[1:]]
+    return [*trials, *further, *_controls(make, trials, store, size.seeds)]
+
+
+def _controls(
+    make: Callable[..., Trial], trials: Sequence[Trial], store: Store, seeds: Iterable[int]
+) -> Iterator[Trial]:
+    """Plain SGD at the mean rate of each controller whose runs, among the trials, are all there."""
     for control, controller in CONTROLS.items():
-        rate = mean_rate(runs[runs.method == controller].run)
+        own = [trial for trial in trials if trial.method == controller]
+        rate = None if store.missing(own) else mean_rate(found(store, own))
         if rate is not None:
-            further += [make(control, {"lr": rate}, seed) for seed in size.seeds]
-    return trials + further
+            yield from (make(control, {"lr": rate}, seed) for seed in seeds)
 
 
 def _chosen_before(
@@ -129,8 +138,8 @@ def _chosen_before(
     if earlier.missing(planned):
         allowed = f"one whose settings are chosen: give lrpilot reproduce {experiment} --profile {chooses.name} first"
         raise InvalidArgument("profile", allowed, profile.name)
-    by_method = groups(frame(found(earlier, planned)), "method")
-    return {method: [choose(by_method[method], "validation_error").run.iloc[0].trial.setting] for method in methods}
+    best = chosen(frame(found(earlier, planned)), "validation_error")
+    return {run.trial.method: [run.trial.setting] for run in best.run if run.trial.method in methods}
 
 
 def mean_rate(results: Iterable[Result]) -> float | None:
@@ -142,14 +151,11 @@ def mean_values(results: Iterable[Result]) -> dict[str, float]:
     """The same of all that the controller decides on, by its name in the curve."""
     finished = [result for result in results if result.status == "finished"]
     names = {name: None for result in finished for name in result.curve if name.split("/")[0] in VALUES}
-    means = {name: statistics.fmean(_mean_over_steps(result, name) for result in finished) for name in names}
-    return {name: float(f"{mean:.3g}") for name, mean in means.items()}
 
+    def mean(result: Result, name: str) -> float:
+        return fmean(result.curve[name], weights=np.diff(result.curve["step"], prepend=0))
 
-def _mean_over_steps(result: Result, name: str) -> float:
-    ends = result.curve["step"]
-    lengths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    return sum(n * value for n, value in zip(lengths, result.curve[name], strict=True)) / ends[-1]
+    return {name: float(f"{fmean(mean(result, name) for result in finished):.3g}") for name in names}
 
 
 def _table(table: str, profile: Profile, store: Store) -> list[Trial]:
@@ -162,8 +168,8 @@ def _table(table: str, profile: Profile, store: Store) -> list[Trial]:
 def _figure4(profile: Profile, store: Store) -> list[Trial]:
     """A fifth of CIFAR-10: the paper's baselines at the rates that Table 2 chose, and the controllers."""
     whole = frame(found(store, _table("table2", profile, store)))
-    chosen = (choose(own, "test_error").run.iloc[0] for m in PAPERS_BASELINES if len(own := whole[whole.method == m]))
-    return _on_a_fifth("figure4", {**{run.trial.method: run.trial.setting for run in chosen}, **ONLINE}, profile)
+    best = chosen(whole[whole.method.isin(PAPERS_BASELINES)])
+    return _on_a_fifth("figure4", {**{run.trial.method: run.trial.setting for run in best.run}, **ONLINE}, profile)
 
 
 def _figure6(profile: Profile, store: Store) -> list[Trial]:
@@ -185,18 +191,10 @@ def _appendix(profile: Profile, store: Store) -> list[Trial]:
         study = {"runs": size.offline_runs, "run_steps": round(profile.offline_share * size.steps)}
         settings = {f"offline-{setting}": {**start, **study} for setting, start in STARTS.items()}
         studies = [make(method, setting, seed) for seed in size.seeds for method, setting in settings.items()]
+        untrained = [(method, setting) for method in UNTRAINED for setting in METHODS[method].settings(profile.rates)]
         trials += studies
-        trials += [
-            make(method, setting, seed)
-            for seed in size.seeds
-            for method in UNTRAINED
-            for setting in METHODS[method].settings(profile.rates)
-        ]
-        for control, method in CONTROLS.items():
-            mine = [trial for trial in studies if trial.method == method]
-            rate = None if store.missing(mine) else mean_rate(found(store, mine))
-            if rate is not None:
-                trials += [make(control, {"lr": rate}, seed) for seed in size.seeds]
+        trials += [make(method, setting, seed) for seed in size.seeds for method, setting in untrained]
+        trials += _controls(make, studies, store, size.seeds)
     return trials
 
 
