@@ -6,8 +6,8 @@ from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import EXTENSIONS, LABELS
 from lrpilot.experiments.runs.trial import setting_name
-from lrpilot.experiments.studies.catalogue import VALUES, mean_values
 from lrpilot.experiments.studies.frame import choose, groups
+from lrpilot.experiments.studies.plans import VALUES, mean_values
 
 from .tables import Table, count_text, interval, mean_text
 
