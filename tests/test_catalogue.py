@@ -8,7 +8,8 @@ import pytest
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.methods import GRIDS, METHODS, OPPONENTS, SEARCHES
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, mean_rate, with_needs
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
+from lrpilot.experiments.studies.plans import found, mean_rate
 from lrpilot.experiments.studies.profiles import LONG, PAPER, PROFILES, QUICK
 from made_up import result
 

@@ -10,8 +10,9 @@ from lrpilot.experiments.report import studies
 from lrpilot.experiments.runs.methods import EXTENSIONS, METHODS
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.training import Plan
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, mean_values
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS
 from lrpilot.experiments.studies.frame import frame
+from lrpilot.experiments.studies.plans import mean_values
 from lrpilot.experiments.studies.profiles import QUICK
 from lrpilot.experiments.tasks.catalogue import load_task
 from made_up import result, trial

@@ -46,9 +46,9 @@ def compare(
     """
     from lrpilot.experiments.report.starts import arranged, by_rate, picture, standings
     from lrpilot.experiments.runs.store import Store
-    from lrpilot.experiments.studies.catalogue import found
     from lrpilot.experiments.studies.comparison import CONTENDERS, KNOWN, Comparison
     from lrpilot.experiments.studies.frame import frame
+    from lrpilot.experiments.studies.plans import found
 
     given = [name.strip() for each in methods or [] for name in each.split(",")]
     whole, comparison = (

@@ -9,8 +9,9 @@ from pathlib import Path
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, found, with_needs
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
 from lrpilot.experiments.studies.frame import frame
+from lrpilot.experiments.studies.plans import found
 from lrpilot.experiments.studies.profiles import Profile
 from lrpilot.experiments.tasks.catalogue import PAPERS
 

@@ -51,38 +51,46 @@ def rate_in_use(optimizer: Optimizer) -> float:
     return optimizer.effective_rate() if isinstance(optimizer, VSGD) else effective_rate(optimizer)
 
 
-class PlainTraining:
-    """Forward, backward, update; then ``follower``, a scheduler or a pilot of this optimizer, makes its step."""
+class Listener(Protocol):
+    """Sets the rate after each step by the loss before it: a pilot, or GreedyLR."""
 
-    def __init__(self, optimizer: Optimizer, follower: LRScheduler | Pilot | None = None) -> None:
+    def step(self, loss: Any, /) -> None: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...  # noqa: D102
+
+
+class PlainTraining:
+    """Forward, backward, update; then ``follower``, a scheduler or a listener of this optimizer, makes its step."""
+
+    def __init__(self, optimizer: Optimizer, follower: LRScheduler | Listener | None = None) -> None:
         self.optimizer = optimizer
         self.mends = isinstance(follower, Pilot)
+        self.history = follower.history if isinstance(follower, Pilot) else History()
         self._follower = follower
-        self._scheduled = rate_in_use(optimizer) if isinstance(follower, LRScheduler) else None
-
-    @property
-    def history(self) -> History:
-        """The pilot's; empty without one."""
-        return self._follower.history if isinstance(self._follower, Pilot) else History()
+        self._used = rate_in_use(optimizer) if follower else None
 
     def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
         """One training step; returns the loss before it, detached."""
         loss = loss_fn(batch)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        if isinstance(self._follower, Pilot):
-            self._follower.step(loss.detach())
-        elif self._follower:
-            self._scheduled = rate_in_use(self.optimizer)
-            self._follower.step()
+        self._update(loss.detach())
         return loss.detach()
+
+    def _update(self, loss: Tensor) -> None:
+        self.optimizer.step()
+        if self._follower:
+            self._used = rate_in_use(self.optimizer)
+        if isinstance(self._follower, LRScheduler):
+            self._follower.step()
+        elif self._follower:
+            self._follower.step(loss)
 
     def get_last_lr(self) -> list[float]:
         """The rate of the first parameter group in the last step."""
         if isinstance(self._follower, Pilot):
             return self._follower.get_used_lr()[:1]
-        return [rate_in_use(self.optimizer) if self._scheduled is None else self._scheduled]
+        return [rate_in_use(self.optimizer) if self._used is None else self._used]
 
     def state_dict(self) -> dict[str, Any]:
         """The follower's: all that there is beside network and optimizer."""
@@ -92,6 +100,32 @@ class PlainTraining:
         """Go on where :meth:`state_dict` was taken."""
         if self._follower:
             self._follower.load_state_dict(state)
+
+
+class ToldTheLoss(PlainTraining):
+    """The optimizer's step is told the loss: MoMo's kind."""
+
+    def _update(self, loss: Tensor) -> None:
+        optimizer: Any = self.optimizer
+        optimizer.step(loss=loss)
+
+
+class Polled(PlainTraining):
+    """The optimizer's step takes a closure, which it calls as often as it likes; it goes back where a loss blows up."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer)
+        self.mends = True
+
+    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
+        """One training step; returns the loss before it."""
+
+        def closure() -> tuple[Tensor, float]:
+            loss = loss_fn(batch)
+            return loss, -loss.item()
+
+        polling: Any = self.optimizer
+        return torch.tensor(polling.step(closure).loss)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +142,14 @@ class Terms:
 MakeController = Callable[[Optimizer, Terms], Controller]
 
 
-def fixed(optimizer: Optimizer, terms: Terms) -> Controller:
-    """The optimizer as it is, be its rate constant or its own finding."""
-    return PlainTraining(optimizer)
+def alone(kind: type[PlainTraining]) -> MakeController:
+    """What takes nothing but an optimizer, be the rate of that constant or its own finding."""
+    return lambda optimizer, terms: kind(optimizer)
+
+
+def scheduled(schedule: Callable[..., LRScheduler], optimizer: Optimizer, terms: Terms, **options: Any) -> Controller:
+    """One of the `schedules` that end with the run."""
+    return PlainTraining(optimizer, schedule(optimizer, terms.steps, **options))
 
 
 def inverse_time(optimizer: Optimizer, terms: Terms) -> Controller:
@@ -118,9 +157,11 @@ def inverse_time(optimizer: Optimizer, terms: Terms) -> Controller:
     return PlainTraining(optimizer, schedules.inverse_time(optimizer, float(terms.setting["gamma"])))
 
 
-def cosine(optimizer: Optimizer, terms: Terms) -> Controller:
-    """Down to nothing along a cosine."""
-    return PlainTraining(optimizer, schedules.cosine(optimizer, terms.steps))
+def greedy(optimizer: Optimizer, terms: Terms) -> Controller:
+    """GreedyLR (Subramanian, Ganapathiraman, 2025) at transformers' defaults, from the rate given."""
+    from transformers.optimization import GreedyLR
+
+    return PlainTraining(optimizer, GreedyLR(optimizer))
 
 
 def piloted(optimizer: Optimizer, terms: Terms) -> Controller:
@@ -163,10 +204,7 @@ def online(
     chosen = resolve(base) if numbers is None else deviating(*str(numbers).split("+"))
     changes = {k: v for k, v in terms.setting.items() if k not in {*OF_THE_OPTIMIZER, "deviations"}}
     chosen = replace(chosen, learn_actor=learn, **changes)  # type: ignore[arg-type] - checked by Setting
-    more: dict[str, Any] = {
-        "controls": extension.controls(terms.network),
-        "granularity": extension.granularity,
-    }
+    more: dict[str, Any] = {"controls": extension.controls(terms.network), "granularity": extension.granularity}
     return OnlineActorCritic(optimizer, chosen, generator=terms.generator, **more)
 
 

@@ -1,4 +1,6 @@
-"""Training runs before the one that counts, each of which teaches the controller: the paper's appendix."""
+"""Training runs before the one that counts, which teach its controller: the paper's appendix, the refinement of a
+policy, a range test.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +9,60 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
+from lrpilot.baselines.range_test import RangeTest
+from lrpilot.baselines.schedules import one_cycle
+from lrpilot.core.history import History
 from lrpilot.errors import Diverged
 from lrpilot.learning.population.score import Performance, score
 from lrpilot.learning.refinement import Refinement
 from lrpilot.online.offline import OfflineActorCritic
 from lrpilot.pilot.controller import Pilot
 
-from .controllers import Controller, PlainTraining, Terms, check_policy
-from .opponents import RangeTestLessons
+from .controllers import Controller, PlainTraining, Terms, check_policy, scheduled
 from .training import Record, Training
 from .trial import CHANCE, Trial
 
 RUNS_APART = 1000  # between the seeds of two studies' training runs
 
 
-class OfflineLessons:
-    """The actor improves from one run to the next; the run that counts is one more of them."""
+class Lessons(Protocol):
+    """What the runs before the one that counts teach, and what drives both."""
 
-    held_out = False  # whether it needs examples held out of the training set to score a run
+    held_out: bool = False  # whether it needs examples held out of the training set to score a run
+
+    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
+        """Of the next run that teaches, which lasts until ``stack`` is left."""
+        ...
+
+    def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
+        """Of the run that counts."""
+        ...
+
+    def score(self, end: Record, first_loss: float) -> None:
+        """How a run ended, said before the stack is left: nothing, where rewards or losses have said it all."""
+
+
+class OfflineLessons(Lessons):
+    """The actor improves from one run to the next; the run that counts is one more of them."""
 
     def __init__(self, setting: str, terms: Terms) -> None:
         self._study = OfflineActorCritic(setting, generator=terms.generator)
 
     def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
-        """Of the next run that teaches, which lasts until ``stack`` is left: an actor that is frozen within its run."""
+        """An actor that is frozen within its run."""
         return stack.enter_context(self._study.run(optimizer))
 
     taught = controller
 
-    def score(self, end: Record, first_loss: float) -> None:
-        """How a run ended, said before the stack is left: nothing, for the rewards say it all."""
 
-
-class RefiningLessons:
-    """The pilot's policy is refined from one run to the next; the run that counts is without exploration."""
+class RefiningLessons(Lessons):
+    """The pilot's policy is refined from one run to the next."""
 
     held_out = True
 
@@ -57,7 +75,7 @@ class RefiningLessons:
         return PlainTraining(optimizer, stack.enter_context(self._study.run(optimizer, terms.steps)))
 
     def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
-        """A pilot with the policy as it was refined."""
+        """A pilot with the policy as it was refined, without exploration."""
         return PlainTraining(optimizer, Pilot(optimizer, terms.steps, policy=self._study.policy))
 
     def score(self, end: Record, first_loss: float) -> None:
@@ -68,7 +86,43 @@ class RefiningLessons:
         self._study.score(score(*(Performance(*map(torch.tensor, each)) for each in losses)).item())
 
 
-Lessons = OfflineLessons | RefiningLessons | RangeTestLessons
+class Testing(PlainTraining):
+    """The range test's run. Once the loss has blown up, steps do nothing."""
+
+    def __init__(self, optimizer: Optimizer, steps: int) -> None:
+        super().__init__(optimizer)
+        self.test = RangeTest(optimizer, steps)
+        self.history = History("loss", "rate")  # of every step that was made
+
+    def step(self, loss_fn: Callable[[Any], Tensor], batch: Any) -> Tensor:
+        """One training step; returns the loss before it, detached, and the last one made when the test is over."""
+        if not self.test.over:
+            rate = self.test.rate
+            loss = super().step(loss_fn, batch)
+            self.test.step(loss.item())
+            if loss.isfinite():
+                self.history.append(loss=loss, rate=torch.tensor(rate))
+        return self.history["loss"][-1]
+
+
+class RangeTestLessons(Lessons):
+    """A range test, from whose suggestion the run that counts makes one cycle."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._testing: Testing | None = None
+
+    def controller(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
+        """The test's."""
+        self._testing = Testing(optimizer, terms.steps)
+        return self._testing
+
+    def taught(self, stack: ExitStack, optimizer: Optimizer, terms: Terms) -> Controller:
+        """One-cycle up to the rate that the test suggested."""
+        if self._testing is None:
+            raise ValueError("no range test was run")
+        for group in optimizer.param_groups:
+            group["lr"] = self._testing.test.suggestion()
+        return scheduled(one_cycle, optimizer, terms)
 
 
 def teach(lessons: Lessons, trial: Trial, make_training: Callable[..., Training]) -> dict[str, list[float]]:

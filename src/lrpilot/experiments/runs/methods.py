@@ -15,6 +15,7 @@ import torch
 from torch import Generator, nn
 from torch.optim import Optimizer
 
+from lrpilot.baselines import schedules
 from lrpilot.baselines.nadamw import WARM_UP
 from lrpilot.baselines.opponents import OPPONENTS as MAKE_OPPONENT
 from lrpilot.baselines.peers import PEERS
@@ -26,16 +27,19 @@ from .controllers import (
     Controller,
     Extension,
     MakeController,
+    PlainTraining,
+    Polled,
     Terms,
-    cosine,
-    fixed,
+    ToldTheLoss,
+    alone,
+    greedy,
     held,
     inverse_time,
     online,
     piloted,
+    scheduled,
 )
-from .lessons import Lessons, OfflineLessons, RefiningLessons
-from .opponents import RangeTestLessons, cycled, greedy, polled, told_the_loss, warmed
+from .lessons import Lessons, OfflineLessons, RangeTestLessons, RefiningLessons
 from .optimizers import make_optimizer
 from .training import Plan, Training
 from .trial import Scalar
@@ -59,6 +63,8 @@ ReLUs tells the slopes of several numbers apart less well."""
 DECAYS = (1e-4, 1e-3)  # gamma per step of the schedule eta_0 / (1 + gamma t)
 OVERESTIMATES: Sequence[Setting] = ({"overestimate": "tenth"}, {"overestimate": 2.0})
 """The factor C of vSGD's first estimates: the paper's d/10, and its alternative."""
+PLAIN = alone(PlainTraining)
+COSINE, WARMED_UP = partial(scheduled, schedules.cosine), partial(scheduled, schedules.warmed_up)
 
 
 def rates(grid: Sequence[float]) -> Sequence[Setting]:
@@ -80,7 +86,7 @@ class Method:
     family: str  # what it is among the others: a baseline of the paper, a rate-free peer, a control and so on
     _: KW_ONLY
     optimizer: str | MakeOptimizer = "sgd"  # of OPTIMIZERS, unless the setting names another; or what makes one
-    controller: MakeController = fixed
+    controller: MakeController = PLAIN
     settings: Callable[[Sequence[float]], Sequence[Setting]] = rates  # to try, of the grid of rates
     control_of: str | None = None  # the method at whose mean rate it runs: known only after that one's runs
     lessons: Callable[[Terms], Lessons] | None = None  # the runs that teach the controller before the one that counts
@@ -114,23 +120,16 @@ class Method:
         return make_optimizer(str(setting.get("optimizer", self.optimizer)), network.parameters(), **given)
 
 
-def _peer(name: str, heading: str, package: str, *, of: str | None = None, **changes: Any) -> Method:
-    """A rate-free peer; ``of`` names the one of `PEERS` that makes its optimizer, if not itself."""
+def _rate_free(name: str, heading: str, package: str | None, *, of: str | None = None, **changes: Any) -> Method:
+    """An optimizer that finds its own rate; ``of`` names its maker among `PEERS` or `OPPONENTS`, if not itself."""
+    maker = of or name
 
     def optimizer(network: nn.Module, setting: Setting) -> Optimizer:
-        return PEERS[of or name](network.parameters(), **setting)
+        return PEERS[maker](network.parameters(), **setting) if maker in PEERS else MAKE_OPPONENT[maker](network)
 
+    family = "rate-free" if maker in PEERS else "opponent"
     given: dict[str, Any] = {"settings": only({}), "package": package, **changes}
-    return Method(name, heading, "rate-free", optimizer=optimizer, **given)
-
-
-def _opponent(name: str, heading: str, package: str | None, *, of: str | None = None, **changes: Any) -> Method:
-    """A rate-free optimizer beside the paper's tables; ``of`` as for `_peer`."""
-
-    def optimizer(network: nn.Module, setting: Setting) -> Optimizer:
-        return MAKE_OPPONENT[of or name](network)
-
-    return Method(name, heading, "opponent", optimizer=optimizer, settings=only({}), package=package, **changes)
+    return Method(name, heading, family, optimizer=optimizer, **given)
 
 
 def _untrained(network: nn.Module, setting: Setting) -> Optimizer:
@@ -187,18 +186,18 @@ _ALL = (
     Method("adagrad", "Adagrad", "paper", optimizer="tf-adagrad"),
     Method("rmsprop", "RMSprop", "paper", optimizer="tf-rmsprop"),
     Method("sgd-inverse-time", "SGD, 1/t decay", "schaul", controller=inverse_time, settings=_with_decays),
-    Method("sgd-cosine", "SGD, cosine", "schedule", controller=cosine),
+    Method("sgd-cosine", "SGD, cosine", "schedule", controller=COSINE),
     # A pixel that is almost always blank has almost no curvature, and under an epsilon of 1e-9 a weight that explodes.
     _vsgd("vsgd-l", "vSGD-l", "local", *OVERESTIMATES, *({**each, "epsilon": 1e-3} for each in OVERESTIMATES)),
     _vsgd("vsgd-b", "vSGD-b", "block"),
     _vsgd("vsgd-g", "vSGD-g", "global"),
-    _peer("prodigy", "Prodigy", "prodigyopt"),
-    _peer("prodigy-cosine", "Prodigy, cosine", "prodigyopt", of="prodigy", controller=cosine),
-    _peer("d-adaptation-sgd", "D-Adaptation SGD", "dadaptation"),
-    _peer("d-adaptation-adam", "D-Adaptation Adam", "dadaptation"),
+    _rate_free("prodigy", "Prodigy", "prodigyopt"),
+    _rate_free("prodigy-cosine", "Prodigy, cosine", "prodigyopt", of="prodigy", controller=COSINE),
+    _rate_free("d-adaptation-sgd", "D-Adaptation SGD", "dadaptation"),
+    _rate_free("d-adaptation-adam", "D-Adaptation Adam", "dadaptation"),
     # Its default rate of 1, and 0.1: at 1 the MNIST CNN learns nothing.
-    _peer("schedule-free-sgd", "Schedule-Free SGD", "schedulefree", settings=only({}, {"lr": 0.1})),
-    _peer("schedule-free-adamw", "Schedule-Free AdamW", "schedulefree"),
+    _rate_free("schedule-free-sgd", "Schedule-Free SGD", "schedulefree", settings=only({}, {"lr": 0.1})),
+    _rate_free("schedule-free-adamw", "Schedule-Free AdamW", "schedulefree"),
     _online("online-paper", "actor-critic, paper", "paper"),
     _online("online-stable", "actor-critic, stable", "stable"),
     _online("frozen-paper", "untrained actor, paper", "paper", learn=False),
@@ -218,21 +217,21 @@ _ALL = (
     Method("pilot", "pilot", "start", controller=piloted, settings=_shipped),
     Method("pilot-refined", "refined pilot", "start", settings=only(), lessons=RefiningLessons),
     Method("constant", "constant rate", "start"),
-    Method("cosine", "cosine", "start", controller=cosine),
-    Method("warmup-linear", "warm-up, linear", "grid", controller=partial(warmed, "linear")),
-    Method("warmup-cosine", "warm-up, cosine", "grid", controller=partial(warmed, "cosine")),
-    Method("one-cycle", "one-cycle", "grid", controller=cycled),
+    Method("cosine", "cosine", "start", controller=COSINE),
+    Method("warmup-linear", "warm-up, linear", "grid", controller=partial(WARMED_UP, decay="linear")),
+    Method("warmup-cosine", "warm-up, cosine", "grid", controller=partial(WARMED_UP, decay="cosine")),
+    Method("one-cycle", "one-cycle", "grid", controller=partial(scheduled, schedules.one_cycle)),
     Method("greedy", "GreedyLR", "grid", controller=greedy, package="transformers"),
     Method("range-test", "range test, one-cycle", "search", settings=only(), lessons=RangeTestLessons),
-    _opponent("dog", "DoG", "dog-optimizer"),
-    _opponent("ldog", "LDoG", "dog-optimizer"),
-    _opponent("mechanic", "Mechanic", "mechanic-pytorch"),
-    _opponent("mechanic-cosine", "Mechanic, cosine", "mechanic-pytorch", of="mechanic", controller=cosine),
-    _opponent("momo", "MoMo", "momo-opt", controller=told_the_loss),
-    _opponent("momo-adam", "MoMo-Adam", "momo-opt", controller=told_the_loss),
-    _opponent("prodigy-schedule-free", "Prodigy + Schedule-Free", "prodigy-plus-schedule-free"),
-    _opponent("nadamw", "NAdamW, AlgoPerf's", None, controller=partial(warmed, "cosine", share=WARM_UP)),
-    _opponent("relative-polling", "relative polling", "efficient-polling-lr-scheduler", controller=polled),
+    _rate_free("dog", "DoG", "dog-optimizer"),
+    _rate_free("ldog", "LDoG", "dog-optimizer"),
+    _rate_free("mechanic", "Mechanic", "mechanic-pytorch"),
+    _rate_free("mechanic-cosine", "Mechanic, cosine", "mechanic-pytorch", of="mechanic", controller=COSINE),
+    _rate_free("momo", "MoMo", "momo-opt", controller=alone(ToldTheLoss)),
+    _rate_free("momo-adam", "MoMo-Adam", "momo-opt", controller=alone(ToldTheLoss)),
+    _rate_free("prodigy-schedule-free", "Prodigy + Schedule-Free", "prodigy-plus-schedule-free"),
+    _rate_free("nadamw", "NAdamW, AlgoPerf's", None, controller=partial(WARMED_UP, decay="cosine", share=WARM_UP)),
+    _rate_free("relative-polling", "relative polling", "efficient-polling-lr-scheduler", controller=alone(Polled)),
     # One step at rate 0: what a loss is capped at.
     Method("untrained", "untrained", "untrained", optimizer=_untrained, settings=only({})),
 )

@@ -43,19 +43,18 @@ class Making:
 
     def run(self, folder: str | Path | None, policy: str | Path) -> Training:
         """Make it."""
-        trial, method = self.trial, METHODS[self.trial.method]
+        trial, lessons = self.trial, METHODS[self.trial.method].lessons
         task = _task(trial.task, folder, trial.validation, trial.fraction)
         with ExitStack() as stack:
             controller = None
-            if method.lessons:
+            if lessons:
                 generator = torch.Generator().manual_seed(trial.seed)
                 terms = Terms(steps=trial.steps, generator=generator, setting=trial.setting, policy=policy)
-                lessons, part = method.lessons(terms), task
-                if lessons.held_out:
-                    held_out = trial.validation or len(task.data.train) // HELD_OUT
-                    part = _task(trial.task, folder, held_out, trial.fraction)
-                self.earlier = teach(lessons, trial, partial(_training, task=part))
-                controller = partial(lessons.taught, stack)
+                given = lessons(terms)
+                held_out = trial.validation or (len(task.data.train) // HELD_OUT if given.held_out else 0)
+                part = _task(trial.task, folder, held_out, trial.fraction)
+                self.earlier = teach(given, trial, partial(_training, task=part))
+                controller = partial(given.taught, stack)
             training = _training(trial, task, policy=policy, controller=controller)
             self.records.extend(training.run())
         self.logged = _means(training, [record.step for record in self.records])

@@ -10,6 +10,7 @@ from lrpilot.experiments.tasks.catalogue import loss_of
 from lrpilot.experiments.tasks.tensors import Batches
 from lrpilot.suggestion import Suggestion, suggest
 
+from .controllers import PlainTraining
 from .optimizers import make_optimizer
 
 if TYPE_CHECKING:
@@ -25,15 +26,7 @@ def suggested(asked: Configuration, task: LoadedTask, *, steps: int = 100) -> Su
     network = task.make_network(generator)
     optimizer = make_optimizer(asked.optimizer or "", network.parameters(), momentum=asked.momentum)
     batches = Batches(task.data.train, asked.batch_size or task.batch_size, generator=generator)
-    loss_fn = loss_of(network)
-
-    def step() -> torch.Tensor:
-        loss = loss_fn(batches.draw())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    loss_fn, training = loss_of(network), PlainTraining(optimizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(asked.seed or 0)  # dropout
-        return suggest(optimizer, step, steps=steps, network=network)
+        return suggest(optimizer, lambda: training.step(loss_fn, batches.draw()), steps=steps, network=network)

@@ -1,24 +1,16 @@
-"""Which runs each experiment of the paper consists of.
-
-An experiment's plan is a function of the profile and of the results so far: the runs to be made with what is
-known. It grows as results come in (the seeds of a setting once that is chosen, the control at a controller's
-mean rate), and is complete when nothing in it is missing.
-"""
+"""The paper's tables, figures and studies, and which runs each consists of."""
 
 from __future__ import annotations
 
-import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
 
-from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.methods import (
     ACTOR_CRITICS,
-    CONTROLS,
     EXTENSIONS,
     METHODS,
     PAPERS_BASELINES,
@@ -29,11 +21,12 @@ from lrpilot.experiments.runs.methods import (
     Setting,
 )
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.runs.trial import Result, Trial, setting_name
+from lrpilot.experiments.runs.trial import Trial
 from lrpilot.experiments.tasks.catalogue import MNIST_NETWORKS, PAPERS
 
-from .frame import choose, frame, groups
-from .profiles import PROFILES, Profile
+from .frame import chosen, frame
+from .plans import controls, every_method, found, grid, mean_values
+from .profiles import Profile
 
 EVERYWHERE = (*PAPERS_BASELINES, "sgd-cosine", *ACTOR_CRITICS, *RATE_FREE, "pilot")
 ONLINE: Mapping[str, Setting] = {f"online-{setting}": start for setting, start in STARTS.items()}
@@ -41,7 +34,6 @@ UNTRAINED = tuple(f"untrained-offline-{setting}" for setting in STARTS)
 DISCOUNTS = (0.0, 0.9, 0.95, 0.99, 1.0)
 FIFTH = 0.2  # of the training data: Figures 4 and 6
 READ, READ_ON = "online-paper", ("m0", "m1")  # every reading is this method with a setting of its own, on these tasks
-VALUES = ("rate", "momentum", "dropout")  # columns of a curve that a controller decides on
 ON = ("m1", "mnist-cnn")  # where the paper's future work is tried
 FURTHER_OPTIMIZERS = ("momentum", "tf-adam", "tf-rmsprop")
 SLIDING: Setting = {
@@ -69,144 +61,42 @@ class Experiment:
     needs: tuple[str, ...] = ()  # the experiments whose runs it uses as well, or chooses its settings by
 
 
-def found(store: Store, trials: Iterable[Trial]) -> list[Result]:
-    """The results of those trials that have one, in the trials' order."""
-    return [result for trial in trials if (result := store.load(trial)) is not None]
-
-
-def _trial(
-    profile: Profile, experiment: str, task: str, method: str, setting: Setting, seed: int, **changes: Any
-) -> Trial:
-    sizes = {name: getattr(profile.sizes[task], name) for name in ("steps", "batch_size", "validation", "evaluations")}
-    named: dict[str, Any] = {"experiment": experiment, "task": task, "method": method, "setting": setting, "seed": seed}
-    return Trial(**named, **{**sizes, **changes})
-
-
-def comparison(experiment: str, task: str, methods: Sequence[str], profile: Profile, store: Store) -> list[Trial]:
-    """All methods at all their settings on one task; then what depends on the outcome.
-
-    That is, where the profile screens, the further seeds of the settings chosen with the first seed; and the
-    control at each controller's mean rate.
-
-    Raises:
-        InvalidArgument: the settings are another profile's to choose, which has not made all of its runs.
-    """
-    size, make = profile.sizes[task], partial(_trial, profile, experiment, task)
-    settings = {method: METHODS[method].settings(profile.rates) for method in methods}
-    if size.chosen_by:
-        settings |= _chosen_before(profile, experiment, task, methods, store)
-    screened = {method: tried for method, tried in settings.items() if size.screens and len(tried) > 1}
-    trials = [
-        make(method, setting, seed)
-        for seed in size.seeds
-        for method, tried in settings.items()
-        for setting in tried
-        if seed == size.seeds[0] or method not in screened
-    ]
-    if store.missing(trials):
-        return trials
-    runs, further = frame(found(store, trials)), []
-    for method, tried in screened.items():
-        # Chosen by the first seed alone, whatever later ones say: the plan must not change under way.
-        own = runs[runs.method == method]
-        best = {choose(own, measure).setting.iloc[0] for measure in ("test_error", "validation_error")}
-        again = [setting for setting in tried if setting_name(setting) in best]
-        further += [make(method, setting, seed) for setting in again for seed in size.seeds[1:]]
-    for control, controller in CONTROLS.items():
-        rate = mean_rate(runs[runs.method == controller].run)
-        if rate is not None:
-            further += [make(control, {"lr": rate}, seed) for seed in size.seeds]
-    return trials + further
-
-
-def _chosen_before(
-    profile: Profile, experiment: str, task: str, methods: Sequence[str], store: Store
-) -> dict[str, list[Setting]]:
-    """By method, the one setting with the least validation error in the runs of the profile that chooses."""
-    chooses = PROFILES[str(profile.sizes[task].chosen_by)]
-    earlier = Store(store.root.parent / chooses.name)
-    planned = comparison(experiment, task, methods, chooses, earlier)
-    if earlier.missing(planned):
-        allowed = f"one whose settings are chosen: give lrpilot reproduce {experiment} --profile {chooses.name} first"
-        raise InvalidArgument("profile", allowed, profile.name)
-    by_method = groups(frame(found(earlier, planned)), "method")
-    return {method: [choose(by_method[method], "validation_error").run.iloc[0].trial.setting] for method in methods}
-
-
-def mean_rate(results: Iterable[Result]) -> float | None:
-    """The mean learning rate over the steps of a controller's finished runs, to three digits; None without any."""
-    return mean_values(results).get("rate")
-
-
-def mean_values(results: Iterable[Result]) -> dict[str, float]:
-    """The same of all that the controller decides on, by its name in the curve."""
-    finished = [result for result in results if result.status == "finished"]
-    names = {name: None for result in finished for name in result.curve if name.split("/")[0] in VALUES}
-    means = {name: statistics.fmean(_mean_over_steps(result, name) for result in finished) for name in names}
-    return {name: float(f"{mean:.3g}") for name, mean in means.items()}
-
-
-def _mean_over_steps(result: Result, name: str) -> float:
-    ends = result.curve["step"]
-    lengths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    return sum(n * value for n, value in zip(lengths, result.curve[name], strict=True)) / ends[-1]
-
-
 def _table(table: str, profile: Profile, store: Store) -> list[Trial]:
     """Every method on each task of the table; vSGD's curvature is not known of convolutions."""
     methods = (*SCHAUL, *EVERYWHERE) if table == "table3" else EVERYWHERE
     tasks = [name for name, task in PAPERS.items() if task.table == table]
-    return [trial for task in tasks for trial in comparison(table, task, methods, profile, store)]
+    return [trial for task in tasks for trial in every_method(profile, table, task, methods, store)]
 
 
 def _figure4(profile: Profile, store: Store) -> list[Trial]:
     """A fifth of CIFAR-10: the paper's baselines at the rates that Table 2 chose, and the controllers."""
     whole = frame(found(store, _table("table2", profile, store)))
-    chosen = (choose(own, "test_error").run.iloc[0] for m in PAPERS_BASELINES if len(own := whole[whole.method == m]))
-    return _on_a_fifth("figure4", {**{run.trial.method: run.trial.setting for run in chosen}, **ONLINE}, profile)
+    best = chosen(whole[whole.method.isin(PAPERS_BASELINES)])
+    settings = {**{run.trial.method: run.trial.setting for run in best.run}, **ONLINE}
+    return grid(profile, "figure4", ["cifar10-cnn"], settings.items(), fraction=FIFTH)
 
 
 def _figure6(profile: Profile, store: Store) -> list[Trial]:
     """The controllers with x_j = x_i; those with another batch are Figure 4's."""
-    return _on_a_fifth("figure6", {name: {**start, "actor_batch": "same"} for name, start in ONLINE.items()}, profile)
-
-
-def _on_a_fifth(experiment: str, settings: Mapping[str, Setting], profile: Profile) -> list[Trial]:
-    make = partial(_trial, profile, experiment, "cifar10-cnn", fraction=FIFTH)
-    seeds = profile.sizes["cifar10-cnn"].seeds
-    return [make(method, setting, seed) for seed in seeds for method, setting in settings.items()]
+    settings = [(name, {**start, "actor_batch": "same"}) for name, start in ONLINE.items()]
+    return grid(profile, "figure6", ["cifar10-cnn"], settings, fraction=FIFTH)
 
 
 def _appendix(profile: Profile, store: Store) -> list[Trial]:
     """Studies of several runs, their untrained actors, and then plain SGD at the mean rate of each study's last run."""
     trials: list[Trial] = []
     for task in ("mnist-cnn", "cifar10-cnn"):
-        size, make = profile.sizes[task], partial(_trial, profile, "appendix", task)
+        size, make = profile.sizes[task], partial(grid, profile, "appendix", [task])
         study = {"runs": size.offline_runs, "run_steps": round(profile.offline_share * size.steps)}
-        settings = {f"offline-{setting}": {**start, **study} for setting, start in STARTS.items()}
-        studies = [make(method, setting, seed) for seed in size.seeds for method, setting in settings.items()]
-        trials += studies
-        trials += [
-            make(method, setting, seed)
-            for seed in size.seeds
-            for method in UNTRAINED
-            for setting in METHODS[method].settings(profile.rates)
-        ]
-        for control, method in CONTROLS.items():
-            mine = [trial for trial in studies if trial.method == method]
-            rate = None if store.missing(mine) else mean_rate(found(store, mine))
-            if rate is not None:
-                trials += [make(control, {"lr": rate}, seed) for seed in size.seeds]
+        studies = make([(f"offline-{setting}", {**start, **study}) for setting, start in STARTS.items()])
+        untrained = make([(name, setting) for name in UNTRAINED for setting in METHODS[name].settings(profile.rates)])
+        trials += [*studies, *untrained, *controls(make, studies, store)]
     return trials
 
 
 def _start(profile: Profile, store: Store) -> list[Trial]:
-    return [
-        _trial(profile, "start", task, "online-stable", {"lr": rate}, seed)
-        for task in MNIST_NETWORKS
-        for seed in range(profile.start_repeats)
-        for rate in profile.rates
-    ]
+    settings = [("online-stable", {"lr": rate}) for rate in profile.rates]
+    return grid(profile, "start", MNIST_NETWORKS, settings, seeds=range(profile.start_repeats))
 
 
 def _discount(profile: Profile, store: Store) -> list[Trial]:
@@ -220,40 +110,36 @@ def _readings(profile: Profile, store: Store) -> list[Trial]:
     return _short("readings", settings, profile)
 
 
-def _short(experiment: str, settings: Iterable[tuple[str, Setting]], profile: Profile) -> list[Trial]:
-    make, seeds = partial(_trial, profile, experiment, steps=profile.reading_steps), range(profile.reading_repeats)
-    return [make(task, name, setting, seed) for task in READ_ON for seed in seeds for name, setting in settings]
+def _short(experiment: str, settings: Collection[tuple[str, Setting]], profile: Profile) -> list[Trial]:
+    seeds = range(profile.reading_repeats)
+    return grid(profile, experiment, READ_ON, settings, seeds=seeds, steps=profile.reading_steps)
 
 
 def _extensions(profile: Profile, store: Store) -> list[Trial]:
     """Each extension of the stable actor-critic, the same without it, its untrained actor; then its mean values."""
     trials: list[Trial] = []
-    for task in ON:
-        size, make = profile.sizes[task], partial(_trial, profile, "extensions", task)
-        for name, (_, start) in EXTENSIONS.items():
-            if (task, name) == ("m1", "dropout"):
-                continue  # M1 has none
-            methods = (f"online-{name}", "online-stable", f"frozen-{name}")
-            own = [make(method, start, seed) for seed in size.seeds for method in methods]
-            trials += own
-            learned = [] if store.missing(own) else [trial for trial in own if trial.method == methods[0]]
-            if values := mean_values(found(store, learned)):
-                lr = values.pop("rate")
-                trials += [make(f"mean-{name}", {"lr": lr, **values}, seed) for seed in size.seeds]
+    for task, (name, (_, start)) in product(ON, EXTENSIONS.items()):
+        if (task, name) == ("m1", "dropout"):
+            continue  # M1 has none
+        make, extended = partial(grid, profile, "extensions", [task]), f"online-{name}"
+        own = make([(method, start) for method in (extended, "online-stable", f"frozen-{name}")])
+        trials += own
+        learned = [] if store.missing(own) else [trial for trial in own if trial.method == extended]
+        if values := mean_values(found(store, learned)):
+            lr = values.pop("rate")
+            trials += make([(f"mean-{name}", {"lr": lr, **values})])
     return trials
 
 
 def _optimizers(profile: Profile, store: Store) -> list[Trial]:
     """The stable actor-critic on other optimizers than SGD, and each at constant rates."""
-    make = partial(_trial, profile, "optimizers")
-    return [
-        make(task, method, {"optimizer": optimizer, "lr": rate}, seed)
-        for task in ON
-        for seed in profile.sizes[task].seeds
+    settings = [
+        (method, {"optimizer": optimizer, "lr": rate})
         for optimizer in FURTHER_OPTIMIZERS
         for method, tried in (("online-stable", (START_RATE,)), ("constant", profile.rates))
         for rate in tried
     ]
+    return grid(profile, "optimizers", ON, settings)
 
 
 EXPERIMENTS: Mapping[str, Experiment] = {

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lrpilot.baselines import range_test
 from lrpilot.experiments.choices import at_least, choose
 from lrpilot.experiments.runs.methods import (
     BY_START,
@@ -20,7 +22,6 @@ from lrpilot.experiments.runs.methods import (
     SEARCHES,
     Setting,
 )
-from lrpilot.experiments.runs.opponents import SEARCH
 from lrpilot.experiments.runs.optimizers import default_learning_rate
 from lrpilot.experiments.runs.trial import Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, task_named
@@ -33,6 +34,8 @@ KNOWN = (*GIVEN_AN_OPTIMIZER, *GIVEN_NO_RATE, UNTRAINED)
 CONTENDERS = tuple(method for method in (*BY_START, *RATE_FREE) if not METHODS[method].lessons)
 """Compared unless others are asked for; a refined pilot takes REFINING_RUNS training runs more for each run."""
 REFINING_RUNS = 8
+SEARCH: Setting = {"runs": 1, "run_steps": range_test.STEPS}
+"""What a range test takes before the run that counts."""
 EVALUATIONS = 4  # in a run: enough to see how it went; only the last one counts
 
 HIGH_STARTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -99,28 +102,19 @@ class Comparison:
 
     def trials(self) -> list[Trial]:
         """All runs, seed by seed, so that whatever part is made compares like with like."""
+        where = {"experiment": self.experiment, "task": self.task, "batch_size": task_named(self.task).batch_size}
         return [
-            Trial(
-                experiment=self.experiment,
-                task=self.task,
-                method=method,
-                setting=setting,
-                seed=seed,
-                steps=1 if method == UNTRAINED else self.steps,
-                batch_size=task_named(self.task).batch_size,
-                validation=0,
-                evaluations=1 if method == UNTRAINED else min(EVALUATIONS, self.steps),
-            )
+            judged(method, setting=setting, seed=seed, steps=self.steps, evaluations=EVALUATIONS, **where)
             for seed in range(self.seeds)
             for method in self.methods
-            for setting in self._settings(method)
+            for setting in settings_of(method, {"optimizer": self.optimizer}, self.policy)
         ]
 
-    def _settings(self, method: str) -> list[Setting]:
-        more: dict[str, Scalar] = {"policy": self.policy} if method.startswith("pilot") else {}
-        if method == "pilot-refined":
-            more["runs"] = REFINING_RUNS
-        return settings_of(method, {"optimizer": self.optimizer}, more)
+
+def judged(method: str, *, steps: int, evaluations: int, **others: Any) -> Trial:
+    """A run on the whole training set, where the last evaluation counts; one step is enough for the untrained."""
+    made = 1 if method == UNTRAINED else steps
+    return Trial(method=method, steps=made, validation=0, evaluations=min(evaluations, made), **others)
 
 
 def starts_of(optimizer: str) -> tuple[float, ...]:
@@ -128,18 +122,21 @@ def starts_of(optimizer: str) -> tuple[float, ...]:
     return HIGH_STARTS if optimizer in HIGH else LOW_STARTS
 
 
-def settings_of(method: str, optimizer: Setting, more: Setting) -> list[Setting]:
+def settings_of(method: str, optimizer: Setting, policy: str) -> list[Setting]:
     """What a method is tried with: an optimizer from each start, or after a search, or nothing where it has its own.
 
     Args:
         method: of :data:`KNOWN`.
         optimizer: its name under "optimizer", and what else is said of it.
-        more: of the method's own.
+        policy: the pilot's, by its fingerprint.
     """
     if method not in GIVEN_AN_OPTIMIZER:
         return [{}]
     if method in SEARCHES:
         return [{**optimizer, **SEARCH}]
+    more: dict[str, Scalar] = {"policy": policy} if method.startswith("pilot") else {}
+    if method == "pilot-refined":
+        more["runs"] = REFINING_RUNS
     return [{**optimizer, "lr": start, **more} for start in starts_of(str(optimizer["optimizer"]))]
 
 

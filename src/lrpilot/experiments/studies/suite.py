@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from lrpilot.experiments.choices import choose
@@ -11,7 +12,7 @@ from lrpilot.experiments.runs.trial import Trial
 from lrpilot.experiments.tasks.suite import SUITE
 from lrpilot.pilot.policy_file import fingerprint
 
-from .comparison import UNTRAINED, settings_of
+from .comparison import UNTRAINED, judged, settings_of
 
 ROOT = "suite"
 GRIDS = ("constant", "cosine", "warmup-linear", "greedy")
@@ -32,23 +33,15 @@ def trials(
     Raises:
         InvalidArgument: an unknown name.
     """
-    chosen = [choose("tasks", name, SUITE) for name in tasks]
+    chosen, policy = [choose("tasks", name, SUITE) for name in tasks], fingerprint(policy)
     for method in methods:
         choose("methods", method, dict.fromkeys(METHODS))
-    return [
-        Trial(
-            experiment=ROOT,
-            task=task.name,
-            method=method,
-            setting=setting,
-            seed=seed,
-            steps=1 if method == UNTRAINED else task.steps,
-            batch_size=task.batch_size,
-            validation=0,
-            evaluations=1 if method == UNTRAINED else EVALUATIONS,
-        )
-        for seed in range(seeds)
-        for task in chosen
-        for method in methods
-        for setting in settings_of(method, task.optimizer, {"policy": fingerprint(policy)} if method == "pilot" else {})
-    ]
+    runs: list[Trial] = []
+    for seed, task in product(range(seeds), chosen):
+        where = {"experiment": ROOT, "task": task.name, "batch_size": task.batch_size}
+        runs += [
+            judged(method, setting=setting, seed=seed, steps=task.steps, evaluations=EVALUATIONS, **where)
+            for method in methods
+            for setting in settings_of(method, task.optimizer, policy)
+        ]
+    return runs

@@ -170,12 +170,7 @@ def load_task(name: str, *, folder: str | Path | None = None, validation: int = 
 
 def loss_of(network: nn.Module, loss: Loss = F.cross_entropy) -> Callable[[Batch], Tensor]:
     """The mean loss of ``network``, whose outputs are logits or numbers, on a batch of inputs and targets."""
-
-    def loss_fn(batch: Batch) -> Tensor:
-        inputs, targets = batch
-        return loss(network(inputs), targets)
-
-    return loss_fn
+    return lambda batch: loss(network(batch[0]), batch[1])
 
 
 @torch.no_grad()

@@ -8,33 +8,51 @@ on a CPU up to 2.5 times as fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 Layers = list[nn.Linear | nn.Conv2d]
+MakeNetwork = Callable[[torch.Generator], nn.Module]
 
 
-def dense(*sizes: int, activation: type[nn.Module]) -> Callable[..., nn.Module]:
-    """Fully connected layers of these sizes, an activation after each but the last. Input ``[batch, sizes[0]]``."""
+def dense(
+    *sizes: int, activation: type[nn.Module], norm: type[nn.Module] | None = None, dropout: float = 0.0
+) -> nn.Sequential:
+    """Fully connected layers of these sizes, after each but the last a norm, an activation and dropout."""
+    layers: list[nn.Module] = []
+    for fan_in, width in pairwise(sizes[:-1]):
+        layers += [nn.Linear(fan_in, width), *([norm(width)] if norm else []), activation()]
+        layers += [nn.Dropout(dropout)] if dropout else []
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+def drawn(make: Callable[[], nn.Module]) -> MakeNetwork:
+    """What ``make`` makes, with PyTorch's own initial weights, of a seed that the generator gives."""
 
     def network(generator: torch.Generator) -> nn.Module:
-        layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())]
-        return _initialised(nn.Sequential(*layers[:-1]), _mnist_weights, generator)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+            return make()
 
     return network
 
 
-digits_mlp = dense(64, 64, 10, activation=nn.ReLU)
+def _perceptron(*sizes: int, activation: type[nn.Module]) -> MakeNetwork:
+    """Fully connected layers with the tutorial's MNIST weights. Input ``[batch, sizes[0]]``."""
+    return lambda generator: _initialised(dense(*sizes, activation=activation), _mnist_weights, generator)
+
+
+digits_mlp = _perceptron(64, 64, 10, activation=nn.ReLU)
 """4,810 parameters: small enough to train in seconds."""
-m0 = dense(784, 10, activation=nn.Tanh)
+m0 = _perceptron(784, 10, activation=nn.Tanh)
 """Softmax regression, 7,850 parameters (section 4.4)."""
-m1 = dense(784, 120, 10, activation=nn.Tanh)
+m1 = _perceptron(784, 120, 10, activation=nn.Tanh)
 """95,410 parameters (section 4.4)."""
-m2 = dense(784, 500, 300, 10, activation=nn.Tanh)
+m2 = _perceptron(784, 500, 300, 10, activation=nn.Tanh)
 """545,810 parameters (section 4.4)."""
 
 
@@ -61,27 +79,8 @@ def _convolutions(*channels: int) -> Iterator[nn.Module]:
     yield nn.Flatten()
 
 
-def mnist_batchnorm(generator: torch.Generator) -> nn.Module:
-    """784-256-256-10 with batch normalisation and ReLU, 270,346 parameters. Input ``[batch, 784]``."""
-    with _drawing_from(generator):
-        hidden = ((nn.Linear(*pair), nn.BatchNorm1d(256), nn.ReLU()) for pair in ((784, 256), (256, 256)))
-        return nn.Sequential(*(layer for block in hidden for layer in block), nn.Linear(256, 10))
-
-
-def mnist_lstm(generator: torch.Generator) -> nn.Module:
-    """An LSTM of 64 units that reads a picture row by row, 24,714 parameters. Input ``[batch, 1, 28, 28]``."""
-    with _drawing_from(generator):
-        return RowReader()
-
-
-def mnist_attention(generator: torch.Generator) -> nn.Module:
-    """A transformer block over a picture's rows, 10,762 parameters. Input ``[batch, 1, 28, 28]``."""
-    with _drawing_from(generator):
-        return RowAttention()
-
-
 class RowReader(nn.Module):
-    """LSTM over 28 rows of 28 pixels; the last state is read out."""
+    """An LSTM of 64 units over a picture's 28 rows of 28 pixels; the last state is read out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +94,7 @@ class RowReader(nn.Module):
 
 
 class RowAttention(nn.Module):
-    """A transformer block (layer norm before attention) over 28 rows of 28 pixels; the rows' mean is read out."""
+    """A transformer block (layer norm before attention) over a picture's rows; the rows' mean is read out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,12 +110,12 @@ class RowAttention(nn.Module):
         return self.head(self.norm(self.block(rows)).mean(1))
 
 
-@contextmanager
-def _drawing_from(generator: torch.Generator) -> Generator[None]:
-    """Modules made within draw their weights from a seed that the generator gives."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        yield
+mnist_batchnorm = drawn(partial(dense, 784, 256, 256, 10, activation=nn.ReLU, norm=nn.BatchNorm1d))
+"""Batch normalisation and ReLU, 270,346 parameters. Input ``[batch, 784]``."""
+mnist_lstm = drawn(RowReader)
+"""24,714 parameters. Input ``[batch, 1, 28, 28]``."""
+mnist_attention = drawn(RowAttention)
+"""10,762 parameters. Input ``[batch, 1, 28, 28]``."""
 
 
 def _initialised(

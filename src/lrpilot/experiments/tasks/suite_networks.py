@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from .suite_data import LENGTH, PICTURE, VOCABULARY
+from .networks import dense
+from .suite_data import LENGTH, PATCH, PICTURE, SYMBOLS, VOCABULARY
 
 
-def dense(
-    *sizes: int, activation: type[nn.Module], norm: type[nn.Module] | None = None, dropout: float = 0.0
-) -> nn.Module:
-    """Fully connected layers, after each but the last a norm, an activation and dropout."""
-    layers: list[nn.Module] = []
-    for fan_in, width in pairwise(sizes[:-1]):
-        layers += [nn.Linear(fan_in, width), *([norm(width)] if norm else []), activation()]
-        layers += [nn.Dropout(dropout)] if dropout else []
-    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
-
-
-def convolutional(channels: Sequence[int], *, norm: bool) -> nn.Module:
+def convolutional(*channels: int, norm: bool) -> nn.Module:
     """3x3 convolutions with ReLU and pooling over [row, 1, 20, 20], and a layer that reads them out."""
     layers: list[nn.Module] = []
     for fan_in, width in pairwise((1, *channels)):
@@ -97,7 +87,24 @@ class Reader(nn.Module):
         return self.head(states[:, -1]) if self.last else self.head(states).transpose(1, 2)
 
 
-def autoencoder(inputs: int, width: int, code: int) -> nn.Module:
-    """Through a narrow code and back, with GELU."""
-    encoder = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, code))
-    return nn.Sequential(encoder, nn.Linear(code, width), nn.GELU(), nn.Linear(width, inputs))
+def autoencoder() -> nn.Module:
+    """Patches through a narrow code and back, with GELU."""
+    encoder = nn.Sequential(nn.Linear(PATCH**2, 128), nn.GELU(), nn.Linear(128, 16))
+    return nn.Sequential(encoder, nn.Linear(16, 128), nn.GELU(), nn.Linear(128, PATCH**2))
+
+
+mlp_batchnorm = partial(dense, 400, 200, 200, 10, activation=nn.ReLU, norm=nn.BatchNorm1d)
+mlp_dropout = partial(dense, 400, 256, 256, 10, activation=nn.GELU, norm=nn.LayerNorm, dropout=0.2)
+mlp_tanh = partial(dense, 400, 100, 10, activation=nn.Tanh)
+mlp_relu = partial(dense, 400, 128, 10, activation=nn.ReLU)
+deep_sigmoid = partial(dense, 400, 64, 64, 64, 10, activation=nn.Sigmoid)
+regression = partial(dense, 10, 64, 64, 1, activation=nn.ReLU)
+plane = partial(dense, 2, 16, 2, activation=nn.ReLU)
+cnn_batchnorm = partial(convolutional, 8, 16, norm=True)
+cnn = partial(convolutional, 8, 16, norm=False)
+resnet = partial(residual, 8)
+transformer = partial(CausalTransformer, width=32, blocks=2)
+wide_transformer = partial(CausalTransformer, width=48, blocks=1)
+lstm = partial(Reader, nn.LSTM, tokens=VOCABULARY, width=64, classes=VOCABULARY, last=False)
+recall = partial(Reader, nn.GRU, tokens=2 * SYMBOLS, width=48, classes=SYMBOLS, last=True)
+parity = partial(Reader, nn.GRU, tokens=2, width=48, classes=2, last=False)
