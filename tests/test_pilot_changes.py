@@ -265,6 +265,30 @@ def test_other_default_dtypes(dtype):
     assert pilot.history["rate"].tolist() == plain.history["rate"].tolist()
 
 
+@pytest.mark.parametrize("lr", [1e-3, 100.0])  # from the second the guard takes the network back
+def test_calls_in_inference_mode(lr):
+    """The same run, wherever the pilot is called, made and looked at: no tensor of its own, and none that the guard puts
+    back, is one that only that mode may write."""
+    model = network()
+    plain = Pilot(adamw(model, lr), STEPS)
+    train(plain, model, STEPS)
+    twin = network()
+    optimizer = adamw(twin, lr)
+    with torch.inference_mode():
+        pilot = Pilot(optimizer, STEPS)
+    for step in range(STEPS):
+        loss = loss_of(twin, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.inference_mode(step % 3 > 0):
+            pilot.step(loss.detach())
+            assert len(pilot.history["loss"]) == step + 1
+    assert pilot.history["rate"].tolist() == plain.history["rate"].tolist()
+    assert any(decision.back_to is not None for decision in pilot.history.decisions) == (lr > 1)
+    assert equal(twin, model)
+
+
 def test_another_default_device():
     """Case S8: nothing of the pilot's own is made there."""
     model, twin = network(), network()

@@ -106,6 +106,7 @@ class LossBuffer:
             self._make_room(len(self._values), loss.device)
         self._values[self._length] = loss
 
+    @torch.inference_mode(False)  # or it could not be written outside that mode
     def _make_room(self, length: int, device: torch.device) -> None:
         self._numbers = array("f", bytes(4 * (length + 1)))  # the same memory, if the losses are on the CPU
         self._values = torch.frombuffer(self._numbers, dtype=torch.float32)
