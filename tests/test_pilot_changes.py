@@ -156,8 +156,27 @@ def test_two_living_pilots_are_refused():
     take_a_step(optimizer)
     with pytest.raises(InvalidArgument, match="pilot must be the one that was made last for its optimizer"):
         earlier.step(1.0)
+    state = later.state_dict()
+    for change in (lambda: earlier.extend(500), lambda: earlier.finish(5), lambda: earlier.load_state_dict(state)):
+        with pytest.raises(InvalidArgument, match="pilot must be the one that was made last for its optimizer"):
+            change()
+    assert optimizer.param_groups[0]["lr"] == 0.001
     later.step(1.0)
     assert later.last_epoch == 1
+
+
+def test_a_run_that_is_extended_after_its_end_takes_its_optimizer_back():
+    """Two pilots would write the rate otherwise."""
+    model = network()
+    ended = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 5, policy=Scripted(0.0))
+    train(ended, model, 5)
+    other = Pilot(ended.optimizer, 5, policy=Scripted(0.0))
+    ended.extend(10)
+    take_a_step(ended.optimizer)
+    with pytest.raises(InvalidArgument, match="pilot must be the one"):
+        other.step(1.0)
+    ended.step(1.0)
+    assert ended.last_epoch == 6
 
 
 def changed_buffers(pilot, model, steps):
@@ -267,8 +286,8 @@ def test_other_default_dtypes(dtype):
 
 @pytest.mark.parametrize("lr", [1e-3, 100.0])  # from the second the guard takes the network back
 def test_calls_in_inference_mode(lr):
-    """The same run, wherever the pilot is called, made and looked at: no tensor of its own, and none that the guard puts
-    back, is one that only that mode may write."""
+    """The same run, wherever the pilot is called, made and looked at: no tensor of its own, and none that the guard
+    puts back, is one that only that mode may write."""
     model = network()
     plain = Pilot(adamw(model, lr), STEPS)
     train(plain, model, STEPS)

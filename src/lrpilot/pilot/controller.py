@@ -136,8 +136,7 @@ class Pilot(Deciding, Shape):
 
     def _step_unevenly(self, loss: Loss | None) -> None:
         """A call that is not the first one after one step."""
-        if self._hooks.replaced:
-            raise InvalidArgument("pilot", "the one that was made last for its optimizer", "an earlier one")
+        self._refuse_if_replaced()
         if self._over:
             if self._step == self.total_steps:
                 self._notices.tell(
@@ -183,6 +182,7 @@ class Pilot(Deciding, Shape):
         self._plan(self._timetable.cooling(self._step, steps), keep_rate=True)
 
     def _plan(self, timetable: Timetable, *, keep_rate: bool) -> None:
+        self._refuse_if_replaced()
         if timetable.total_steps is not None and timetable.total_steps <= self._step:
             allowed = f"more than the {self._step} steps that have been taken"
             raise InvalidArgument("total_steps", allowed, timetable.total_steps)
@@ -227,6 +227,7 @@ class Pilot(Deciding, Shape):
         Raises:
             InvalidArgument: it does not fit this network, or has more steps than this run; nothing is changed then.
         """
+        self._refuse_if_replaced()
         load_all_or_nothing(self, state, self._take_up)
 
     def _take_up(self, state: StateDict) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrpilot.core.knobs import Knobs, LearningRate
-from lrpilot.errors import NonFiniteLoss
+from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
 from .buffers import Buffers
 from .calls import Calls
@@ -80,7 +80,6 @@ class Deciding:
         self._parts = parts._replace(total_steps=self._timetable.total_steps)
         self.optimizer, self.policy = together(parts.optimizers), parts.policy
         self.knobs = Knobs(self.optimizer, (LearningRate(),))
-        StepHooks.replace(parts.optimizers)
         self._rates = Rates(self.knobs)
         self._ranks = Ranks(parts.process_group)
         self._notices = Notices()
@@ -103,9 +102,14 @@ class Deciding:
 
     def _listen(self) -> None:
         self._over = False
+        StepHooks.replace(self._parts.optimizers)
         self._hooks = StepHooks(self._parts.optimizers, self._rates, taken=self._step)
         self._finalizer = weakref.finalize(self, self._hooks.close)
         self._finalizer.atexit = False
+
+    def _refuse_if_replaced(self) -> None:
+        if self._hooks.replaced:
+            raise InvalidArgument("pilot", "the one that was made last for its optimizer", "an earlier one")
 
     def _begin_interval(self) -> None:
         while self._timetable.end(self._decisions) <= self._step:  # missed, where the pilot was not called
