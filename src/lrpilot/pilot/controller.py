@@ -100,13 +100,17 @@ class Pilot(Deciding, Shape):
         on_rollback: Listener | None = None,
     ) -> None:
         optimizers = unwrapped(optimizer)
-        networks = [network] if isinstance(network, nn.Module) else network
         if isinstance(policy, str | Path):
             with own_defaults():
                 policy = Policy.load(policy)
-        elif not (hasattr(policy, "initial_memory") and hasattr(policy, "act")):
+        elif isinstance(policy, type) or not (hasattr(policy, "initial_memory") and hasattr(policy, "act")):
             raise InvalidArgument("policy", "'shipped', the path of a policy file, or a Policy", policy)
-        buffers = Buffers(together(optimizers), networks)
+        if rollback not in (True, False):
+            raise InvalidArgument("rollback", "True or False", rollback)
+        for name, listener in (("on_decision", on_decision), ("on_rollback", on_rollback)):
+            if not (listener is None or callable(listener)):
+                raise InvalidArgument(name, "a function of a Decision, or None", listener)
+        buffers = Buffers(together(optimizers), network)
         super().__init__(
             Parts(optimizers, buffers, total_steps, policy, rollback, process_group, on_decision, on_rollback)
         )

@@ -53,6 +53,8 @@ class LossBuffer:
         if isinstance(loss, Tensor):
             if loss.numel() != 1:
                 raise InvalidArgument("loss", "a scalar", f"a tensor of shape {tuple(loss.shape)}")
+            if loss.is_complex():
+                raise InvalidArgument("loss", "a scalar, real", f"a tensor of {loss.dtype}")
             if loss.is_cpu and self._values.is_cpu:
                 self._numbers[self._length] = loss.item()
             else:
