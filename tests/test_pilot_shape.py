@@ -142,7 +142,7 @@ def test_what_cannot_be_driven_is_refused_in_a_line(name):
 @pytest.mark.parametrize(
     ("name", "wrong", "said"),
     [
-        ("total_steps", 10**30, "a whole number, at least 1 and at most 1000000000, or None"),
+        ("total_steps", 10**30, "a whole number, at least 1 and at most 2147483647, or None"),
         ("rollback", "no", "True or False"),
         ("rollback", None, "True or False"),
         ("network", "model", "a torch.nn.Module, or several"),

@@ -16,8 +16,8 @@ from .soundness import GUARD_WINDOW
 ANYTIME_WINDOW = 12
 """The guard's window where the run's length is unknown, in decisions: as many as `GUARD_WINDOW` holds otherwise."""
 
-LONGEST = 10**9
-"""Steps of the longest run: their losses and rates take 12 GB."""
+LONGEST = 2**31 - 1
+"""Steps of the longest run: their losses and rates take 26 GB."""
 
 COOLING = 20
 """A run that is ended early cools down over so many intervals of one length (fewer steps have fewer)."""
