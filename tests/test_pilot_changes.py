@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from loops import loss_of, network, take_a_step, train
+from loops import batch, loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.timetable import decision_steps
@@ -55,6 +55,23 @@ def test_what_trains_may_change_at_any_step(change, rollback):
         CHANGES[change](model, optimizer)
         train(pilot, model, 40 - moment, begin=moment)
         assert [d.step for d in pilot.history.decisions if d.step < 40] == list(decision_steps(40)[:-1])
+
+
+@pytest.mark.parametrize("moment", [1, 3, 12, 20, 36])
+def test_the_precision_may_change_at_any_step(moment):
+    """As L1: the tensors are the same, and what was measured of them is not."""
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 40, policy=Reactive(), rollback=True, network=model)
+    train(pilot, model, moment)
+    model.double()
+    for step in range(moment, 40):
+        inputs, targets = (part.double() for part in batch(step))
+        loss = (model(inputs) - targets).square().mean()
+        pilot.optimizer.zero_grad()
+        loss.backward()
+        pilot.optimizer.step()
+        pilot.step(loss)
+    assert [d.step for d in pilot.history.decisions if d.step < 40] == list(decision_steps(40)[:-1])
 
 
 @pytest.mark.filterwarnings(IN_VAIN)
