@@ -286,8 +286,9 @@ def test_other_default_dtypes(dtype):
     train(plain, model, STEPS)
     twin = network()
     torch.set_default_dtype(dtype)
+    seen = []
     try:
-        pilot = Pilot(adamw(twin), STEPS)
+        pilot = Pilot(adamw(twin), STEPS, on_decision=lambda decision: seen.append(torch.get_default_dtype()))
         for step in range(STEPS):
             torch.set_default_dtype(torch.float32)
             loss = loss_of(twin, step)
@@ -299,6 +300,7 @@ def test_other_default_dtypes(dtype):
     finally:
         torch.set_default_dtype(torch.float32)
     assert pilot.history["rate"].tolist() == plain.history["rate"].tolist()
+    assert set(seen) == {dtype}  # what is the user's runs under the user's
 
 
 @pytest.mark.parametrize("lr", [1e-3, 100.0])  # from the second the guard takes the network back

@@ -132,8 +132,11 @@ class Deciding:
 
     def _end_interval(self) -> None:
         self._hooks.unheard = None
+        before = len(self._history.decisions)
         with own_defaults():
             self._decide()
+        if len(self._history.decisions) > before:
+            self._tell()  # under the user's own defaults
 
     def _decide(self) -> None:
         self._attend()
@@ -146,8 +149,6 @@ class Deciding:
                 self._guard.take_back()
                 self._record(interval, rate_before=rate_before, reason=verdict, back_to=back_to)
             self.close()
-            if verdict is not None:
-                self._tell()
             return
         features = self._observe(interval, taken_back=verdict is not None)
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
@@ -170,7 +171,6 @@ class Deciding:
             self._guard.look_after(self._step, interval, self._memory)
         self._decisions += 1
         self._begin_interval()
-        self._tell()
 
     def _attend(self) -> None:
         """Write the interval down, and take up a rate that somebody else has written."""
