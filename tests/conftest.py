@@ -1,12 +1,14 @@
 """What every test runs under, and the data sets that some of them need."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with Ctrl-C ignored
 torch.set_num_threads(1)  # the networks are small: threads only contend with the other test processes
 
 settings.register_profile("short", max_examples=30, derandomize=True)

@@ -47,7 +47,7 @@ class Display:
         if record.test_error is not None:
             self._error = f"{record.test_error:.1f} %"
         pace = (time.monotonic() - self._began) / max(1, record.step - self._first)
-        speed = f"{1 / max(pace, 1e-6):.4g} steps/s"
+        speed = f"{1 / max(pace, 1e-6):.{0 if pace < 0.1 else 2}f} steps/s"
         numbers = (f"error {self._error}", speed, f"rate {record.learning_rate:.3g}", f"loss {record.loss:.3g}")
         left = f"{timedelta(seconds=round(pace * (self._steps - record.step)))} left"
         if self._console.is_terminal:

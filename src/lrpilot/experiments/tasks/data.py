@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +133,8 @@ def _download(label: str, folder: Path, looked_for: str, url: str) -> Generator[
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        yield
+        with redirect_stdout(None):  # where torchvision before 0.21 says what it tries
+            yield
     except (OSError, RuntimeError, EOFError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise Unusable(
