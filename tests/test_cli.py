@@ -109,6 +109,8 @@ BAD = {
     "demo --steps 0": ["steps must be a whole number of at least 1, got 0"],
     "compare --results /dev/null --steps 5": ["/dev/null"],
     "compare --seeds 99999999999999999999": ["seeds must be a whole number of at most"],
+    "pretrain --seed 99999999999999999999": ["seed must be a whole number of at most 2147483647"],
+    "pretrain --iterations 99999999999999999999": ["iterations must be a whole number of at most"],
     "compare --policy ~/policy": ["policy must be", "home/policy"],
     "reproduce table1 --results /dev/null --only m7": ["/dev/null"],
     "report --results /dev/zero": ["/dev/zero"],
@@ -127,6 +129,13 @@ def test_bad_input_gets_one_line(lrpilot, command):
     for part in BAD[command]:
         assert part in err
     assert not Path("runs").exists()
+
+
+def test_a_group_of_commands_alone_shows_its_help(lrpilot):
+    code, out, err = lrpilot("bench")
+    assert code == 2
+    assert "overhead" in out
+    assert err == ""
 
 
 def test_a_damaged_data_file_is_named_in_one_line(lrpilot):

@@ -253,6 +253,9 @@ def reds(examples):
         ("training/{}", "testing/{}", "Validation/{}"),
         ("{}/train", "{}/test", "{}/valid"),
         ("a/b/train/{}/more", "a/b/test/{}", "a/b/dev/{}"),
+        ("training_set/{}", "test_set/{}", "val-images/{}"),
+        ("seg_train/seg_train/{}", "seg_test/seg_test/{}", "dev/{}"),
+        ("train2017/{}", "testset/{}", "Valid Data/{}"),
     ],
 )
 def test_training_validation_and_test_are_never_pooled(tmp_path, folders):
@@ -280,6 +283,9 @@ def test_classes_may_be_called_like_parts(tmp_path):
     names = [f"{name}/{index}.png" for name in ("valid", "invalid") for index in range(5)]
     data = read_image_folder(sorted_into(tmp_path / "own", *names), "own")
     assert (data.classes, len(data.train), data.validation) == (2, 8, None)
+    names = ["train/train/1.png", "train/car/1.png", "test/train/1.png", "test/car/1.png"]
+    data = read_image_folder(sorted_into(tmp_path / "vehicles", *names), "own")
+    assert (data.classes, reds(data.train), reds(data.test)) == (2, [0, 1], [2, 3])
 
 
 def test_hidden_folders_are_no_classes_and_leave_the_split(tmp_path):

@@ -69,3 +69,34 @@ def test_a_thread_without_a_loader_has_none_in_sight(monkeypatch):
     thread.join()
     assert found == [None]
     assert len(list(holder.batches)) == 6  # still under way
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(torch.zeros(10))
+
+
+class Endless(torch.utils.data.Sampler):
+    def __init__(self):
+        pass
+
+    def __iter__(self):
+        return iter(range(10))
+
+
+class Unwilling(Endless):
+    def __len__(self):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("data", "sampler"), [(Stream(), None), (torch.zeros(10), Endless()), (torch.zeros(10), Unwilling())]
+)
+def test_a_stream_has_no_length_to_compare_with(monkeypatch, data, sampler):
+    loader = torch.utils.data.DataLoader(data, batch_size=1, sampler=sampler)
+    batches = iter(loader)
+    for _ in range(4):
+        next(batches)
+    only(batches, monkeypatch)
+    assert batches_for(2, 20) is None
+    assert loader.batch_size == 1  # still in sight

@@ -36,7 +36,12 @@ def test_a_loss_that_is_overwritten_was_kept():
 
 @pytest.mark.parametrize(
     "wrong",
-    [torch.ones(3), torch.ones(0), *(pytest.param(w, marks=pytest.mark.mistyped) for w in ("1.0", None, np.ones(2)))],
+    [
+        torch.ones(3),
+        torch.ones(0),
+        torch.tensor(1j),
+        *(pytest.param(w, marks=pytest.mark.mistyped) for w in ("1.0", None, np.ones(2))),
+    ],
 )
 def test_what_is_no_scalar_is_refused(wrong):
     losses = LossBuffer()

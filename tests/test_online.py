@@ -234,6 +234,26 @@ def test_an_optimizer_that_needs_a_closure_is_refused() -> None:
         lrpilot.OnlineActorCritic(torch.optim.LBFGS(network.parameters()))
 
 
+def test_what_cannot_be_driven_is_refused_in_a_line() -> None:
+    parameters = list(nn.Linear(2, 1).parameters())
+    for wrong, said in (
+        ("sgd", "optimizer must be a torch.optim.Optimizer, got 'str'"),
+        ([torch.optim.SGD(parameters, lr=0.1)], "optimizer must be a torch.optim.Optimizer, got 'list'"),
+        (torch.optim.SGD(parameters, lr=0.1, maximize=True), "optimizer must be one that minimises"),
+        (torch.optim.SGD([{"params": []}], lr=0.1), "optimizer must be one with parameters"),
+    ):
+        with pytest.raises(lrpilot.InvalidArgument, match=said):
+            lrpilot.OnlineActorCritic(wrong)  # type: ignore[arg-type]
+
+
+def test_a_first_group_without_parameters() -> None:
+    network = nn.Linear(2, 1)
+    groups = [{"params": []}, {"params": network.parameters()}]
+    drive = lrpilot.OnlineActorCritic(torch.optim.SGD(groups, lr=0.1), "paper")
+    drive.step(lambda batch: network(batch).square().mean(), torch.ones(4, 2))
+    assert len(drive.history["loss"]) == 1
+
+
 def noisy_quadratic(setting: str | lrpilot.Setting | None, lr: float, scale: float = 1.0) -> float:
     """Trains ``h/2 |w - noise|^2`` for 1,500 steps, h between 0.1 and 2; returns the exact loss at the end."""
     torch.manual_seed(0)

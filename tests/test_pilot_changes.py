@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from loops import loss_of, network, take_a_step, train
+from loops import batch, loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.timetable import decision_steps
@@ -55,6 +55,23 @@ def test_what_trains_may_change_at_any_step(change, rollback):
         CHANGES[change](model, optimizer)
         train(pilot, model, 40 - moment, begin=moment)
         assert [d.step for d in pilot.history.decisions if d.step < 40] == list(decision_steps(40)[:-1])
+
+
+@pytest.mark.parametrize("moment", [1, 3, 12, 20, 36])
+def test_the_precision_may_change_at_any_step(moment):
+    """As L1: the tensors are the same, and what was measured of them is not."""
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 40, policy=Reactive(), rollback=True, network=model)
+    train(pilot, model, moment)
+    model.double()
+    for step in range(moment, 40):
+        inputs, targets = (part.double() for part in batch(step))
+        loss = (model(inputs) - targets).square().mean()
+        pilot.optimizer.zero_grad()
+        loss.backward()
+        pilot.optimizer.step()
+        pilot.step(loss)
+    assert [d.step for d in pilot.history.decisions if d.step < 40] == list(decision_steps(40)[:-1])
 
 
 @pytest.mark.filterwarnings(IN_VAIN)
@@ -156,8 +173,27 @@ def test_two_living_pilots_are_refused():
     take_a_step(optimizer)
     with pytest.raises(InvalidArgument, match="pilot must be the one that was made last for its optimizer"):
         earlier.step(1.0)
+    state = later.state_dict()
+    for change in (lambda: earlier.extend(500), lambda: earlier.finish(5), lambda: earlier.load_state_dict(state)):
+        with pytest.raises(InvalidArgument, match="pilot must be the one that was made last for its optimizer"):
+            change()
+    assert optimizer.param_groups[0]["lr"] == 0.001
     later.step(1.0)
     assert later.last_epoch == 1
+
+
+def test_a_run_that_is_extended_after_its_end_takes_its_optimizer_back():
+    """Two pilots would write the rate otherwise."""
+    model = network()
+    ended = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 5, policy=Scripted(0.0))
+    train(ended, model, 5)
+    other = Pilot(ended.optimizer, 5, policy=Scripted(0.0))
+    ended.extend(10)
+    take_a_step(ended.optimizer)
+    with pytest.raises(InvalidArgument, match="pilot must be the one"):
+        other.step(1.0)
+    ended.step(1.0)
+    assert ended.last_epoch == 6
 
 
 def changed_buffers(pilot, model, steps):
@@ -250,8 +286,9 @@ def test_other_default_dtypes(dtype):
     train(plain, model, STEPS)
     twin = network()
     torch.set_default_dtype(dtype)
+    seen = []
     try:
-        pilot = Pilot(adamw(twin), STEPS)
+        pilot = Pilot(adamw(twin), STEPS, on_decision=lambda decision: seen.append(torch.get_default_dtype()))
         for step in range(STEPS):
             torch.set_default_dtype(torch.float32)
             loss = loss_of(twin, step)
@@ -263,6 +300,31 @@ def test_other_default_dtypes(dtype):
     finally:
         torch.set_default_dtype(torch.float32)
     assert pilot.history["rate"].tolist() == plain.history["rate"].tolist()
+    assert set(seen) == {dtype}  # what is the user's runs under the user's
+
+
+@pytest.mark.parametrize("lr", [1e-3, 100.0])  # from the second the guard takes the network back
+def test_calls_in_inference_mode(lr):
+    """The same run, wherever the pilot is called, made and looked at: no tensor of its own, and none that the guard
+    puts back, is one that only that mode may write."""
+    model = network()
+    plain = Pilot(adamw(model, lr), STEPS)
+    train(plain, model, STEPS)
+    twin = network()
+    optimizer = adamw(twin, lr)
+    with torch.inference_mode():
+        pilot = Pilot(optimizer, STEPS)
+    for step in range(STEPS):
+        loss = loss_of(twin, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.inference_mode(step % 3 > 0):
+            pilot.step(loss.detach())
+            assert len(pilot.history["loss"]) == step + 1
+    assert pilot.history["rate"].tolist() == plain.history["rate"].tolist()
+    assert any(decision.back_to is not None for decision in pilot.history.decisions) == (lr > 1)
+    assert equal(twin, model)
 
 
 def test_another_default_device():

@@ -139,7 +139,26 @@ def test_what_cannot_be_driven_is_refused_in_a_line(name):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("policy", [None, 3, Pilot])
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        ("total_steps", 10**30, "a whole number, at least 1 and at most 2147483647, or None"),
+        ("rollback", "no", "True or False"),
+        ("rollback", None, "True or False"),
+        ("network", "model", "a torch.nn.Module, or several"),
+        ("network", [1], "a torch.nn.Module, or several"),
+        ("network", torch.nn.Linear, "a torch.nn.Module, or several"),
+        ("on_decision", "print", "a function of a Decision, or None"),
+        ("on_rollback", 1, "a function of a Decision, or None"),
+    ],
+)
+def test_arguments_outside_their_range_are_named(name, wrong, said):
+    with pytest.raises(InvalidArgument) as refusal:
+        Pilot(sgd(), **{"total_steps": STEPS, "policy": Scripted(0.0), name: wrong})
+    assert str(refusal.value) == f"{name} must be {said}, got {wrong!r}"
+
+
+@pytest.mark.parametrize("policy", [None, 3, Pilot, Scripted])
 def test_a_policy_that_is_none(policy):
     """Case L19."""
     with pytest.raises(InvalidArgument, match="policy must be 'shipped', the path of a policy file, or a Policy"):

@@ -100,8 +100,9 @@ def test_a_pilot_that_is_never_called_says_so_once():
     pilot = Pilot(optimizer, 100_000, policy=Scripted(0.0))  # kept: its hooks end with it
     for _ in range(99):
         take_a_step(optimizer)
-    with pytest.warns(PilotWarning, match="has taken 100 steps, and pilot.step was never called"):
+    with pytest.warns(PilotWarning, match="has taken 100 steps, and pilot.step was never called") as told:
         take_a_step(optimizer)
+    assert told[0].filename == take_a_step.__code__.co_filename  # where the step is taken, not where torch calls hooks
     for _ in range(100):
         take_a_step(optimizer)
     assert not pilot.history.decisions

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, Unusable
 from lrpilot.learning.bank import store
 from lrpilot.learning.bank.store import fingerprint as bank_fingerprint
 from lrpilot.learning.pretrain_config import PretrainConfig
@@ -35,6 +36,17 @@ def test_round_trip_is_exact(policy, tmp_path):
     for name, value in policy.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
     assert [path.name for path in tmp_path.iterdir()] == ["policy.safetensors"]
+
+
+def test_saving_in_a_home_and_where_it_does_harm(policy, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    policy.save("~/policy")
+    assert Policy.load(tmp_path / "policy")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(Unusable, match="is not a regular file"):
+        policy.save(pipe)
+    assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5)])

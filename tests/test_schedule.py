@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from lrpilot.core.schedule import load_schedule, recorded_schedule, save_schedule
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, Unusable
 
 RATES = [0.1, 0.4, 0.2]
 
@@ -60,8 +61,21 @@ def test_a_step_has_the_rate_at_its_middle() -> None:
 def test_nothing_cannot_be_repeated() -> None:
     with pytest.raises(InvalidArgument, match="history must be at least one step long"):
         recorded_schedule(two_groups(), [])
-    with pytest.raises(InvalidArgument, match="total_steps must be at least 1, or None, got 0"):
-        recorded_schedule(two_groups(), RATES, total_steps=0)
+    with pytest.raises(InvalidArgument, match="history must be at least one step long"):
+        save_schedule("nothing.json", [])
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "10"])
+def test_a_length_that_is_none(wrong: int) -> None:
+    with pytest.raises(InvalidArgument, match="total_steps must be a whole number, at least 1, or None, got"):
+        recorded_schedule(two_groups(), RATES, total_steps=wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)])
+def test_what_cannot_be_driven(wrong: torch.optim.Optimizer) -> None:
+    """A rate of 0 is a multiple of nothing."""
+    with pytest.raises(InvalidArgument, match="optimizer"):
+        recorded_schedule(wrong, RATES)
 
 
 def test_a_scheduler_is_saved_with_its_rates() -> None:
@@ -97,6 +111,12 @@ def test_rates_come_back_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         '{"kind": "lrpilot schedule"}',
         '{"kind": "lrpilot schedule", "rates": 1}',
         '{"kind": "lrpilot schedule", "rates": ["high"]}',
+        '{"kind": "lrpilot schedule", "rates": "123"}',
+        '{"kind": "lrpilot schedule", "rates": []}',
+        '{"kind": "lrpilot schedule", "rates": [0.1, NaN]}',
+        '{"kind": "lrpilot schedule", "rates": [Infinity]}',
+        '{"kind": "lrpilot schedule", "rates": [-0.1]}',
+        "[" * 100_000,
     ],
 )
 def test_a_file_that_is_no_schedule(tmp_path: Path, content: str | None) -> None:
@@ -105,3 +125,14 @@ def test_a_file_that_is_no_schedule(tmp_path: Path, content: str | None) -> None
         path.write_text(content)
     with pytest.raises(InvalidArgument, match=r"^path must be the file of a lrpilot schedule"):
         load_schedule(path, two_groups())
+
+
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    """Nobody waits for a pipe, and none is replaced."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InvalidArgument, match=r"^path must be the file of a lrpilot schedule"):
+        load_schedule(pipe, two_groups())
+    with pytest.raises(Unusable, match="is not a regular file"):
+        save_schedule(pipe, RATES)
+    assert pipe.is_fifo()

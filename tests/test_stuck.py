@@ -61,5 +61,6 @@ def test_a_rate_at_the_end_of_its_range(step, where):
 
 def test_an_optimizer_that_reads_its_rate_once():
     model = network()
-    with pytest.warns(PilotWarning, match="Rprop reads the learning rate at its first step alone"):
+    with pytest.warns(PilotWarning, match="Rprop reads the learning rate at its first step alone") as told:
         Pilot(torch.optim.Rprop(model.parameters(), lr=0.01), 100, policy=Scripted(0.0))
+    assert told[0].filename == __file__

@@ -213,6 +213,7 @@ def driven(optimizer, model):
         (not_finite, NonFiniteLoss, "the loss must be a finite scalar, got nan"),
         (harmless, InvalidArgument, "step must be one that a rate of 1e\\+07 harms"),
         (without_a_loss, InvalidArgument, "step must be a function that returns the loss of its step"),
+        (lambda *_: lambda: "low", InvalidArgument, "loss must be a scalar tensor or a number"),
         (driven, InvalidArgument, "optimizer must be one that no pilot drives, got 'SGD'"),
     ],
 )

@@ -76,6 +76,8 @@ def _explained(error: BaseException) -> tuple[int, str]:
 
 def _fail(line: str) -> None:
     text = " ".join(line.split())
+    if not text:  # the help of a group of commands, which has been shown
+        return
     with suppress(OSError, ValueError):  # a terminal that has gone
         print(text if text == "Stopped." else f"lrpilot: {text}", file=sys.stderr, flush=True)
     try:

@@ -24,6 +24,7 @@ from .errors import InvalidArgument, NonFiniteLoss
 from .pilot.buffers import Buffers
 from .pilot.defaults import own_defaults
 from .pilot.interval import MEASURED_STEPS, Interval
+from .pilot.loss_buffer import Loss, LossBuffer
 from .pilot.measurement import Measured, Measurement
 from .pilot.memory import CHANGED, Memory, anchored
 from .pilot.optimizers import names, together, unwrapped
@@ -99,16 +100,15 @@ def suggest(
         network: whose buffers are put back; None: looked for, as `Pilot` does.
 
     Raises:
-        InvalidArgument: a pilot drives the optimizer already, or ``step`` does not train.
+        InvalidArgument: a pilot drives the optimizer already, or ``step`` does not train or gives no loss.
         NonFiniteLoss: the first losses are not finite.
     """
     optimizers = unwrapped(optimizer)
     listeners = (hook for each in optimizers for hook in vars(each)["_optimizer_step_post_hooks"].values())
     if any(isinstance(getattr(hook, "__self__", None), StepHooks) for hook in listeners):
         raise InvalidArgument("optimizer", "one that no pilot drives", names(optimizers))
-    networks = [network] if isinstance(network, nn.Module) else network
     driven, steps = together(optimizers), whole("steps", steps)
-    with _left_alone(optimizers, Buffers(driven, networks)) as put_back:
+    with _left_alone(optimizers, Buffers(driven, network)) as put_back:
         return _Probe(driven, optimizers, step, put_back).ramp(steps)
 
 
@@ -193,10 +193,12 @@ class _Probe:
     def _loss_at(self, rate: float) -> float:
         self._knobs.write({"learning_rate": rate})
         self._taken += 1
-        loss: object = self._step()
+        loss: Loss | None = self._step()
         if loss is None:
             raise InvalidArgument("step", "a function that returns the loss of its step", "one that returns None")
-        return self._ranks.mean(torch.as_tensor(loss).detach().float().reshape(1)).item()
+        losses = LossBuffer()
+        losses.append(loss)
+        return self._ranks.mean(losses.values).item()
 
     def _rises(self, loss: float) -> bool:
         """Whether the running average, this loss included, is too high, or not finite."""

@@ -62,6 +62,7 @@ def pretrain(
     from lrpilot.learning.pretrain import pretrain as learn
 
     at_least(1, workers=workers)
+    at_least(0, seed=seed, groups=groups, iterations=iterations, rounds=rounds)
     given = {"seed": seed, "distil_groups": groups, "ppo_iterations": iterations, "bank_rounds": rounds}
     config = replace(PretrainConfig(), mnist=mnist, **{name: n for name, n in given.items() if n is not None})
     entries = []

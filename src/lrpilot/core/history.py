@@ -47,7 +47,8 @@ class History:
         """The column, grown if ``count`` more numbers do not fit."""
         length, column = self._lengths[name], self._columns[name]
         if length + count > len(column):
-            grown = torch.empty(max(1024, 2 * length, length + count), dtype=like.dtype, device=like.device)
+            with torch.inference_mode(False):  # or it could not be written outside that mode
+                grown = torch.empty(max(1024, 2 * length, length + count), dtype=like.dtype, device=like.device)
             grown[:length] = column[:length]
             self._columns[name] = column = grown
         return column

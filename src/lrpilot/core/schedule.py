@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, Unusable
 
-from .knobs import LearningRate
+from .files import parse_json, read_file, replace_file
+from .knobs import Knobs, LearningRate
 
 KIND = "lrpilot schedule"
 
@@ -29,17 +31,18 @@ def recorded_schedule(
         total_steps: stretches or shrinks them to so many steps; None leaves them as they are.
 
     Raises:
-        InvalidArgument: there are none, or ``total_steps`` is less than 1.
+        InvalidArgument: there are none, or an argument is outside its range.
     """
     if not rates:
         raise InvalidArgument("history", "at least one step long", "none")
     if total_steps is not None:
-        if total_steps < 1:
-            raise InvalidArgument("total_steps", "at least 1, or None", total_steps)
+        if not isinstance(total_steps, Integral) or total_steps < 1:
+            raise InvalidArgument("total_steps", "a whole number, at least 1, or None", total_steps)
         rates = [rates[int((step + 0.5) * len(rates) / total_steps)] for step in range(total_steps)]
-    knob, groups = LearningRate(), optimizer.param_groups
-    unit = knob.given(groups[0])  # which is what LambdaLR multiplies, whatever rate stands there now
-    return LambdaLR(optimizer, [RecordedSchedule(rates, unit, factor=knob.factor(group)) for group in groups])
+    knob = LearningRate()
+    unit = Knobs(optimizer, (knob,)).given[knob.name]  # which is what LambdaLR multiplies, whatever stands there now
+    factors = [knob.factor(group) for group in optimizer.param_groups]
+    return LambdaLR(optimizer, [RecordedSchedule(rates, unit, factor=factor) for factor in factors])
 
 
 class RecordedSchedule:
@@ -62,8 +65,14 @@ class RecordedSchedule:
 
 
 def save_schedule(path: str | Path, rates: Sequence[float]) -> None:
-    """Write rates as JSON, for :func:`load_schedule`."""
-    Path(path).expanduser().write_text(json.dumps({"kind": KIND, "rates": list(rates)}) + "\n")
+    """Write rates as JSON, for :func:`load_schedule`.
+
+    Raises:
+        InvalidArgument: there are none.
+    """
+    if not rates:
+        raise InvalidArgument("history", "at least one step long", "none")
+    replace_file(Path(path).expanduser(), json.dumps({"kind": KIND, "rates": list(rates)}).encode() + b"\n")
 
 
 def load_schedule(path: str | Path, optimizer: torch.optim.Optimizer, *, total_steps: int | None = None) -> LambdaLR:
@@ -73,10 +82,12 @@ def load_schedule(path: str | Path, optimizer: torch.optim.Optimizer, *, total_s
         InvalidArgument: the file is of another kind, or as of :func:`recorded_schedule`.
     """
     try:
-        content: Any = json.loads(Path(path).expanduser().read_text())
-        rates = [float(rate) for rate in content["rates"]] if content["kind"] == KIND else None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        file = Path(path).expanduser()
+        content = parse_json(read_file(file), file)
+        listed = content["kind"] == KIND and isinstance(content["rates"], list)
+        rates = [float(rate) for rate in content["rates"]] if listed else []
+    except (OSError, Unusable, ValueError, TypeError, KeyError) as error:
         raise InvalidArgument("path", f"the file of a {KIND} ({type(error).__name__})", str(path)) from error
-    if rates is None:
-        raise InvalidArgument("path", f"the file of a {KIND}", str(path))
+    if not rates or not all(0 <= rate < math.inf for rate in rates):
+        raise InvalidArgument("path", f"the file of a {KIND}, whose rates are finite numbers of at least 0", str(path))
     return recorded_schedule(optimizer, rates, total_steps=total_steps)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lrpilot.errors import InvalidArgument
+
 from .living import living
 
 
@@ -15,12 +17,17 @@ class Buffers:
     """Buffers, each held by its module and its name there: a module may put another tensor in its place.
 
     Args:
-        networks: whose buffers they are; None: of all that hold one of the optimizer's parameters.
         optimizer: that trains them.
+        network: one or several, whose buffers they are; None: all that hold one of the optimizer's parameters.
+
+    Raises:
+        InvalidArgument: ``network`` is none.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, networks: Sequence[nn.Module] | None = None) -> None:
-        networks = networks_beside(optimizer) if networks is None else networks
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, network: nn.Module | Sequence[nn.Module] | None = None
+    ) -> None:
+        networks = networks_beside(optimizer) if network is None else _several(network)
         places = [(module, name) for network in networks for module in _modules(network) for name in _buffers(module)]
         self._places = list({id(_buffers(module)[name]): (module, name) for module, name in reversed(places)}.values())
         self._places.reverse()
@@ -78,6 +85,14 @@ def networks_beside(optimizer: torch.optim.Optimizer) -> list[nn.Module]:
             found.append((min(held), -len(held), -len(modules), module))
     found.sort(key=lambda network: network[:3])
     return [network for *_, network in found]
+
+
+def _several(network: nn.Module | Sequence[nn.Module]) -> Sequence[nn.Module]:
+    networks = network if isinstance(network, list | tuple) else (network,)
+    for each in networks:
+        if not isinstance(each, nn.Module):
+            raise InvalidArgument("network", "a torch.nn.Module, or several", network)
+    return networks  # type: ignore[return-value]
 
 
 # Modules may override ``parameters`` and its kin with methods that need arguments, so these read what Module keeps.

@@ -100,13 +100,17 @@ class Pilot(Deciding, Shape):
         on_rollback: Listener | None = None,
     ) -> None:
         optimizers = unwrapped(optimizer)
-        networks = [network] if isinstance(network, nn.Module) else network
         if isinstance(policy, str | Path):
             with own_defaults():
                 policy = Policy.load(policy)
-        elif not (hasattr(policy, "initial_memory") and hasattr(policy, "act")):
+        elif isinstance(policy, type) or not (hasattr(policy, "initial_memory") and hasattr(policy, "act")):
             raise InvalidArgument("policy", "'shipped', the path of a policy file, or a Policy", policy)
-        buffers = Buffers(together(optimizers), networks)
+        if rollback not in (True, False):
+            raise InvalidArgument("rollback", "True or False", rollback)
+        for name, listener in (("on_decision", on_decision), ("on_rollback", on_rollback)):
+            if not (listener is None or callable(listener)):
+                raise InvalidArgument(name, "a function of a Decision, or None", listener)
+        buffers = Buffers(together(optimizers), network)
         super().__init__(
             Parts(optimizers, buffers, total_steps, policy, rollback, process_group, on_decision, on_rollback)
         )
@@ -136,8 +140,7 @@ class Pilot(Deciding, Shape):
 
     def _step_unevenly(self, loss: Loss | None) -> None:
         """A call that is not the first one after one step."""
-        if self._hooks.replaced:
-            raise InvalidArgument("pilot", "the one that was made last for its optimizer", "an earlier one")
+        self._refuse_if_replaced()
         if self._over:
             if self._step == self.total_steps:
                 self._notices.tell(
@@ -183,6 +186,7 @@ class Pilot(Deciding, Shape):
         self._plan(self._timetable.cooling(self._step, steps), keep_rate=True)
 
     def _plan(self, timetable: Timetable, *, keep_rate: bool) -> None:
+        self._refuse_if_replaced()
         if timetable.total_steps is not None and timetable.total_steps <= self._step:
             allowed = f"more than the {self._step} steps that have been taken"
             raise InvalidArgument("total_steps", allowed, timetable.total_steps)
@@ -227,6 +231,7 @@ class Pilot(Deciding, Shape):
         Raises:
             InvalidArgument: it does not fit this network, or has more steps than this run; nothing is changed then.
         """
+        self._refuse_if_replaced()
         load_all_or_nothing(self, state, self._take_up)
 
     def _take_up(self, state: StateDict) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrpilot.core.knobs import Knobs, LearningRate
-from lrpilot.errors import NonFiniteLoss
+from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
 from .buffers import Buffers
 from .calls import Calls
@@ -80,7 +80,6 @@ class Deciding:
         self._parts = parts._replace(total_steps=self._timetable.total_steps)
         self.optimizer, self.policy = together(parts.optimizers), parts.policy
         self.knobs = Knobs(self.optimizer, (LearningRate(),))
-        StepHooks.replace(parts.optimizers)
         self._rates = Rates(self.knobs)
         self._ranks = Ranks(parts.process_group)
         self._notices = Notices()
@@ -103,9 +102,14 @@ class Deciding:
 
     def _listen(self) -> None:
         self._over = False
+        StepHooks.replace(self._parts.optimizers)
         self._hooks = StepHooks(self._parts.optimizers, self._rates, taken=self._step)
         self._finalizer = weakref.finalize(self, self._hooks.close)
         self._finalizer.atexit = False
+
+    def _refuse_if_replaced(self) -> None:
+        if self._hooks.replaced:
+            raise InvalidArgument("pilot", "the one that was made last for its optimizer", "an earlier one")
 
     def _begin_interval(self) -> None:
         while self._timetable.end(self._decisions) <= self._step:  # missed, where the pilot was not called
@@ -128,8 +132,11 @@ class Deciding:
 
     def _end_interval(self) -> None:
         self._hooks.unheard = None
+        before = len(self._history.decisions)
         with own_defaults():
             self._decide()
+        if len(self._history.decisions) > before:
+            self._tell()  # under the user's own defaults
 
     def _decide(self) -> None:
         self._attend()
@@ -142,8 +149,6 @@ class Deciding:
                 self._guard.take_back()
                 self._record(interval, rate_before=rate_before, reason=verdict, back_to=back_to)
             self.close()
-            if verdict is not None:
-                self._tell()
             return
         features = self._observe(interval, taken_back=verdict is not None)
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
@@ -166,7 +171,6 @@ class Deciding:
             self._guard.look_after(self._step, interval, self._memory)
         self._decisions += 1
         self._begin_interval()
-        self._tell()
 
     def _attend(self) -> None:
         """Write the interval down, and take up a rate that somebody else has written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sysconfig
+from collections.abc import Sized
 from itertools import chain
 
 from torch.utils.data import DataLoader
@@ -17,16 +18,24 @@ def batches_for(steps: int, total_steps: int) -> int | None:
 
     None unless the loader is a variable of one of the calling functions, is in the middle of a pass in which it has
     given at least two batches for each step, and gives so many batches that ``total_steps`` are whole passes. None in
-    the loop of a trainer.
+    the loop of a trainer, and of a stream, whose passes have no known length.
     """
     if not _loader_in_sight():
         return None
     passes = living(lambda kind: any(base.__name__ == "_BaseDataLoaderIter" for base in kind.__mro__))
     for one in passes:
-        given, length = vars(one).get("_num_yielded", 0), len(one)
+        given, length = vars(one).get("_num_yielded", 0), _length(one)
         if 2 * steps <= given < length and total_steps % length == 0:
             return given
     return None
+
+
+def _length(batches: Sized) -> int:
+    """How many batches a pass has; 0 of a stream, which does not know."""
+    try:
+        return len(batches)
+    except (TypeError, NotImplementedError):
+        return 0
 
 
 def _loader_in_sight() -> bool:

@@ -53,6 +53,8 @@ class LossBuffer:
         if isinstance(loss, Tensor):
             if loss.numel() != 1:
                 raise InvalidArgument("loss", "a scalar", f"a tensor of shape {tuple(loss.shape)}")
+            if loss.is_complex():
+                raise InvalidArgument("loss", "a scalar, real", f"a tensor of {loss.dtype}")
             if loss.is_cpu and self._values.is_cpu:
                 self._numbers[self._length] = loss.item()
             else:
@@ -106,6 +108,7 @@ class LossBuffer:
             self._make_room(len(self._values), loss.device)
         self._values[self._length] = loss
 
+    @torch.inference_mode(False)  # or it could not be written outside that mode
     def _make_room(self, length: int, device: torch.device) -> None:
         self._numbers = array("f", bytes(4 * (length + 1)))  # the same memory, if the losses are on the CPU
         self._values = torch.frombuffer(self._numbers, dtype=torch.float32)

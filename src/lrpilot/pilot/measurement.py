@@ -23,6 +23,7 @@ from .vectors import (
     joined,
     joined_gradients,
     keep,
+    kinds_of,
     less,
     local,
     same_tensors,
@@ -102,7 +103,7 @@ class Measurement:
             return
         gradients = [joined_gradients(piece) for piece in self._pieces]
         descents = [less(before, piece) for before, piece in zip(self._before, self._pieces, strict=True)]
-        if sizes_of(self._descents) != sizes_of(descents):  # the first step, or another network's state
+        if kinds_of(self._descents) != kinds_of(descents):  # the first step, another network's state, model.double()
             self.steps, self.pairs, self._gradients, self._descents = [], [], [], []
         asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
         if self._descents:

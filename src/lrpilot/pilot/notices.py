@@ -6,6 +6,8 @@ import inspect
 import warnings
 
 PACKAGE = __name__.partition(".")[0]
+BETWEEN = {PACKAGE, "torch", "contextlib"}
+"""Packages whose functions stand between the user's line and what is told: hooks are called by torch."""
 
 
 class PilotWarning(UserWarning):
@@ -28,6 +30,6 @@ class Notices:
             return
         self._told.add(kind)
         level, frame = 1, inspect.currentframe()
-        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
             level, frame = level + 1, frame.f_back
         warnings.warn(message, PilotWarning, stacklevel=level)

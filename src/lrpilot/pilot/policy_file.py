@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from lrpilot.core.files import replace_file
 from lrpilot.errors import InvalidArgument
 
 from .features import FEATURES, observe
@@ -37,10 +38,7 @@ def write(path: str | Path, header: dict[str, Any], tensors: Mapping[str, Tensor
     kept = {name: value.detach().contiguous() for name, value in tensors.items()}
     header = {"format": FORMAT, "kind": KIND, "features": feature_values(), **header}
     header["checksum"] = _checksum(header, kept)
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(kept, metadata={"lrpilot": json.dumps(header)}))
-    partial.replace(path)
+    replace_file(Path(path).expanduser(), save(kept, metadata={"lrpilot": json.dumps(header)}))
 
 
 def read(path: str | Path, *, largest_step: float) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -16,6 +16,9 @@ from .soundness import GUARD_WINDOW
 ANYTIME_WINDOW = 12
 """The guard's window where the run's length is unknown, in decisions: as many as `GUARD_WINDOW` holds otherwise."""
 
+LONGEST = 2**31 - 1
+"""Steps of the longest run: their losses and rates take 26 GB."""
+
 COOLING = 20
 """A run that is ended early cools down over so many intervals of one length (fewer steps have fewer)."""
 
@@ -48,7 +51,7 @@ class Timetable:
         total_steps: of the run; None if unknown.
 
     Raises:
-        InvalidArgument: another number than a whole one of at least 1.
+        InvalidArgument: another number than a whole one from 1 to `LONGEST`.
     """
 
     def __init__(self, total_steps: int | None) -> None:
@@ -108,12 +111,13 @@ class Timetable:
 
 
 def whole(name: str, number: int) -> int:
-    """The number, checked to be a whole one of at least 1."""
+    """The number, checked to be a whole one from 1 to `LONGEST`."""
     try:
         checked = 0 if isinstance(number, bool) else operator.index(number)
     except TypeError:
         checked = 0
-    if checked < 1:
-        allowed = "a whole number, at least 1" + (", or None" if name == "total_steps" else "")
+    if not 1 <= checked <= LONGEST:
+        allowed = f"a whole number, at least {1 if checked < 1 else f'1 and at most {LONGEST}'}"
+        allowed += ", or None" if name == "total_steps" else ""
         raise InvalidArgument(name, allowed, number)
     return checked

@@ -47,6 +47,11 @@ def sizes_of(tensors: Sequence[Tensor]) -> list[int]:
     return [tensor.numel() for tensor in tensors]
 
 
+def kinds_of(tensors: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype, torch.device]]:
+    """Shape, precision and device of each."""
+    return [(tensor.shape, tensor.dtype, tensor.device) for tensor in tensors]
+
+
 def joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
     """The numbers of a bundle: a view where it is one tensor, else a copy."""
     return flat(piece[0]) if len(piece) == 1 else torch.cat([flat(tensor) for tensor in piece])
@@ -69,7 +74,7 @@ def joined_gradients(piece: Sequence[Tensor]) -> Float[Tensor, " number"] | None
 
 def keep(values: Float[Tensor, " number"], room: Tensor | None) -> Float[Tensor, " number"]:
     """A copy, in the memory of ``room`` if it fits."""
-    if room is None or room.shape != values.shape:
+    if room is None or kinds_of([room]) != kinds_of([values]):
         return values.clone()
     return room.copy_(values)
 

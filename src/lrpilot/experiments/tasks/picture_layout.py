@@ -1,12 +1,13 @@
 """How pictures are sorted into folders: into classes, and into what is for training and for testing.
 
 Read, at any depth: ``train/CLASS/*`` or ``CLASS/train/*`` beside ``test`` and ``val`` (in any case, and by their usual
-other names); or ``CLASS/*`` alone, of which every fifth picture of a class (in the order of the names) is for testing.
-Hidden files and folders are skipped.
+other names, with or without a word such as set: ``training_set``); or ``CLASS/*`` alone, of which every fifth picture
+of a class (in the order of the names) is for testing. Hidden files and folders are skipped.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,10 +17,11 @@ from lrpilot.errors import Unusable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("test", "testing", "testset"), "test"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
 }
+BESIDE = {"", "set", "data", "dataset", "images", "imgs", "pictures", "seg"}  # in the name of a part, and of no weight
 TEST_EVERY = 5  # of pictures without a split of their own, every fifth is for testing
 
 Place = tuple[str, str, str]  # a picture's name, its part (empty: none) and its class
@@ -46,8 +48,8 @@ def arranged(names: Sequence[str], path: Path) -> Parts:
     outside = [name for name, part, _ in places if not part]
     if outside and len(found) > 1:
         raise Unusable(f"{outside[0]} in {path} lies outside its folders for training and testing: move it")
-    as_parts = {PARTS.get(label.lower()) for _, _, label in places}  # what would the classes be as parts?
-    unsorted = found == {""} and None not in as_parts and "train" in as_parts
+    as_parts = {_part_of(label) for _, _, label in places}  # what would the classes be as parts?
+    unsorted = found == {""} and "" not in as_parts and "train" in as_parts
     if unsorted or not places or not all(label for _, _, label in places):
         raise Unusable(f"no pictures in folders named after their classes (train/CLASS/*, CLASS/*) in {path}")
     if len(found) == 1:
@@ -77,16 +79,25 @@ def _checked(places: Sequence[Place], path: Path) -> Parts:
 def _place(name: str) -> Place:
     """By the outermost folder that is named as a part and has one of a class in it; else by the innermost folder."""
     folders = PurePosixPath(name).parts[:-1]
+    place = name, "", folders[-1] if folders else ""
     for folder, inner in pairwise(folders):
-        if part := PARTS.get(folder.lower()):
-            return name, part, inner
-    return name, "", folders[-1] if folders else ""
+        if part := _part_of(folder):
+            place = name, part, inner
+            if _part_of(inner) != part:  # a zip unpacked into a folder of its own name: train/train/CLASS
+                break
+    return place
 
 
 def _turned_round(name: str) -> Place:
     """By the innermost folder where that is named as a part and one of a class is around it: ``CLASS/train/*``."""
     label, inner = ("", "", *PurePosixPath(name).parts[:-1])[-2:]
-    return name, PARTS.get(inner.lower(), "") if label else "", label
+    return name, _part_of(inner) if label else "", label
+
+
+def _part_of(folder: str) -> str:
+    """The part that a folder is named as; empty: none."""
+    words = [word for word in re.split("[^a-z]+", folder.lower()) if word not in BESIDE]
+    return PARTS.get(words[0], "") if len(words) == 1 else ""
 
 
 def _split(places: Sequence[Place]) -> list[Place]:
