@@ -14,8 +14,9 @@ from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import EXTENSIONS, LABELS
 from lrpilot.experiments.runs.trial import Result, setting_name
-from lrpilot.experiments.studies.catalogue import READ, READ_ON, READINGS, VALUES, mean_values
+from lrpilot.experiments.studies.catalogue import READ, READ_ON, READINGS
 from lrpilot.experiments.studies.frame import choose, chosen, groups
+from lrpilot.experiments.studies.plans import VALUES, mean_values
 
 from .tables import Table, count_text, diverged_text, interval, mean_text, steps_text
 
@@ -144,7 +145,7 @@ def readings(runs: DataFrame) -> Table:
         sound[task.upper()] = held.reindex(cells.index, fill_value=False)
     cells["sound on"] = [", ".join(row.index[row]) or "nowhere" for _, row in sound.iterrows()]
     shown = ", ".join(f"{task.upper()} {limits[task]:.2f}" for task in READ_ON if task in limits)
-    note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's ({shown})."
+    note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's, which makes {shown}."
     return Table.of(f"Readings of Algorithm 1, {steps_text(runs)}", "reading", cells, note)
 
 
