@@ -77,6 +77,44 @@ def test_several_optimizers_are_taken_back_together():
     assert not any(state for optimizer in optimizers for state in optimizer.state.values())
 
 
+@pytest.mark.parametrize("form", ["present", "0.2"])
+def test_a_group_that_joins_the_first_of_several_optimizers_moves_nothing_of_the_second(form):
+    """Nobody else writes the rate (a warning would be an error), and a copy from before goes back where it belongs."""
+
+    def begin():
+        model = network()
+        optimizers = two(model, rates=(0.02, 0.01))
+        return model, optimizers, Pilot(optimizers, 2000, policy=Scripted(0.0), rollback=True, network=model)
+
+    def join(optimizers):
+        optimizers[0].add_param_group({"params": [torch.nn.Parameter(torch.ones(3))], "lr": 0.04})
+
+    model, optimizers, pilot = begin()
+    start = copy.deepcopy(model.state_dict())
+    train(pilot, model, 60 if form == "present" else 1, optimizers=optimizers)
+    state = pilot.state_dict()
+    if form == "0.2":  # one snapshot of all, whose places are those of the time before the group joined
+        parts = state["guard"]["good"].pop("snapshots")
+        whole = {name: [value for part in parts for value in part[name]] for name in ("values", "states")}
+        state["guard"]["good"]["snapshot"] = whole
+        pilot.load_state_dict(state)
+        pilot.load_state_dict(pilot.state_dict())
+    join(optimizers)
+    train(pilot, model, 15, begin=60, optimizers=optimizers)
+    assert pilot.get_used_lr() == pytest.approx([rate * pilot.get_used_lr()[0] for rate in (1, 2, 0.5)])
+    if form == "present":
+        again, optimizers, twin = begin()
+        join(optimizers)
+        twin.load_state_dict(pilot.state_dict())
+        model, pilot = again, twin
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    pilot._guard.take_back()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, start[name])
+
+
 class Wrapped(torch.optim.Optimizer):
     """As Accelerate's and many a Lookahead: an optimizer by name, without torch's constructor."""
 

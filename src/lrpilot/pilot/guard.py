@@ -16,6 +16,7 @@ from .arithmetic import isfinite
 from .buffers import Buffers
 from .interval import MEASURED_STEPS, Interval
 from .memory import PROGRESS, Memory, anchored, log_losses
+from .optimizers import members_of
 from .soundness import blown_up, lost, takes_back
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ class Copy(NamedTuple):
     Attributes:
         step: after how many steps.
         memory: what the pilot remembered then; None of the start.
-        snapshot: weights and optimizer state.
+        snapshots: weights and optimizer state, of each optimizer.
         buffers: copies by number (see `Buffers`).
     """
 
     step: int
     memory: dict[str, float] | None
-    snapshot: Snapshot
+    snapshots: list[Snapshot]
     buffers: dict[int, Tensor]
 
 
@@ -102,7 +103,7 @@ class Guard:
         """To be called right before the first step, when a forward pass has already moved the running statistics."""
         self._changing = self._buffers.changed(self._untouched)
         untouched = {number: self._untouched[number] for number in self._changing}
-        self._good = Copy(0, None, Snapshot(optimizer), untouched)
+        self._good = Copy(0, None, _snapshots(optimizer), untouched)
         self._untouched = {}
 
     def verdict(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
@@ -173,7 +174,7 @@ class Guard:
         if unproven is not None:
             self._good, self._returns = unproven, 0
         copies = self._buffers.copies(self._changing)
-        self._unproven = Copy(step, memory._asdict(), Snapshot(self._optimizer), copies)
+        self._unproven = Copy(step, memory._asdict(), _snapshots(self._optimizer), copies)
 
     def take_back(self, *, counts: bool = True) -> None:
         """Put the network back to the copy.
@@ -182,7 +183,8 @@ class Guard:
             counts: whether this is one of the `PATIENCE` times; it is not in the window.
         """
         if self._good is not None:
-            self._good.snapshot.restore()
+            for snapshot in self._good.snapshots:
+                snapshot.restore()
             self._buffers.restore(self._good.buffers)
             self._unproven = None
             self._returns += counts
@@ -228,13 +230,22 @@ class Guard:
         wrong = [n for n, copy in state["buffers"].items() if n not in now or now[n].shape != copy.shape]
         if wrong:
             raise InvalidArgument("the saved copy's buffers", f"{len(now)} of the shapes that they have here", wrong)
-        snapshot = Snapshot(self._optimizer)
-        snapshot.load_state_dict(state["snapshot"])
-        return Copy(state["step"], state["memory"], snapshot, dict(state["buffers"]))
+        # Up to version 0.2 one snapshot was taken of all optimizers together.
+        saved = state["snapshots"] if "snapshots" in state else [state["snapshot"]]
+        snapshots = _snapshots(self._optimizer) if len(saved) > 1 else [Snapshot(self._optimizer)]
+        for snapshot, values in zip(snapshots, saved, strict=True):
+            snapshot.load_state_dict(values)
+        return Copy(state["step"], state["memory"], snapshots, dict(state["buffers"]))
+
+
+def _snapshots(optimizer: torch.optim.Optimizer) -> list[Snapshot]:
+    return [Snapshot(member) for member in members_of(optimizer)]
 
 
 def _state_of(copy: Copy | None) -> StateDict | None:
-    return None if copy is None else {**copy._asdict(), "snapshot": copy.snapshot.state_dict()}
+    if copy is None:
+        return None
+    return {**copy._asdict(), "snapshots": [snapshot.state_dict() for snapshot in copy.snapshots]}
 
 
 def ended_well(losses: Float[Tensor, " step"]) -> bool:

@@ -46,6 +46,11 @@ def together(optimizers: Sequence[Optimizer]) -> Optimizer:
     return optimizers[0] if len(optimizers) == 1 else Several(optimizers)
 
 
+def members_of(optimizer: Optimizer) -> Sequence[Optimizer]:
+    """Those that :func:`together` made one of. A group keeps its place in its own, whatever joins the others."""
+    return optimizer.members if isinstance(optimizer, Several) else (optimizer,)
+
+
 class Several(Optimizer):
     """The groups and the state of several optimizers, to be read and written as those of one. It takes no steps."""
 

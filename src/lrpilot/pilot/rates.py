@@ -10,6 +10,8 @@ from torch import Tensor
 from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.core.state import StateDict
 
+from .optimizers import members_of
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -29,7 +31,7 @@ class Rates:
         self.written: float | None = None
         self._knobs = knobs
         self._version: tuple[int, int] | None = None
-        self._standing = knobs.read("learning_rate")
+        self._standing = self._read()
         self._others: dict[int, float] = {}  # by step the rate that it was made at, where that was not ours
         self._before: tuple[int, list[float]] = (-1, [])  # the last step at the rates before, and these
 
@@ -40,27 +42,27 @@ class Rates:
         held = self._held
         self.written = None if isinstance(held, Tensor) else held
         self._version = (id(held), held._version) if isinstance(held, Tensor) else None
-        self.rate, self._standing, self._others = rate, self._knobs.read("learning_rate"), {}
+        self.rate, self._standing, self._others = rate, self._read(), {}
 
     def notice(self, step: int) -> None:
         """Read the rate that ``step`` has just been made at, which may be somebody else's."""
         held = self._held
         if isinstance(held, Tensor) and (id(held), held._version) == self._version:
             return
-        if float(held) != self._standing[0]:
+        if float(held) != self._standing[0, 0]:
             self._others[step] = float(held) / self._factor
 
     def disturbed(self) -> bool:
         """Whether somebody else has written the rates since."""
-        return bool(self._others) or self._knobs.read("learning_rate")[: len(self._standing)] != self._standing
+        now = self._read()
+        return bool(self._others) or any(now.get(place) != rate for place, rate in self._standing.items())
 
     def used(self, step: int) -> list[float]:
         """The rates of all groups in the last step, which was ``step``."""
         if self._before[0] == step:
             return list(self._before[1])
-        rates = self._standing + self._knobs.read("learning_rate")[len(self._standing) :]
         share = self.at(step) / self.rate  # which is mostly 1
-        return [rate * share for rate in rates]
+        return [rate * share for rate in {**self._read(), **self._standing}.values()]
 
     def at(self, step: int) -> float:
         """The rate of a step since the last writing."""
@@ -73,6 +75,16 @@ class Rates:
             if first <= step < first + count:
                 rates[step - first] = rate
         return rates
+
+    def _read(self) -> dict[tuple[int, int], float]:
+        """The rate of each group as it stands: by the number of its optimizer, and its place there."""
+        knob = LearningRate()
+        return {
+            (number, place): knob.read(group)
+            for number, member in enumerate(members_of(self._knobs.optimizer))
+            for place, group in enumerate(member.param_groups)
+            if knob.holders([group])
+        }
 
     @property
     def _held(self) -> float | Tensor:
