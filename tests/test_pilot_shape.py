@@ -115,6 +115,33 @@ def test_a_group_that_joins_the_first_of_several_optimizers_moves_nothing_of_the
         assert torch.equal(parameter, start[name])
 
 
+def test_each_of_several_optimizers_has_a_schedule_of_its_own():
+    """Muon at 0.02 and AdamW at 0.001: a twentieth, whatever the fresh ones are at. Two of a kind differ in shapes."""
+
+    def schedule(kind, *sizes):
+        fresh = kind([torch.nn.Parameter(torch.zeros(size)) for size in sizes], lr=0.5)
+        return pilot.export_schedule(fresh).get_last_lr()
+
+    model = network()
+    optimizers = two(model)
+    pilot = Pilot(optimizers, STEPS, policy=Scripted(0.0), network=model)
+    train(pilot, model, 1, optimizers=optimizers)
+    assert schedule(torch.optim.Muon, (9, 9)) == pytest.approx([0.002])
+    assert schedule(torch.optim.AdamW, 9) == pytest.approx([0.0001])
+    with pytest.raises(InvalidArgument, match="optimizer must be like one of Muon and AdamW .*, got 'SGD'"):
+        schedule(torch.optim.SGD, 9)
+
+    optimizers = [
+        torch.optim.SGD([p], lr=rate) for p, rate in zip(list(model.parameters())[:2], (0.1, 0.3), strict=True)
+    ]
+    pilot = Pilot(optimizers, STEPS, policy=Scripted(0.0), network=model)
+    train(pilot, model, 1, optimizers=optimizers)
+    assert schedule(torch.optim.SGD, (8, 6)) == pytest.approx([0.01])
+    assert schedule(torch.optim.SGD, 8) == pytest.approx([0.03])
+    with pytest.raises(InvalidArgument, match="optimizer must be like one of SGD and SGD"):
+        schedule(torch.optim.SGD, 9)
+
+
 class Wrapped(torch.optim.Optimizer):
     """As Accelerate's and many a Lookahead: an optimizer by name, without torch's constructor."""
 

@@ -15,6 +15,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from lrpilot.core.knobs import LearningRate
+from lrpilot.core.schedule import recorded_schedule
 from lrpilot.core.state import StateDict, load_all_or_nothing, on_device
 from lrpilot.errors import InvalidArgument
 
@@ -24,7 +26,7 @@ from .defaults import own_defaults
 from .loss_buffer import Loss
 from .measurement import Measurement
 from .memory import Memory
-from .optimizers import together, unwrapped
+from .optimizers import counterparts, names, together, unwrapped
 from .policy import Drives, Policy
 from .shape import Shape
 from .timetable import Timetable
@@ -167,8 +169,22 @@ class Pilot(Deciding, Shape):
             self._hooks.measurement = Measurement()
 
     def export_schedule(self, optimizer: Optimizer, *, total_steps: int | None = None) -> LambdaLR:
-        """The rates of this run as a plain scheduler for a fresh ``optimizer``: :meth:`Logbook.export_schedule`."""
-        return self.history.export_schedule(optimizer, total_steps=total_steps)
+        """The rates of this run as a plain scheduler for a fresh ``optimizer``: :meth:`Logbook.export_schedule`.
+
+        Of several optimizers the rates are those of the one that the fresh one is like, in class or, if that does not
+        tell, in its parameters' shapes.
+
+        Raises:
+            InvalidArgument: it is like none of them, or like some of different rates; or nothing was recorded.
+        """
+        given, like = LearningRate().given, counterparts(self._parts.optimizers, optimizer)
+        shares = {given(each.param_groups[0]) / given(self.optimizer.param_groups[0]) for each in like}
+        if len(shares) != 1:
+            allowed = f"like one of {names(self._parts.optimizers)} in class and shapes"
+            raise InvalidArgument("optimizer", allowed, type(optimizer).__name__)
+        (share,) = shares
+        rates = [rate * share for rate in self.history.replayable()]
+        return recorded_schedule(optimizer, rates, total_steps=total_steps)
 
     def extend(self, total_steps: int) -> None:
         """Let the run be ``total_steps`` long in all, before its end or after it.

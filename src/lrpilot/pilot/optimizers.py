@@ -51,6 +51,18 @@ def members_of(optimizer: Optimizer) -> Sequence[Optimizer]:
     return optimizer.members if isinstance(optimizer, Several) else (optimizer,)
 
 
+def counterparts(optimizers: Sequence[Optimizer], other: Optimizer) -> Sequence[Optimizer]:
+    """Those that another may stand in for: the only one, else those of its class, if possible of its shapes as well."""
+    if len(optimizers) == 1:
+        return optimizers
+    kin = [optimizer for optimizer in optimizers if type(optimizer) is type(other)]
+    return [optimizer for optimizer in kin if _shapes(optimizer) == _shapes(other)] or kin
+
+
+def _shapes(optimizer: Optimizer) -> list[list[torch.Size]]:
+    return [[parameter.shape for parameter in group["params"]] for group in optimizer.param_groups]
+
+
 class Several(Optimizer):
     """The groups and the state of several optimizers, to be read and written as those of one. It takes no steps."""
 
