@@ -128,7 +128,7 @@ def test_each_of_several_optimizers_has_a_schedule_of_its_own():
     train(pilot, model, 1, optimizers=optimizers)
     assert schedule(torch.optim.Muon, (9, 9)) == pytest.approx([0.002])
     assert schedule(torch.optim.AdamW, 9) == pytest.approx([0.0001])
-    with pytest.raises(InvalidArgument, match="optimizer must be like one of Muon and AdamW .*, got 'SGD'"):
+    with pytest.raises(InvalidArgument, match=r"optimizer must be like one of Muon and AdamW .*, got 'SGD'"):
         schedule(torch.optim.SGD, 9)
 
     optimizers = [

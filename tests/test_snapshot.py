@@ -151,3 +151,18 @@ def test_state_that_is_no_tensor_is_copied_too() -> None:
         snapshot.restore()
         assert optimizer.state[parameter]["step"] == 3
         assert optimizer.state[parameter]["past"][0].tolist() == [1.0, 1.0]
+
+
+def test_a_parameter_of_another_shape_is_left_alone() -> None:
+    """With its state, in which old moments would not fit; the others go back. One number is not spread over many."""
+    one, other = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.full((2,), 5.0))
+    optimizer = torch.optim.SGD([one, other], lr=0.1, momentum=0.9)
+    train_a_little(optimizer)
+    snapshot, kept = Snapshot(optimizer), other.detach().clone()
+    one.data, one.grad, optimizer.state[one] = torch.full((4,), 7.0), None, {}
+    with torch.no_grad():
+        other.fill_(torch.nan)
+    snapshot.restore()
+    assert one.tolist() == [7.0] * 4
+    assert optimizer.state[one] == {}
+    assert torch.equal(other, kept)

@@ -17,7 +17,8 @@ class Snapshot:
     """A copy of an optimizer's parameters and state, and of buffers, at the moment of its construction.
 
     Restoring fills every tensor in place, so that references to them (views, compiled steps, other wrappers) stay
-    valid. State that the optimizer has gained since is dropped; parameters that have joined it since are left alone.
+    valid. State that the optimizer has gained since is dropped; parameters that have joined it since, or that are of
+    another shape now, are left alone.
     Learning rates are not part of it.
 
     Args:
@@ -41,17 +42,23 @@ class Snapshot:
         Args:
             buffers: the given ones, in their order, as they stand now: a module may have put others in their place.
         """
-        for held, value in self._values:
-            held.copy_(value)
-        for now, (_, value) in zip(buffers, self._values, strict=False):
-            now.copy_(value)
+        given = ((now, value) for now, (_, value) in zip(buffers, self._values, strict=False))
+        reshaped = set[Tensor]()
+        for held, value in (*self._values, *given):
+            if held.shape == value.shape:
+                held.copy_(value)
+            else:
+                reshaped.add(held)
         for parameter, saved in self._states:
+            if parameter in reshaped:
+                continue
             state = self._optimizer.state[parameter]
             for key in [key for key in state if key not in saved]:
                 del state[key]
             for key, value in saved.items():
-                if isinstance(value, Tensor) and isinstance(state.get(key), Tensor):
-                    state[key].copy_(value)
+                now = state.get(key)
+                if isinstance(value, Tensor) and isinstance(now, Tensor) and now.shape == value.shape:
+                    now.copy_(value)
                 else:
                     state[key] = copy.deepcopy(value)
 
