@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST = 200
+"""Characters of what came that a message shows; a long list or number is cut there."""
+
 
 class InvalidArgument(ValueError):  # noqa: N818 - reads as the sentence it is
     """An argument outside its range.
@@ -12,7 +15,16 @@ class InvalidArgument(ValueError):  # noqa: N818 - reads as the sentence it is
     """
 
     def __init__(self, argument: str, allowed: str, received: object) -> None:
-        super().__init__(f"{argument} must be {allowed}, got {received!r}")
+        super().__init__(f"{argument} must be {allowed}, got {_line(received)}")
+
+
+def _line(received: object) -> str:
+    try:
+        text = repr(received)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = object.__repr__(received)
+    text = text if text.isprintable() else " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 class Diverged(ArithmeticError):  # noqa: N818

@@ -107,6 +107,8 @@ def suggest(
     listeners = (hook for each in optimizers for hook in vars(each)["_optimizer_step_post_hooks"].values())
     if any(isinstance(getattr(hook, "__self__", None), StepHooks) for hook in listeners):
         raise InvalidArgument("optimizer", "one that no pilot drives", names(optimizers))
+    if not callable(step):
+        raise InvalidArgument("step", "a function that makes one step of the training and returns its loss", step)
     driven, steps = together(optimizers), whole("steps", steps)
     with _left_alone(optimizers, Buffers(driven, network)) as put_back:
         return _Probe(driven, optimizers, step, put_back).ramp(steps)

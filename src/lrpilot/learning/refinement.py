@@ -136,6 +136,9 @@ class Refinement:
         config: how it learns.
         generator: of the exploration; a CPU generator. The ranks of a distributed run need alike ones.
 
+    Raises:
+        InvalidArgument: an argument of another kind.
+
     Attributes:
         policy: as the runs so far have made it.
         runs: completed so far.
@@ -148,6 +151,10 @@ class Refinement:
         *,
         generator: torch.Generator | None = None,
     ) -> None:
+        if not isinstance(policy, str | Path | Policy):
+            raise InvalidArgument("policy", "'shipped', the path of a policy file, or a Policy", policy)
+        if not (config is None or isinstance(config, RefinementConfig)):
+            raise InvalidArgument("config", "a RefinementConfig, or None", config)
         self.config = config or RefinementConfig()
         self.policy = copy.deepcopy(policy) if isinstance(policy, Policy) else Policy.load(policy)
         self.runs = 0

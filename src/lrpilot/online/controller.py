@@ -23,7 +23,7 @@ from lrpilot.core.snapshot import parameters_of
 from lrpilot.core.state import StateDict, Stateful, load_all_or_nothing, on_device
 from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteRate
 
-from .actor_critic import ActorCritic
+from .actor_critic import ActorCritic, empty
 from .controls import Controls, Granularity
 from .displacement import Displacement
 from .evaluation import Evaluator, LossFunction
@@ -125,10 +125,12 @@ class OnlineActorCritic:
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        if not (learner is None or isinstance(learner, ActorCritic)):
+            raise InvalidArgument("learner", "that of an OfflineActorCritic, or None", learner)
         self.setting = setting = resolve(setting) if learner is None else learner.setting
         if (draw is not None) != (setting.actor_batch == "draw"):
             raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
-        self._like = torch.empty(0, dtype=dtype, device=_home(optimizer))
+        self._like = empty(dtype=dtype, device=_home(optimizer))
         self.controls = Controls(optimizer, controls, granularity, like=self._like)
         self.optimizer = optimizer
         names = self.controls.names

@@ -66,8 +66,10 @@ class Controls:
     ) -> None:
         if granularity not in get_args(Granularity):
             raise InvalidArgument("granularity", f"one of {', '.join(get_args(Granularity))}", granularity)
-        if not (knobs and isinstance(knobs[0], LearningRate)):
-            raise InvalidArgument("controls", "knobs, of which LearningRate() is the first", [k.name for k in knobs])
+        several = isinstance(knobs, Sequence) and all(isinstance(knob, Knob) for knob in knobs)
+        if not (several and knobs and isinstance(knobs[0], LearningRate)):
+            came = [knob.name for knob in knobs] if several else knobs
+            raise InvalidArgument("controls", "knobs, of which LearningRate() is the first, in a list or tuple", came)
         places = [Knobs(optimizer, knobs)]  # which refuses a knob that nothing has
         self.optimizer, self.by_group = optimizer, granularity != "global"
         if granularity == "tensor":

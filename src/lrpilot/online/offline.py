@@ -14,7 +14,7 @@ from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.online import losses
 
-from .actor_critic import ActorCritic
+from .actor_critic import ActorCritic, empty
 from .controller import OnlineActorCritic
 from .settings import Setting, resolve
 
@@ -102,7 +102,7 @@ class OfflineActorCritic:
         self.runs = 0
         self._draw = draw
         self._generator = own_generator(generator)
-        self._like = torch.empty(0, dtype=dtype, device=device)
+        self._like = empty(dtype=dtype, device=device)
         self.learner = RunByRun(self.setting, generator=self._generator, like=self._like)
 
     @contextmanager

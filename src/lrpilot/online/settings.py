@@ -193,6 +193,6 @@ def resolve(setting: str | Setting) -> Setting:
     """A setting by its name, or the setting itself."""
     if isinstance(setting, Setting):
         return setting
-    if setting not in SETTINGS:
+    if not isinstance(setting, str) or setting not in SETTINGS:
         raise InvalidArgument("setting", f"one of {', '.join(SETTINGS)} or a Setting", setting)
     return SETTINGS[setting]

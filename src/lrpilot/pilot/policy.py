@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from lrpilot.errors import InvalidArgument
+
 from . import policy_file
 from .features import FEATURES, LINEAR_DECAY
+from .timetable import whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -93,6 +96,9 @@ class Policy(nn.Module):
         members: how many actors decide, an odd number; more than one are a `Panel`.
         provenance: what made the policy.
 
+    Raises:
+        InvalidArgument: a number outside its range.
+
     Attributes:
         actor: features -> raw action.
         critic: features -> the expected sum of the rewards to come.
@@ -101,7 +107,9 @@ class Policy(nn.Module):
 
     def __init__(self, *, width: int = 64, members: int = 1, provenance: dict[str, Any] | None = None) -> None:
         super().__init__()
-        self.width, self.members = width, members
+        self.width, self.members = whole("width", width), whole("members", members)
+        if members % 2 == 0:
+            raise InvalidArgument("members", "an odd number", members)
         self.actor = Recurrent(len(FEATURES), width) if members == 1 else Panel(len(FEATURES), width, members)
         self.critic = Recurrent(len(FEATURES), width)
         self.provenance = provenance or {}
