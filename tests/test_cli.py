@@ -106,6 +106,7 @@ BAD = {
     "train --resume --out ~/nothing": ["there is nothing to resume", "home/nothing'"],
     "train '' ": ["task must be one of"],
     "demo --out ''": ["a path is empty"],
+    "demo --out /dev/null": ["/dev/null is not a regular file"],
     "demo --steps 0": ["steps must be a whole number of at least 1, got 0"],
     "compare --results /dev/null --steps 5": ["/dev/null"],
     "compare --seeds 99999999999999999999": ["seeds must be a whole number of at most"],

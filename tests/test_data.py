@@ -214,9 +214,10 @@ def test_a_damaged_cache_is_made_again(pictures, tmp_path):
     assert file.stat().st_size > 100
 
 
-def test_a_picture_that_is_none_is_named(pictures):
-    (pictures / "train" / "dogs" / "2.png").write_bytes(b"no picture")
-    with pytest.raises(Unusable, match=r"train/dogs/2\.png in .* is not a picture that can be decoded"):
+@pytest.mark.parametrize(("content", "reason"), [(b"no picture", "no format that is known"), (b"", "empty")])
+def test_a_picture_that_is_none_is_named(pictures, content, reason):
+    (pictures / "train" / "dogs" / "2.png").write_bytes(content)
+    with pytest.raises(Unusable, match=rf"train/dogs/2\.png in .* is not a picture that can be decoded \({reason}\)$"):
         read_image_folder(pictures, "pets")
 
 

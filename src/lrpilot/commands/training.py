@@ -80,10 +80,13 @@ def demo(
     """Handwritten digits: the pilot from a rate that is far too low, beside fixed rates. Takes seconds."""
     import torch
 
+    from lrpilot.core.files import replaceable
     from lrpilot.experiments.report.pictures import draw_comparison
     from lrpilot.experiments.studies.demo import LEARNED, POOR_START, Row, run_demo, verdict
 
     at_least(1, steps=steps)
+    for picture in (out, out.with_suffix(".svg")):
+        replaceable(picture)
     torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()
     say(

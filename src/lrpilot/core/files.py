@@ -48,6 +48,18 @@ def read_file(file: Path) -> bytes:
     return file.read_bytes()
 
 
+def replaceable(file: Path) -> Path:
+    """What :func:`replace_file` would write: ``file``, or where it leads to if it is a link.
+
+    Raises:
+        Unusable: a folder, a device or a pipe is there.
+    """
+    file = Path(os.path.realpath(file))
+    if file.exists() and not file.is_file():
+        raise Unusable(f"{file} is not a regular file and is left as it is: name another one")
+    return file
+
+
 def replace_file(file: Path, content: bytes, *, keep: Path | None = None) -> None:
     """Put ``content`` in the place of ``file`` as one act, its present content going to ``keep``.
 
@@ -55,12 +67,10 @@ def replace_file(file: Path, content: bytes, *, keep: Path | None = None) -> Non
     replaced.
 
     Raises:
-        Unusable: a folder, a device or a pipe is there.
+        Unusable: as of :func:`replaceable`.
         OSError: it cannot be written; the old file stays.
     """
-    file = Path(os.path.realpath(file))
-    if file.exists() and not file.is_file():
-        raise Unusable(f"{file} is not a regular file and is left as it is: name another one")
+    file = replaceable(file)
     unfinished = file.with_name(file.name + UNFINISHED)
     try:
         unfinished.unlink(missing_ok=True)

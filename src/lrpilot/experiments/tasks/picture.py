@@ -20,11 +20,15 @@ def decode(content: bytes, size: int) -> UInt8[Tensor, "3 size size"]:
         Exception: of any kind, by its format, where it cannot be decoded or is too large.
     """
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(content)) as picture:
+        try:
+            opened = Image.open(io.BytesIO(content))
+        except UnidentifiedImageError as error:  # which names the stream
+            raise ValueError("no format that is known" if content else "empty") from error
+        with opened as picture:
             deep = picture.mode[:1] in "IF"
             shallow = Image.fromarray(_eight_bits(np.asarray(picture))) if deep else picture
             square = ImageOps.fit(shallow.convert("RGB"), (size, size))
