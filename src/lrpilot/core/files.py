@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -51,8 +52,8 @@ def read_file(file: Path) -> bytes:
 def replace_file(file: Path, content: bytes, *, keep: Path | None = None) -> None:
     """Put ``content`` in the place of ``file`` as one act, its present content going to ``keep``.
 
-    A process killed at any moment leaves the old one or the new one. Where ``file`` is a link, what it leads to is
-    replaced.
+    A process killed at any moment leaves the old one or the new one, and of several that write at once one has its
+    way. Where ``file`` is a link, what it leads to is replaced.
 
     Raises:
         Unusable: a folder, a device or a pipe is there.
@@ -61,9 +62,8 @@ def replace_file(file: Path, content: bytes, *, keep: Path | None = None) -> Non
     file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():
         raise Unusable(f"{file} is not a regular file and is left as it is: name another one")
-    unfinished = file.with_name(file.name + UNFINISHED)
+    unfinished = file.with_name(f"{file.name}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
-        unfinished.unlink(missing_ok=True)
         with naming(file), unfinished.open("xb") as stream:
             stream.write(content)
             stream.flush()
