@@ -82,6 +82,8 @@ def write(policy: Policy, path, **change) -> None:
         ({"kind": "something else"}, "of the kind"),
         ({"features": {"weather": [0.0, 0.0, 0.0]}}, "weather"),
         ({"features": policy_file.feature_values() | {"noise": [0.0, 0.0, 0.0]}}, "noise"),
+        ({"features": policy_file.feature_values() | {"noise": 3}}, "noise"),
+        ({"features": policy_file.feature_values() | {"noise": ["a", "b", "c"]}}, "noise"),
         ({"features": {}}, "names its features"),
         ({"largest_step": 1.0}, "action"),
         ({"width": 16}, "all its weights"),
@@ -107,7 +109,7 @@ def test_wrong_headers_are_refused_by_name(policy, tmp_path, change, message):
     assert "policy" in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", ["infinite", "not a number", "integer"])
+@pytest.mark.parametrize("bad", ["infinite", "not a number", "integer", "huge", "infinite as float32", "eight bits"])
 def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
     tensors = {name: value.clone() for name, value in policy.state_dict().items()}
     name = "actor.head.bias"
@@ -115,6 +117,9 @@ def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
         "infinite": torch.tensor([math.inf]),
         "not a number": torch.tensor([math.nan]),
         "integer": torch.tensor([1]),
+        "huge": torch.tensor([1e30]),
+        "infinite as float32": torch.tensor([1e300], dtype=torch.float64),
+        "eight bits": torch.tensor([math.nan]).to(torch.float8_e4m3fn),
     }[bad]
     write(policy, tmp_path / "bad", tensors=tensors)
     with pytest.raises(InvalidArgument, match=r"finite.*actor\.head\.bias"):
