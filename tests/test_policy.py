@@ -42,6 +42,8 @@ def test_saving_in_a_home_and_where_it_does_harm(policy, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     policy.save("~/policy")
     assert Policy.load(tmp_path / "policy")
+    with pytest.raises(Unusable, match="no home directory"):
+        policy.save("~nobody-of-this-name/policy")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(Unusable, match="is not a regular file"):
@@ -202,8 +204,9 @@ def test_corrupt_foreign_and_missing_files_are_refused(policy, tmp_path):
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(InvalidArgument, match="kind"):
         Policy.load(path)
-    with pytest.raises(InvalidArgument, match="shipped"):
-        Policy.load(tmp_path / "nowhere")
+    for missing in (tmp_path / "nowhere", "~nobody-of-this-name/policy", "a" * 5000, "a\0b"):
+        with pytest.raises(InvalidArgument, match="shipped"):
+            Policy.load(missing)
 
 
 def test_an_untrained_policy_is_near_the_linear_decay(policy):

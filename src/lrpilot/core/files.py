@@ -37,6 +37,19 @@ def naming(file: Path) -> Generator[None]:
         raise
 
 
+def expanded(path: str | Path) -> Path:
+    """With the user's home for ``~``.
+
+    Raises:
+        Unusable: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        text = f"{path} cannot be found, for there is no home directory: set HOME, or name a place without ~"
+        raise Unusable(text) from error
+
+
 def read_file(file: Path) -> bytes:
     """What a regular file holds: no pipe is waited for, no endless device read.
 

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from lrpilot.core.files import replace_file
-from lrpilot.errors import InvalidArgument
+from lrpilot.core.files import expanded, replace_file
+from lrpilot.errors import InvalidArgument, Unusable
 
 from .features import FEATURES, observe
 from .interval import Interval
@@ -40,7 +40,7 @@ def write(path: str | Path, header: dict[str, Any], tensors: Mapping[str, Tensor
     kept = {name: value.detach().contiguous() for name, value in tensors.items()}
     header = {"format": FORMAT, "kind": KIND, "features": feature_values(), **header}
     header["checksum"] = _checksum(header, kept)
-    replace_file(Path(path).expanduser(), save(kept, metadata={"lrpilot": json.dumps(header)}))
+    replace_file(expanded(path), save(kept, metadata={"lrpilot": json.dumps(header)}))
 
 
 def read(path: str | Path, *, largest_step: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -140,10 +140,14 @@ def locate(path: str | Path) -> Path:
     """The file of a policy; ``~`` is the user's home."""
     if str(path) == "shipped":
         path = Path(str(files("lrpilot.pilot") / "policies" / "pilot.safetensors"))
-    path = Path(path).expanduser()
-    if not path.is_file():
+    try:
+        file = expanded(path)
+        there = file.is_file()
+    except (OSError, Unusable) as error:  # no such home, or a name longer than files have
+        raise InvalidArgument("policy", f"'shipped' or the path of a policy file ({error})", str(path)) from error
+    if not there:
         raise InvalidArgument("policy", "'shipped' or the path of a policy file", str(path))
-    return path
+    return file
 
 
 def _check_features(features: Any, path: Path) -> None:
