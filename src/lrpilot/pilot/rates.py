@@ -52,7 +52,8 @@ class Rates:
 
     def disturbed(self) -> bool:
         """Whether somebody else has written the rates since."""
-        return bool(self._others) or self._knobs.read("learning_rate")[: len(self._standing)] != self._standing
+        now = iter(self._knobs.read("learning_rate"))  # among them, anywhere, those of groups that have joined
+        return bool(self._others) or not all(rate in now for rate in self._standing)
 
     def used(self, step: int) -> list[float]:
         """The rates of all groups in the last step, which was ``step``."""
