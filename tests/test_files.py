@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import threading
@@ -35,7 +36,6 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_is_replaced_and_the_old_one_kept(tmp_path: Path) -> None:
     file, keep = tmp_path / "file", tmp_path / "before"
-    (tmp_path / "file.unfinished").write_bytes(b"left by a killed process")
     replace_file(file, b"one", keep=keep)
     assert names(tmp_path) == ["file"]  # there was nothing to keep
     replace_file(file, b"two", keep=keep)
@@ -43,6 +43,23 @@ def test_a_file_is_replaced_and_the_old_one_kept(tmp_path: Path) -> None:
     replace_file(file, b"three")
     assert (read_file(file), read_file(keep)) == (b"three", b"one")
     assert names(tmp_path) == ["before", "file"]
+
+
+def _replace_often(file: Path, digit: int) -> None:
+    for _ in range(100):
+        replace_file(file, bytes([digit]) * 10_000)
+        assert len(set(read_file(file))) == 1
+
+
+def test_processes_may_replace_one_file_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_replace_often, args=(tmp_path / "file", digit)) for digit in (1, 2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert names(tmp_path) == ["file"]
 
 
 def test_where_a_link_leads_is_replaced(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def test_saving_in_a_home_and_where_it_does_harm(policy, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     policy.save("~/policy")
     assert Policy.load(tmp_path / "policy")
+    with pytest.raises(Unusable, match="no home directory"):
+        policy.save("~nobody-of-this-name/policy")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(Unusable, match="is not a regular file"):
@@ -82,6 +84,8 @@ def write(policy: Policy, path, **change) -> None:
         ({"kind": "something else"}, "of the kind"),
         ({"features": {"weather": [0.0, 0.0, 0.0]}}, "weather"),
         ({"features": policy_file.feature_values() | {"noise": [0.0, 0.0, 0.0]}}, "noise"),
+        ({"features": policy_file.feature_values() | {"noise": 3}}, "noise"),
+        ({"features": policy_file.feature_values() | {"noise": ["a", "b", "c"]}}, "noise"),
         ({"features": {}}, "names its features"),
         ({"largest_step": 1.0}, "action"),
         ({"width": 16}, "all its weights"),
@@ -107,7 +111,7 @@ def test_wrong_headers_are_refused_by_name(policy, tmp_path, change, message):
     assert "policy" in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", ["infinite", "not a number", "integer"])
+@pytest.mark.parametrize("bad", ["infinite", "not a number", "integer", "huge", "infinite as float32", "eight bits"])
 def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
     tensors = {name: value.clone() for name, value in policy.state_dict().items()}
     name = "actor.head.bias"
@@ -115,6 +119,9 @@ def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
         "infinite": torch.tensor([math.inf]),
         "not a number": torch.tensor([math.nan]),
         "integer": torch.tensor([1]),
+        "huge": torch.tensor([1e30]),
+        "infinite as float32": torch.tensor([1e300], dtype=torch.float64),
+        "eight bits": torch.tensor([math.nan]).to(torch.float8_e4m3fn),
     }[bad]
     write(policy, tmp_path / "bad", tensors=tensors)
     with pytest.raises(InvalidArgument, match=r"finite.*actor\.head\.bias"):
@@ -197,8 +204,9 @@ def test_corrupt_foreign_and_missing_files_are_refused(policy, tmp_path):
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(InvalidArgument, match="kind"):
         Policy.load(path)
-    with pytest.raises(InvalidArgument, match="shipped"):
-        Policy.load(tmp_path / "nowhere")
+    for missing in (tmp_path / "nowhere", "~nobody-of-this-name/policy", "a" * 5000, "a\0b"):
+        with pytest.raises(InvalidArgument, match="shipped"):
+            Policy.load(missing)
 
 
 def test_an_untrained_policy_is_near_the_linear_decay(policy):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.pilot.optimizers import Several
 from lrpilot.pilot.rates import Rates
 
 
@@ -76,6 +77,16 @@ def test_a_group_that_has_joined_is_no_disturbance() -> None:
     assert not rates.disturbed()
     assert rates.used(5) == pytest.approx([0.2, 0.02, 0.05])
     optimizer.param_groups[1]["lr"] = 0.03
+    assert rates.disturbed()
+
+
+def test_a_group_that_has_joined_the_first_of_several_optimizers_is_none_either() -> None:
+    first, second = (torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr) for lr in (0.2, 0.02))
+    rates = Rates(Knobs(Several([first, second]), (LearningRate(),)))
+    rates.write(0.1, step=0)
+    first.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.05})
+    assert not rates.disturbed()
+    second.param_groups[0]["lr"] = 0.03
     assert rates.disturbed()
 
 

@@ -183,6 +183,30 @@ def test_without_any_sound_checkpoint_the_run_starts_again(tmp_path, undisturbed
     assert metrics(out) == undisturbed
 
 
+def test_without_a_checkpoint_the_run_says_that_it_starts_again(copy, undisturbed):
+    for name in (CHECKPOINT, PREVIOUS):
+        (copy / name).unlink()
+    display = Silent()
+    run(copy, display=display, resume=True)
+    assert (display.first, display.lines) == (0, [f"no checkpoint in {copy}: starting again from step 0"])
+    assert metrics(copy) == undisturbed
+
+
+def test_a_checkpoint_on_a_disk_that_is_away_is_not_a_missing_one(copy):
+    (copy / CHECKPOINT).unlink()
+    (copy / CHECKPOINT).symlink_to("/nowhere/checkpoint")
+    before = (copy / METRICS).read_bytes()
+    with pytest.raises(FileNotFoundError, match=CHECKPOINT):
+        run(copy, resume=True)
+    assert (copy / METRICS).read_bytes() == before
+
+
+def test_what_a_killed_process_left_half_written_is_removed(copy):
+    (copy / "checkpoint.12345678.unfinished").write_bytes(b"half")
+    run(copy, resume=True)
+    assert not list(copy.glob("*.unfinished"))
+
+
 def test_a_finished_run_resumed_stays_as_it_is(tmp_path, undisturbed):
     run(tmp_path / "run")
     assert run(tmp_path / "run", resume=True).finished

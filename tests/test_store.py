@@ -136,6 +136,15 @@ def test_a_line_of_wrong_contents_is_named_and_skipped(tmp_path, wrong, caplog):
     assert f"{path}, line 1 is no result" in said
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_file_in_another_alphabet_is_skipped_line_by_line(tmp_path, encoding, caplog):
+    store = Store(tmp_path)
+    path = store.save(result())
+    path.write_bytes(path.read_text().encode(encoding))
+    assert Store(tmp_path).saved("table3") == []
+    assert f"{path}, line 1 is no result" in caplog.text
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes and devices with names")
 @pytest.mark.parametrize("thing", ["pipe", "endless", "folder", "circle"])
 def test_a_file_that_cannot_be_read_is_named_passed_over_and_left(tmp_path, thing, caplog):

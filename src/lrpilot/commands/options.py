@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.console import Console
 
+from lrpilot.core.files import expanded
 from lrpilot.experiments.tasks.catalogue import HELP
-from lrpilot.experiments.tasks.image_folder import expanded
 
 from .terminal import STOPPED, say
 

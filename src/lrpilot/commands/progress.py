@@ -51,7 +51,7 @@ class Display:
         numbers = (f"error {self._error}", speed, f"rate {record.learning_rate:.3g}", f"loss {record.loss:.3g}")
         left = f"{timedelta(seconds=round(pace * (self._steps - record.step)))} left"
         if self._console.is_terminal:
-            room = self._console.width - len(left) - 2 * len(str(self._steps)) - 4
+            room = max(0, self._console.width - len(left) - 2 * len(str(self._steps)) - 4)
             fitting = [count for count in range(len(numbers) + 1) if len("  ".join(numbers[:count])) <= room]
             self._progress.update(self._bar, completed=record.step, left=left, state="  ".join(numbers[: fitting[-1]]))
         elif record.test_error is not None:

@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -34,6 +35,19 @@ def naming(file: Path) -> Generator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(file)
         raise
+
+
+def expanded(path: str | Path) -> Path:
+    """With the user's home for ``~``.
+
+    Raises:
+        Unusable: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        text = f"{path} cannot be found, for there is no home directory: set HOME, or name a place without ~"
+        raise Unusable(text) from error
 
 
 def read_file(file: Path) -> bytes:
@@ -63,17 +77,16 @@ def replaceable(file: Path) -> Path:
 def replace_file(file: Path, content: bytes, *, keep: Path | None = None) -> None:
     """Put ``content`` in the place of ``file`` as one act, its present content going to ``keep``.
 
-    A process killed at any moment leaves the old one or the new one. Where ``file`` is a link, what it leads to is
-    replaced.
+    A process killed at any moment leaves the old one or the new one, and of several that write at once one has its
+    way. Where ``file`` is a link, what it leads to is replaced.
 
     Raises:
         Unusable: as of :func:`replaceable`.
         OSError: it cannot be written; the old file stays.
     """
     file = replaceable(file)
-    unfinished = file.with_name(file.name + UNFINISHED)
+    unfinished = file.with_name(f"{file.name}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
-        unfinished.unlink(missing_ok=True)
         with naming(file), unfinished.open("xb") as stream:
             stream.write(content)
             stream.flush()

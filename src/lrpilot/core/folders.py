@@ -43,6 +43,9 @@ def working_folder(path: Path, marker: str, *, resume: bool = False, made: Seque
     try:
         if not resume:
             _check_unused(path)
+        else:
+            for left in path.glob(f"*{UNFINISHED}"):  # by a process that was killed
+                left.unlink()
         yield
     finally:
         lock.release()

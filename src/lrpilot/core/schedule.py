@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lrpilot.errors import InvalidArgument, Unusable
 
-from .files import parse_json, read_file, replace_file
+from .files import expanded, parse_json, read_file, replace_file
 from .knobs import Knobs, LearningRate
 
 KIND = "lrpilot schedule"
@@ -72,7 +72,7 @@ def save_schedule(path: str | Path, rates: Sequence[float]) -> None:
     """
     if not rates:
         raise InvalidArgument("history", "at least one step long", "none")
-    replace_file(Path(path).expanduser(), json.dumps({"kind": KIND, "rates": list(rates)}).encode() + b"\n")
+    replace_file(expanded(path), json.dumps({"kind": KIND, "rates": list(rates)}).encode() + b"\n")
 
 
 def load_schedule(path: str | Path, optimizer: torch.optim.Optimizer, *, total_steps: int | None = None) -> LambdaLR:
@@ -82,7 +82,7 @@ def load_schedule(path: str | Path, optimizer: torch.optim.Optimizer, *, total_s
         InvalidArgument: the file is of another kind, or as of :func:`recorded_schedule`.
     """
     try:
-        file = Path(path).expanduser()
+        file = expanded(path)
         content = parse_json(read_file(file), file)
         listed = content["kind"] == KIND and isinstance(content["rates"], list)
         rates = [float(rate) for rate in content["rates"]] if listed else []

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from lrpilot.core.files import replace_file
-from lrpilot.errors import InvalidArgument
+from lrpilot.core.files import expanded, replace_file
+from lrpilot.errors import InvalidArgument, Unusable
 
 from .features import FEATURES, observe
 from .interval import Interval
@@ -29,6 +29,8 @@ from .memory import Memory
 
 FORMAT = 2
 KIND = "lrpilot pilot"
+LARGEST_WEIGHT = 1e6
+"""Far beyond any that is learned, and far from where the networks' sums overflow."""
 UNSIGNED = {"caa253dfa75a": "0.1.0"}
 """Fingerprints of the released policies of format 1, which had neither checksum nor feature values, and the release."""
 
@@ -38,7 +40,7 @@ def write(path: str | Path, header: dict[str, Any], tensors: Mapping[str, Tensor
     kept = {name: value.detach().contiguous() for name, value in tensors.items()}
     header = {"format": FORMAT, "kind": KIND, "features": feature_values(), **header}
     header["checksum"] = _checksum(header, kept)
-    replace_file(Path(path).expanduser(), save(kept, metadata={"lrpilot": json.dumps(header)}))
+    replace_file(expanded(path), save(kept, metadata={"lrpilot": json.dumps(header)}))
 
 
 def read(path: str | Path, *, largest_step: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -75,8 +77,9 @@ def read(path: str | Path, *, largest_step: float) -> tuple[dict[str, Any], dict
     if type(header.setdefault("members", 1)) is not int or header["members"] not in range(1, 100, 2):
         raise InvalidArgument("policy", f"of an odd number of members below 100 ({path})", header["members"])
     for name, value in tensors.items():
-        if not (value.is_floating_point() and value.isfinite().all()):
-            raise InvalidArgument("policy", f"a policy file whose weights are finite numbers ({path})", name)
+        if not (value.is_floating_point() and (value.float().abs() <= LARGEST_WEIGHT).all()):
+            allowed = f"a policy file whose weights are finite numbers, none beyond {LARGEST_WEIGHT:g} ({path})"
+            raise InvalidArgument("policy", allowed, name)
     return header, tensors
 
 
@@ -137,10 +140,14 @@ def locate(path: str | Path) -> Path:
     """The file of a policy; ``~`` is the user's home."""
     if str(path) == "shipped":
         path = Path(str(files("lrpilot.pilot") / "policies" / "pilot.safetensors"))
-    path = Path(path).expanduser()
-    if not path.is_file():
+    try:
+        file = expanded(path)
+        there = file.is_file()
+    except (OSError, Unusable) as error:  # no such home, or a name longer than files have
+        raise InvalidArgument("policy", f"'shipped' or the path of a policy file ({error})", str(path)) from error
+    if not there:
         raise InvalidArgument("policy", "'shipped' or the path of a policy file", str(path))
-    return path
+    return file
 
 
 def _check_features(features: Any, path: Path) -> None:
@@ -150,9 +157,15 @@ def _check_features(features: Any, path: Path) -> None:
     for name, values in features.items():
         if name not in known:
             raise InvalidArgument("policy", f"made for features that this version has ({path})", name)
-        same = values is None or all(math.isclose(a, b, abs_tol=1e-3) for a, b in zip(values, known[name], strict=True))
-        if not same:
+        if not (values is None or _close(values, known[name])):
             raise InvalidArgument("policy", f"made for features as this version computes them ({path})", name)
+
+
+def _close(values: Any, expected: list[float]) -> bool:
+    try:
+        return all(math.isclose(a, b, abs_tol=1e-3) for a, b in zip(values, expected, strict=True))
+    except (TypeError, ValueError):  # no list of as many numbers
+        return False
 
 
 def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -145,7 +145,8 @@ def readings(runs: DataFrame) -> Table:
         sound[task.upper()] = held.reindex(cells.index, fill_value=False)
     cells["sound on"] = [", ".join(row.index[row]) or "nowhere" for _, row in sound.iterrows()]
     shown = ", ".join(f"{task.upper()} {limits[task]:.2f}" for task in READ_ON if task in limits)
-    note = f"Sound: no run diverges, and the mean error is at most {SOUND:g}x the best constant rate's, which makes {shown}."
+    least = f"{SOUND:g}x the best constant rate's, which makes {shown}"
+    note = f"Sound: no run diverges, and the mean error is at most {least}."
     return Table.of(f"Readings of Algorithm 1, {steps_text(runs)}", "reading", cells, note)
 
 

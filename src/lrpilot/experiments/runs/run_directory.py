@@ -15,6 +15,7 @@ again.
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
@@ -134,9 +135,10 @@ class RunDirectory:
 
         Raises:
             Unusable: a file is there that is not this run's.
+            OSError: one cannot be read, such as a link to a disk that is away.
         """
         damaged: list[str] = []
-        for file in filter(Path.exists, (self.path / CHECKPOINT, self.path / PREVIOUS)):
+        for file in filter(os.path.lexists, (self.path / CHECKPOINT, self.path / PREVIOUS)):
             try:
                 checkpoint = load_state(file, KIND, configuration=self._configuration)
             except Damaged:
@@ -146,5 +148,5 @@ class RunDirectory:
             self._step = checkpoint["training"]["step"]
             return checkpoint["training"], f"{damaged[0]} is damaged: going on from {file.name}" if damaged else None
         self._metrics.cut()
-        lost = f"{' and '.join(damaged)} damaged, no other checkpoint: starting again from step 0"
-        return None, lost if damaged else None
+        lost = f"{' and '.join(damaged)} damaged, no other checkpoint" if damaged else f"no checkpoint in {self.path}"
+        return None, f"{lost}: starting again from step 0"

@@ -103,11 +103,12 @@ class Store:
             lines: dict[str, Line] = {}
             for number, text in enumerate(read_file(file).splitlines() if stamp else [], start=1):
                 try:
-                    result = Result.from_json(json.loads(text))
+                    line = text.decode()  # json.loads would take UTF-16, too
+                    result = Result.from_json(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     log.warning("%s, line %d is no result, skipped (%s)", file, number, error)
                 else:
-                    lines[result.trial.name] = Line(text.decode(), result)
+                    lines[result.trial.name] = Line(line, result)
             self._read[file] = (stamp, lines)
         return self._read[file][1]
 

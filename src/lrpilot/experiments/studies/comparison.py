@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lrpilot.baselines import range_test
+from lrpilot.core.files import expanded
 from lrpilot.experiments.choices import at_least, choose
 from lrpilot.experiments.runs.methods import (
     BY_START,
@@ -25,7 +26,6 @@ from lrpilot.experiments.runs.methods import (
 from lrpilot.experiments.runs.optimizers import default_learning_rate
 from lrpilot.experiments.runs.trial import Scalar, Trial, plain_name
 from lrpilot.experiments.tasks.catalogue import IMAGE_FOLDER, task_named
-from lrpilot.experiments.tasks.image_folder import expanded
 from lrpilot.pilot.policy_file import fingerprint
 
 ROOT = "compare"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lrpilot.core.files import expanded
 from lrpilot.errors import Unusable
 
-from .image_folder import expanded, read_image_folder, user_cache
+from .image_folder import read_image_folder, user_cache
 from .tensors import Examples, TensorData
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from lrpilot.core.files import read_file, replace_file
+from lrpilot.core.files import expanded, read_file, replace_file
 from lrpilot.errors import Unusable
 
 from .picture import decode
@@ -140,14 +140,6 @@ def _cache_folders(path: Path) -> list[Path]:
 def user_cache() -> Path:
     """Where lrpilot keeps what it can make or download again."""
     return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lrpilot"
-
-
-def expanded(path: str | Path) -> Path:
-    """With the user's home for ``~``."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise Unusable(f"{path} cannot be found, for there is no home directory: set HOME") from error
 
 
 def _read_cache(file: Path) -> dict[str, Tensor] | None:
