@@ -234,6 +234,7 @@ def test_an_optimizer_that_needs_a_closure_is_refused() -> None:
         lrpilot.OnlineActorCritic(torch.optim.LBFGS(network.parameters()))
 
 
+@pytest.mark.mistyped
 def test_what_cannot_be_driven_is_refused_in_a_line() -> None:
     parameters = list(nn.Linear(2, 1).parameters())
     for wrong, said in (

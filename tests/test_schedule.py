@@ -65,13 +65,19 @@ def test_nothing_cannot_be_repeated() -> None:
         save_schedule("nothing.json", [])
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 1.5, "10"])
+@pytest.mark.parametrize("wrong", [0, -1, *(pytest.param(w, marks=pytest.mark.mistyped) for w in (1.5, "10"))])
 def test_a_length_that_is_none(wrong: int) -> None:
     with pytest.raises(InvalidArgument, match="total_steps must be a whole number, at least 1, or None, got"):
         recorded_schedule(two_groups(), RATES, total_steps=wrong)
 
 
-@pytest.mark.parametrize("wrong", [None, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(None, marks=pytest.mark.mistyped),
+        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0),
+    ],
+)
 def test_what_cannot_be_driven(wrong: torch.optim.Optimizer) -> None:
     """A rate of 0 is a multiple of nothing."""
     with pytest.raises(InvalidArgument, match="optimizer"):
