@@ -81,6 +81,7 @@ def suggest(
     The rate rises from step to step, through six decades at most, until the losses lie half above the untrained
     network's.
 
+    >>> generator = torch.manual_seed(0)
     >>> model = torch.nn.Linear(3, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     >>> def step():
