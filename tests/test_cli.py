@@ -403,6 +403,21 @@ def test_the_line_of_progress_has_whole_numbers_and_the_time_left_first(width):
     assert width < 80 or int(re.search(r"  (\d+) steps/s", shown)[1]) <= 123_450
 
 
+@pytest.mark.parametrize("width", [1, 10, 20])
+def test_a_terminal_too_narrow_for_the_numbers_does_not_end_the_run(width):
+    from rich.console import Console
+
+    from lrpilot.commands.progress import Display
+    from lrpilot.experiments.runs.configuration import Configuration
+    from lrpilot.experiments.runs.training import Record
+
+    stream = io.StringIO()
+    with Display(Console(file=stream, force_terminal=True, width=width, color_system=None)) as display:
+        display.begin(Configuration(task="mnist-attention", steps=20_000), 0)
+        display.show(Record(step=12_345, loss=0.98765, learning_rate=1.234e-3, seconds=9.0, test_error=92.41))
+    assert "error" not in stream.getvalue()
+
+
 @pytest.mark.data
 def test_train_on_real_mnist(lrpilot, data):
     code, out, err = lrpilot(f"train m0 --controller none --steps 300 --data {data}")

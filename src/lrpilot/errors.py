@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LONGEST = 200
+SHOWN = 200
 """Characters of what came that a message shows; a long list or number is cut there."""
 
 
@@ -24,7 +24,7 @@ def _line(received: object) -> str:
     except ValueError:  # a whole number of more digits than Python writes
         text = object.__repr__(received)
     text = text if text.isprintable() else " ".join(text.split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 class Diverged(ArithmeticError):  # noqa: N818

@@ -77,8 +77,8 @@ def replaceable(file: Path) -> Path:
 def replace_file(file: Path, content: bytes, *, keep: Path | None = None) -> None:
     """Put ``content`` in the place of ``file`` as one act, its present content going to ``keep``.
 
-    A process killed at any moment leaves the old one or the new one, and of several that write at once one has its
-    way. Where ``file`` is a link, what it leads to is replaced.
+    A process killed at any moment leaves the old one or the new one, beside it perhaps a half-written ``*.unfinished``.
+    Of several processes that write at once, one prevails. Where ``file`` is a link, what it leads to is replaced.
 
     Raises:
         Unusable: as of :func:`replaceable`.

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from lrpilot.core.state import StateDict, Stateful
-from lrpilot.errors import InvalidArgument
 from lrpilot.online import losses
 
 from .actor import Actor, Recollection
@@ -27,17 +26,6 @@ if TYPE_CHECKING:
     from .actor import LSTMState
 
 ONE_RATE = Layout()
-
-
-def empty(*, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """A tensor of no elements, as :class:`ActorCritic` takes it.
-
-    Raises:
-        InvalidArgument: networks cannot be of that dtype.
-    """
-    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise InvalidArgument("dtype", "a torch.dtype of floating-point numbers", dtype)
-    return torch.empty(0, dtype=dtype, device=device)
 
 
 class ActorCritic:

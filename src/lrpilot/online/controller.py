@@ -19,15 +19,15 @@ from torch.optim.lr_scheduler import LambdaLR
 from lrpilot.core.history import History
 from lrpilot.core.knobs import Knob, LearningRate
 from lrpilot.core.randomness import own_generator
-from lrpilot.core.snapshot import parameters_of
 from lrpilot.core.state import StateDict, Stateful, load_all_or_nothing, on_device
 from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteRate
 
-from .actor_critic import ActorCritic, empty
+from .actor_critic import ActorCritic
 from .controls import Controls, Granularity
 from .displacement import Displacement
 from .evaluation import Evaluator, LossFunction
 from .opening import Opening
+from .placement import empty, home_of
 from .replay import Transition
 from .reward import Evidence
 from .sensitivity import Sensitivity
@@ -58,19 +58,6 @@ class Look(NamedTuple):
     batch: Any
     loss: Tensor
     observation: Tensor
-
-
-def _home(optimizer: torch.optim.Optimizer) -> torch.device:
-    """Where the parameters are that an optimizer trains, which must be one that can be driven."""
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise InvalidArgument("optimizer", "a torch.optim.Optimizer", type(optimizer).__name__)
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise InvalidArgument("optimizer", "one whose step needs no closure", "LBFGS")
-    if any(group.get("maximize") for group in optimizer.param_groups):
-        raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
-    for parameter in parameters_of(optimizer):
-        return parameter.device
-    raise InvalidArgument("optimizer", "one with parameters", "one without")
 
 
 class OnlineActorCritic:
@@ -130,7 +117,7 @@ class OnlineActorCritic:
         self.setting = setting = resolve(setting) if learner is None else learner.setting
         if (draw is not None) != (setting.actor_batch == "draw"):
             raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
-        self._like = empty(dtype=dtype, device=_home(optimizer))
+        self._like = empty(dtype=dtype, device=home_of(optimizer))
         self.controls = Controls(optimizer, controls, granularity, like=self._like)
         self.optimizer = optimizer
         names = self.controls.names

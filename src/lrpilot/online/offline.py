@@ -14,8 +14,9 @@ from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.online import losses
 
-from .actor_critic import ActorCritic, empty
+from .actor_critic import ActorCritic
 from .controller import OnlineActorCritic
+from .placement import empty
 from .settings import Setting, resolve
 
 if TYPE_CHECKING:

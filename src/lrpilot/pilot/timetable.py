@@ -117,7 +117,8 @@ def whole(name: str, number: int) -> int:
     except TypeError:
         checked = 0
     if not 1 <= checked <= LONGEST:
-        allowed = f"a whole number, at least {1 if checked < 1 else f'1 and at most {LONGEST}'}"
+        allowed = "a whole number, at least 1"
+        allowed += f" and at most {LONGEST}" if checked > LONGEST else ""
         allowed += ", or None" if name == "total_steps" else ""
         raise InvalidArgument(name, allowed, number)
     return checked

@@ -1,0 +1,37 @@
+"""Where actor and critic are put: beside the parameters, in a precision of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lrpilot.core.snapshot import parameters_of
+from lrpilot.errors import InvalidArgument
+
+
+def home_of(optimizer: torch.optim.Optimizer) -> torch.device:
+    """Where the parameters are that an optimizer trains.
+
+    Raises:
+        InvalidArgument: no optimizer, or one that cannot be driven.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise InvalidArgument("optimizer", "a torch.optim.Optimizer", type(optimizer).__name__)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise InvalidArgument("optimizer", "one whose step needs no closure", "LBFGS")
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
+    for parameter in parameters_of(optimizer):
+        return parameter.device
+    raise InvalidArgument("optimizer", "one with parameters", "one without")
+
+
+def empty(*, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """A tensor of no elements, as :class:`ActorCritic` takes it.
+
+    Raises:
+        InvalidArgument: networks cannot be of that dtype.
+    """
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise InvalidArgument("dtype", "a torch.dtype of floating-point numbers", dtype)
+    return torch.empty(0, dtype=dtype, device=device)
