@@ -87,6 +87,18 @@ def test_every_network_takes_its_made_up_data(name):
     assert loss_fn(WORKLOADS[name].batches(1)[0]).isfinite()
 
 
+def test_no_rate_takes_a_measured_network_away():
+    """A literal controller may go to any rate: the convolutions diverged within ten steps at 0.2."""
+    loss_fn, optimizer = WORKLOADS["mnist-cnn"].build()
+    optimizer.param_groups[0]["lr"] = 10.0
+    batch = WORKLOADS["mnist-cnn"].batches(1)[0]
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss_fn(batch).backward()
+        optimizer.step()
+    assert loss_fn(batch) < 3
+
+
 def test_the_mix_is_weighed_by_the_lengths_of_runs():
     """A run of 600 steps takes 60 s one by one and 6 s batched; one of 100 steps takes 1 s either way."""
     speeds = [Speed("a", "sgd", 8, 600, 100.0, 10.0), Speed("b", "sgd", 8, 100, 100.0, 100.0)]
