@@ -65,6 +65,36 @@ def test_a_group_that_joins_later_keeps_its_ratio_to_the_rate_that_was_given() -
     assert knobs.read("learning_rate") == pytest.approx([0.54, 0.054])
 
 
+@pytest.mark.parametrize("share", [1.0, 0.1, 2.0])
+def test_a_group_that_joins_at_a_share_of_the_present_rate_keeps_that(share: float) -> None:
+    """As Lightning's fine-tuning callbacks add one, and whoever copies ``param_groups[0]["lr"]``."""
+    driven = optimizer(1e-3)
+    knobs = Knobs(driven, (LearningRate(),))
+    knobs.write({"learning_rate": 0.0307})
+    driven.add_param_group({"params": [parameter()], "lr": driven.param_groups[0]["lr"] * share})
+    knobs.write({"learning_rate": 0.02})
+    assert knobs.read("learning_rate") == pytest.approx([0.02, 0.02 * share])
+
+
+def test_a_share_of_both_rates_is_one_of_the_rate_that_was_given() -> None:
+    """1e-4 when 1e-3 was given and a tenth of it stands there: the tenth that the user wrote."""
+    driven = optimizer(1e-3)
+    knobs = Knobs(driven, (LearningRate(),))
+    knobs.write({"learning_rate": 1e-4})
+    driven.add_param_group({"params": [parameter()], "lr": 1e-4})
+    knobs.write({"learning_rate": 0.02})
+    assert knobs.read("learning_rate") == pytest.approx([0.02, 0.002])
+
+
+def test_a_momentum_that_joins_as_it_stands_is_the_others() -> None:
+    driven = optimizer(1e-3, momentum=0.9)
+    knobs = Knobs(driven, (Momentum(),))
+    knobs.write({"momentum": 0.973})
+    driven.add_param_group({"params": [parameter()], "momentum": driven.param_groups[0]["momentum"]})
+    knobs.write({"momentum": 0.99})
+    assert knobs.read("momentum") == pytest.approx([0.99, 0.99])
+
+
 @pytest.mark.parametrize("first_factor", [1e-2, 0.0])
 def test_after_a_warm_up_has_begun_the_rate_given_counts(first_factor: float) -> None:
     """Case L7."""

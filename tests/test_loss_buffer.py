@@ -40,6 +40,8 @@ def test_a_loss_that_is_overwritten_was_kept():
         torch.ones(3),
         torch.ones(0),
         torch.tensor(1j),
+        torch.tensor(1),
+        torch.tensor(True),
         *(pytest.param(w, marks=pytest.mark.mistyped) for w in ("1.0", None, np.ones(2))),
     ],
 )

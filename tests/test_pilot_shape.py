@@ -183,6 +183,11 @@ def sgd(model=None):
 REFUSED = {
     "nothing": (lambda: None, "optimizer must be a torch.optim.Optimizer, or a wrapper"),
     "a model": (network, "optimizer must be a torch.optim.Optimizer, or a wrapper"),
+    "a scheduler": (
+        lambda: torch.optim.lr_scheduler.StepLR(sgd(), 1),
+        "a wrapper that keeps one as .optimizer, got 'StepLR'",
+    ),
+    "a pilot": (lambda: Pilot(sgd(), STEPS, policy=Reactive()), "got 'Pilot'"),
     "a wrapper of nothing": (lambda: Bare(None), "got 'Bare'"),
     "no one": (list, "one optimizer, or several different ones"),
     "one twice": (lambda: [one := sgd(), one], "one optimizer, or several different ones"),

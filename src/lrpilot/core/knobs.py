@@ -164,7 +164,8 @@ class Knobs:
     user gave theirs. What the user gave is written into each group beside the value (``initial_lr`` and so on, as
     torch's schedulers do) and read from there where it stands already. So a controller made twice, or made after a
     scheduler, begins at the same value, and a group added later keeps its ratio to what was given, not to where the
-    value has gone since. Delete that entry to begin elsewhere with a used optimizer.
+    value has gone since, unless it was made of the latter: equal to another group's present value, or a whole multiple
+    or part of it. Delete that entry to begin elsewhere with a used optimizer.
 
     Args:
         optimizer: whose groups are written.
@@ -228,7 +229,8 @@ class Knobs:
         """The groups that have the knob; what the user gave those that are new is written down."""
         groups = self._groups(knob)
         for group in groups:
-            group.setdefault(knob.record, knob.read(group))
+            if knob.record not in group:
+                group[knob.record] = _meant(knob, group, groups)
         return groups
 
     def _first_given(self, knob: Knob) -> float:
@@ -255,6 +257,28 @@ class Knobs:
         if state["given"].keys() != self._knobs.keys():
             raise InvalidArgument("the saved knobs", f"{', '.join(self._knobs)} as here", ", ".join(state["given"]))
         self.given = dict(state["given"])
+
+
+def _meant(knob: Knob, newcomer: Group, groups: Sequence[Group]) -> float:
+    """What a group that joins was given: as it stands, unless that is derived from where another group stands now.
+
+    ``{"params": p, "lr": optimizer.param_groups[0]["lr"]}``, or a tenth of that, which Lightning's fine-tuning gives:
+    such a group keeps its ratio to the other's present value.
+    """
+    value = knob.room(knob.read(newcomer))
+    for group in groups:
+        if knob.record in group:
+            now, given = knob.room(knob.read(group)), knob.room(knob.given(group))
+            if _multiples(value, now) and not _multiples(value, given):
+                return knob.room(given * knob.factor(group) * value / now)
+    return knob.read(newcomer)
+
+
+def _multiples(one: float, other: float) -> bool:
+    """Whether one of two numbers is a small whole multiple of the other."""
+    low, high = sorted((one, other))
+    times = high / low if low > 0 else math.inf
+    return times < 1000 and abs(times - round(times)) < 1e-9 * times
 
 
 def _filled(held: Tensor | float, value: float) -> Tensor | float:

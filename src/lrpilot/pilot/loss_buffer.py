@@ -52,9 +52,10 @@ class LossBuffer:
         """
         if isinstance(loss, Tensor):
             if loss.numel() != 1:
-                raise InvalidArgument("loss", "a scalar", f"a tensor of shape {tuple(loss.shape)}")
-            if loss.is_complex():
-                raise InvalidArgument("loss", "a scalar, real", f"a tensor of {loss.dtype}")
+                allowed = "a scalar, such as losses.mean()"
+                raise InvalidArgument("loss", allowed, f"a tensor of shape {tuple(loss.shape)}")
+            if not loss.is_floating_point():  # a count of errors, say, or a complex number
+                raise InvalidArgument("loss", "a scalar of a floating-point dtype", f"a tensor of {loss.dtype}")
             if loss.is_cpu and self._values.is_cpu:
                 self._numbers[self._length] = loss.item()
             else:

@@ -30,7 +30,7 @@ def _unwrapped(given: Any) -> Optimizer:
     optimizer, layers = given, 0
     while not hasattr(optimizer, "_optimizer_step_pre_hooks"):  # which torch's own constructor makes
         inner = getattr(optimizer, "__dict__", {}).get("optimizer")
-        if inner is None or layers > 9:
+        if inner is None or hasattr(optimizer, "get_last_lr") or layers > 9:  # a scheduler has an optimizer too
             allowed = "a torch.optim.Optimizer, or a wrapper that keeps one as .optimizer"
             raise InvalidArgument("optimizer", allowed, type(given).__name__)
         optimizer, layers = inner, layers + 1

@@ -147,6 +147,7 @@ class Policy(nn.Module):
                 features or an action that this version computes otherwise.
         """
         header, tensors = policy_file.read(path, largest_step=LARGEST_STEP)
-        policy = cls(width=header["width"], members=header["members"], provenance=header.get("provenance"))
+        with torch.random.fork_rng(devices=()):  # initial weights, which are replaced, cost the user no random numbers
+            policy = cls(width=header["width"], members=header["members"], provenance=header.get("provenance"))
         policy_file.fill(policy, tensors, header["features"], path)
         return policy.eval()
