@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from loops import network, take_a_step, train
+from loops import loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.timetable import decision_steps
 from scripted import Reactive, Scripted
 
@@ -63,6 +64,47 @@ def test_several_optimizers_are_measured_as_one():
         runs.append(pilot.history)
     assert runs[0]["rate"].tolist() == runs[1]["rate"].tolist()
     assert runs[0].decisions[-1].features == runs[1].decisions[-1].features
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("every", [2, 2000])
+def test_an_optimizer_that_leaves_steps_out_is_told_of_early(order, every):
+    """Within the first hundredth or so of the run, whichever steps first; one step that a scaler skips is nothing."""
+
+    def run(steps, skips):
+        model = network()
+        optimizers = two(model)
+        pilot = Pilot(optimizers, 2000, policy=Scripted(0.0), network=model)
+        for step in range(1, steps + 1):
+            loss_of(model, step).backward()
+            for place in order:
+                if place == 0 or not skips(step):
+                    optimizers[place].step()
+            pilot.step(loss_of(model, step))
+        return pilot
+
+    pilot = run(60, lambda step: step == decision_steps(2000)[4])
+    assert pilot.last_epoch == 60
+    with pytest.warns(PilotWarning, match=r"^AdamW \(optimizer 2 of 2\) left out steps .* a Pilot for each"):
+        pilot = run(60, lambda step: step % every)
+    assert pilot.last_epoch == 60
+
+
+def test_several_optimizers_that_take_turns():
+    """Each one's turn, with a call of the pilot, is a step; it is told of."""
+    model = network()
+    optimizers = two(model)
+    pilot = Pilot(optimizers, STEPS, policy=Scripted(0.0), network=model)
+
+    def run():
+        for step in range(STEPS):
+            loss_of(model, step).backward()
+            optimizers[step % 2].step()
+            pilot.step(1.0)
+
+    with pytest.warns(PilotWarning, match=r"^Muon \(.*\) and AdamW \(.*\) left out steps"):
+        run()
+    assert pilot.last_epoch == STEPS
 
 
 def test_several_optimizers_are_taken_back_together():

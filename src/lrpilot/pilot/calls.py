@@ -12,7 +12,7 @@ from .loaders import batches_for
 from .optimizers import inner_optimizers, names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from torch.optim import Optimizer
 
@@ -48,6 +48,7 @@ class Calls:
         self._all_in_vain = 0
         self._began_in_vain = False
         self._versions: list[int] | None = None
+        self._apart: list[Set[int]] = []  # which optimizers had not stepped, at decisions at which some had not
         self._looked = False  # whether steps have been compared with batches
 
     def without_step(self, loss: Loss | None, *, step: int) -> None:
@@ -72,6 +73,20 @@ class Calls:
                 f"{names(self._optimizers)} has taken {step} steps for {batches} batches: total_steps counts steps, and"
                 f" if {total_steps} are batches, the run will end before its time; make it "
                 f"{math.ceil(total_steps / round(batches / step))}",
+            )
+
+    def _tell_apart(self) -> None:
+        """Some optimizers left out steps at two decisions: once may be a scaler's doing."""
+        if len(self._apart) == 2:
+            count = len(self._optimizers)
+            who = " and ".join(
+                f"{type(self._optimizers[i]).__name__} (optimizer {i + 1} of {count})"
+                for i in sorted(self._apart[0] | self._apart[1])
+            )
+            self._notices.tell(
+                "apart",
+                f"{who} left out steps that others took, so that the pilot sees little of the training: one Pilot "
+                "is for optimizers that step together; make a Pilot for each, and call step(loss) of each",
             )
 
     def _before_the_first_step(self) -> None:
@@ -112,8 +127,11 @@ class Calls:
                 "called after each; the steps are counted, and the losses between are taken to be like this one",
             )
 
-    def look_back(self, *, step: int, total_steps: int | None, disturbed: bool) -> None:
-        """At a decision: what only shows over several calls."""
+    def look_back(self, *, step: int, total_steps: int | None, disturbed: bool, idle: Set[int] = frozenset()) -> None:
+        """At a decision: what only shows over several calls. ``idle``: places of optimizers that left the step out."""
+        if step >= FIRST_LOOK and idle:
+            self._apart.append(idle)
+            self._tell_apart()
         if step >= FIRST_LOOK and total_steps is not None and not self._looked:
             self._looked = True
             self._compare_with_batches(step, total_steps)
