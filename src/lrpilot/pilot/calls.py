@@ -25,7 +25,7 @@ IN_VAIN = 100
 
 
 UNHEARD = 100
-"""After so many steps the pilot should have been called."""
+"""After so many steps, or half of the run, the pilot should have been called."""
 
 FIRST_LOOK = 8
 """From so many steps on it shows how many batches each takes."""
@@ -108,12 +108,12 @@ class Calls:
             "unseen", f"no step of {kinds} has been seen {when}: give Pilot the optimizer whose step() is called{hint}"
         )
 
-    def unheard(self) -> None:
-        """`UNHEARD` steps were taken and no decision made: tell of it if there was no call either."""
+    def unheard(self, steps: int) -> None:
+        """So many steps were taken and no decision made: tell of it if there was no call either."""
         if not len(self._losses.values) and not self._losses.has_parts:
             self._notices.tell(
                 "uncalled",
-                f"{names(self._optimizers)} has taken {UNHEARD} steps, and pilot.step was never called: without it the "
+                f"{names(self._optimizers)} has taken {steps} steps, and pilot.step was never called: without it the "
                 "learning rate stays as it is",
             )
 
@@ -143,3 +143,12 @@ class Calls:
             found = [name for optimizer in self._optimizers for name in schedulers_of(optimizer)]
             who = " and ".join(found) if found else "something else"
             self._notices.tell("rates", f"{who} writes the learning rate too: leave the rate to the pilot alone")
+
+
+def first_call_by(total_steps: int | None) -> int:
+    """At which step the pilot, which is called after each, should have been called; at the first it cannot have been.
+
+    >>> [first_call_by(total_steps) for total_steps in (1, 5, 80, 1000, None)]
+    [2, 2, 40, 100, 100]
+    """
+    return UNHEARD if total_steps is None else min(UNHEARD, max(2, total_steps // 2))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
-from .calls import UNHEARD
 from .interval import MEASURED_STEPS
 from .measurement import Measurement
 from .optimizers import together
@@ -36,14 +35,16 @@ class StepHooks:
         called: whether the pilot has been called since the last step.
         captured: whether a step has been captured in a CUDA graph, whose replays cannot be heard.
         replaced: whether another pilot has taken the optimizers over.
-        unheard: called at step `UNHEARD`, if it still stands there.
+        unheard: called with step ``deadline``, if it still stands there.
+        deadline: see there.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int = 0) -> None:
         self.taken = taken
         self.called = self.captured = self.replaced = False
         self.rates = rates
-        self.unheard: Callable[[], None] | None = None
+        self.unheard: Callable[[int], None] | None = None
+        self.deadline = 0
         self._first: Listener | None = None
         self._measurement: Measurement | None = None
         self._busy = False  # whether either is there
@@ -115,8 +116,8 @@ class StepHooks:
             complete = self._completes(optimizer)
         if optimizer.param_groups[0]["lr"] is not self.rates.written:
             self._notice(optimizer)
-        if not torch.compiler.is_compiling() and self.taken == UNHEARD and self.unheard is not None:
-            self.unheard()
+        if not torch.compiler.is_compiling() and self.taken == self.deadline and self.unheard is not None:
+            self.unheard(self.taken)
         if self._on_cuda and torch.cuda.is_current_stream_capturing():
             self.captured = True
         if self._busy and complete and self._measurement is not None:
