@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import pickle
 
 import numpy as np
 import pytest
@@ -155,6 +156,37 @@ def test_a_group_that_joins_the_first_of_several_optimizers_moves_nothing_of_the
     pilot._guard.take_back()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, start[name])
+
+
+WHATEVER = {
+    "repr": repr,
+    "scalars": lambda pilot: pilot.scalars(),
+    "explain": lambda pilot: pilot.explain(),
+    "export_schedule": lambda pilot: pilot.export_schedule(torch.optim.AdamW(network().parameters())),
+    "extend": lambda pilot: pilot.extend(2 * STEPS),
+    "finish": lambda pilot: pilot.finish(10),
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda pilot: pickle.loads(pickle.dumps(pilot)),
+    "state": lambda pilot: pilot.load_state_dict(pilot.state_dict()),
+}
+
+
+@pytest.mark.parametrize("asked", WHATEVER)
+@pytest.mark.parametrize("steps", [12, 13])
+def test_a_group_that_has_just_joined(asked, steps):
+    """Before the next decision writes down what it was given, whatever is asked of the pilot. Its rate stands as it was
+    given until then; afterwards it is half of the other's. One decision is at the twelfth step."""
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.0), network=model)
+    train(pilot, model, steps)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(3))], "lr": 5e-4})
+    assert pilot.base_lrs == [1e-3, 5e-4]
+    assert pilot.get_last_lr()[1] == pilot.get_used_lr()[1] == 5e-4
+    WHATEVER[asked](pilot)
+    train(pilot, model, 10, begin=steps)
+    first, second = pilot.get_last_lr()
+    assert second == pytest.approx(first / 2)
 
 
 def test_each_of_several_optimizers_has_a_schedule_of_its_own():
