@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
-from lrpilot import InvalidArgument, LearningRate, OnlineActorCritic, Pilot, Policy, Refinement, suggest
+from loops import take_a_step
+from lrpilot import (
+    InvalidArgument,
+    LearningRate,
+    OnlineActorCritic,
+    Pilot,
+    Policy,
+    Refinement,
+    load_schedule,
+    suggest,
+)
+from scripted import Scripted
 
 
 def online(**arguments):
     return OnlineActorCritic(sgd(), **arguments)
 
 
-def sgd():
-    return torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1)
+def sgd(**entries):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1)
+    optimizer.param_groups[0] |= entries
+    return optimizer
+
+
+def piloted(steps=5):
+    pilot = Pilot(sgd(), 60, policy=Scripted(0.0))
+    for _ in range(steps):
+        take_a_step(pilot.optimizer)
+        pilot.step(1.0)
+    return pilot
+
+
+def joined(**entries):
+    """A group that joins right before a decision."""
+    pilot = piloted()
+    take_a_step(pilot.optimizer)
+    pilot.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(3))], **entries})
+    pilot.step(1.0)
+
+
+def given_anew(rate):
+    """What the user gave is changed in mid-run, up to the next decision."""
+    pilot = piloted()
+    pilot.optimizer.param_groups[0]["initial_lr"] = rate
+    take_a_step(pilot.optimizer)
+    pilot.step(1.0)
 
 
 KNOBS = r"controls must be knobs, of which LearningRate\(\) is the first, in a list or tuple, got "
@@ -46,6 +85,90 @@ ABSURD = {
         r"total_steps must be .*, or None, got Sequential\( \(0\): Tanh\(\) \)",
     ),
 }
+
+
+WRONG = {
+    "None": None,
+    "several": torch.ones(2),
+    "none": torch.ones(0),
+    "an array": np.ones(2),
+    "a list": [],
+    "NaN": math.nan,
+    "infinite": math.inf,
+    "huge": 10**400,
+    "complex": 1j,
+    "a name": np.str_("x"),
+    "a path": "a\0b",
+}
+"""What no argument below may be, but for those named there."""
+
+TAKES = {
+    "Pilot(total_steps)": (lambda wrong: Pilot(sgd(), wrong), {"None"}),
+    "Pilot(optimizer)": (lambda wrong: Pilot(wrong, 10), set()),
+    "Pilot(policy)": (lambda wrong: Pilot(sgd(), 10, policy=wrong), set()),
+    "Pilot(rollback)": (lambda wrong: Pilot(sgd(), 10, rollback=wrong), set()),
+    "Pilot(network)": (lambda wrong: Pilot(sgd(), 10, network=wrong), {"None", "a list"}),
+    "Pilot(process_group)": (lambda wrong: Pilot(sgd(), 10, process_group=wrong), {"None"}),
+    "Pilot(on_decision)": (lambda wrong: Pilot(sgd(), 10, on_decision=wrong), {"None"}),
+    "Pilot(on_rollback)": (lambda wrong: Pilot(sgd(), 10, on_rollback=wrong), {"None"}),
+    "step": (lambda wrong: (take_a_step((pilot := piloted()).optimizer), pilot.step(wrong)), {"NaN", "infinite"}),
+    "extend": (lambda wrong: piloted().extend(wrong), {"None"}),
+    "finish": (lambda wrong: piloted().finish(wrong), set()),
+    "load_state_dict": (lambda wrong: piloted().load_state_dict(wrong), set()),
+    "export_schedule": (lambda wrong: piloted().export_schedule(wrong), set()),
+    "export_schedule(total_steps)": (lambda wrong: piloted().export_schedule(sgd(), total_steps=wrong), {"None"}),
+    "save_schedule": (lambda wrong: piloted().history.save_schedule(wrong), {"a name"}),
+    "load_schedule": (lambda wrong: load_schedule(wrong, sgd()), set()),
+    "lr": (lambda wrong: Pilot(sgd(lr=wrong), 10), set()),
+    "initial_lr": (lambda wrong: Pilot(sgd(initial_lr=wrong), 10), set()),
+    "lr_scale": (lambda wrong: Pilot(sgd(lr_scale=wrong), 10), set()),
+    "lr of a group that joins": (lambda wrong: joined(lr=wrong), set()),
+    "initial_lr of one": (lambda wrong: joined(initial_lr=wrong), set()),
+    "lr_scale of one": (lambda wrong: joined(lr_scale=wrong), set()),
+    "initial_lr in mid-run": (given_anew, set()),
+    "Policy.load": (Policy.load, set()),
+    "Policy.save": (lambda wrong: Policy().save(wrong), {"a name"}),
+    "Policy(width)": (lambda wrong: Policy(width=wrong), set()),
+    "Policy(provenance)": (lambda wrong: Policy(provenance=wrong), {"None"}),
+    "suggest": (lambda wrong: suggest(sgd(), wrong), set()),
+    "suggest(steps)": (lambda wrong: suggest(sgd(), lambda: 1.0, steps=wrong), set()),
+}
+
+
+@pytest.mark.mistyped
+@pytest.mark.filterwarnings("ignore::lrpilot.PilotWarning")
+@pytest.mark.parametrize("name", TAKES)
+def test_whatever_comes_is_taken_or_refused_in_one_line(name, tmp_path, monkeypatch):
+    """Values of wrong kinds; no two of them alike in how torch, NumPy and Python take them."""
+    monkeypatch.chdir(tmp_path)
+    take, fitting = TAKES[name]
+    for kind, wrong in WRONG.items():
+        if kind in fitting:
+            take(wrong)
+            continue
+        with pytest.raises(InvalidArgument) as caught:
+            take(wrong)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("number", [np.int64(5), torch.tensor(5)])
+def test_whole_numbers_of_other_libraries(number):
+    assert Pilot(sgd(), number).total_steps == 5
+    assert Policy(width=number).width == 5
+    assert piloted().export_schedule(sgd(), total_steps=number)
+
+
+def test_a_rate_of_zero_given_in_mid_run():
+    """The groups' ratios to it would be infinite."""
+    with pytest.raises(InvalidArgument, match=r"^the optimizer's learning rate .* above 0, got 0\.0$"):
+        given_anew(0)
+
+
+def test_a_rate_that_holds_whole_numbers_alone():
+    """Every rate of a run would be rounded to 0."""
+    with pytest.raises(InvalidArgument, match="the optimizer's learning rate must be a tensor of a floating-point num"):
+        Pilot(sgd(lr=torch.tensor(1)), 10)
 
 
 @pytest.mark.parametrize("name", ABSURD)

@@ -89,6 +89,20 @@ def test_whose_the_other_rates_are_is_looked_for_once(monkeypatch):
     assert len(asked) == 1
 
 
+def test_an_optimizer_that_leaves_steps_out_is_told_of_once():
+    """At the second decision from the eighth step on at which it shows: once may be a scaler's doing."""
+    called, told = alone(), []
+    called._optimizers = [*called._optimizers, torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])]
+    called._notices.tell = lambda kind, message: told.append(message)
+    for step, idle in ((3, {1}), (5, {1}), (8, {1}), (9, set())):
+        called.look_back(step=step, total_steps=None, disturbed=False, idle=idle)
+    assert told == []
+    for step in (12, 14):
+        called.look_back(step=step, total_steps=None, disturbed=False, idle={1})
+    (message,) = told
+    assert message.startswith("AdamW (optimizer 2 of 2) left out steps that others took, so")
+
+
 def watched(**attributes):
     """A network, what takes its calls, the losses that it keeps, and what it tells of."""
     model = network()

@@ -71,6 +71,34 @@ def test_a_thread_without_a_loader_has_none_in_sight(monkeypatch):
     assert len(list(holder.batches)) == 6  # still under way
 
 
+class Counted(torch.utils.data.IterableDataset):
+    def __init__(self, length):
+        self.length = length
+
+    def __iter__(self):
+        return iter(torch.zeros(100))
+
+    def __len__(self):
+        return self.length
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "drop_last", "samples"), [(None, False, 10), (1, False, 10), (3, False, 28), (3, True, 32)]
+)
+def test_a_stream_that_knows_its_length(monkeypatch, batch_size, drop_last, samples):
+    """Ten batches. The stream gives more samples than it says, of which a loader that is asked would warn."""
+    loader = torch.utils.data.DataLoader(Counted(samples), batch_size=batch_size, drop_last=drop_last)
+    batches = iter(loader)
+    for _ in range(4):
+        next(batches)
+    only(batches, monkeypatch)
+    assert batches_for(2, 20) == 4
+    assert batches_for(2, 18) is None
+    for _ in range(20):
+        next(batches)
+    assert loader.drop_last == drop_last  # still in sight
+
+
 class Stream(torch.utils.data.IterableDataset):
     def __iter__(self):
         return iter(torch.zeros(10))

@@ -96,6 +96,38 @@ def test_a_state_taken_after_a_change(change, pause):
         assert [d.step for d in resumed.history.decisions] == list(decision_steps(STEPS)[:-1])
 
 
+@pytest.mark.parametrize("changed", ["parameter", "buffer"])
+def test_a_state_taken_after_a_tensor_has_changed_its_shape(changed):
+    """Before the guard has made another copy: what the copy holds of it is of no use, and the rest is."""
+
+    def begin():
+        model = network()
+        model.register_buffer("bank", torch.zeros(1))
+        optimizer = adamw(model)
+        return model, optimizer, Pilot(optimizer, 400, policy=Scripted(0.0), network=model)
+
+    def reshape(model, optimizer):
+        if changed == "parameter":
+            weight = model[3].weight
+            weight.data, weight.grad, optimizer.state[weight] = torch.full((2, 8), 0.1), None, {}
+        else:
+            model.bank = torch.ones(2)
+
+    model, optimizer, pilot = begin()
+    model.bank.add_(1)  # as by a forward pass before the first step: it is one that changes
+    start = copy.deepcopy(model.state_dict())
+    train(pilot, model, 2)
+    reshape(model, optimizer)
+    again, fresh, twin = begin()
+    reshape(again, fresh)
+    twin.load_state_dict(pilot.state_dict())
+    for each in (pilot, copy.deepcopy(pilot), twin):
+        each._guard.take_back()
+    assert torch.equal(again[0].weight, start["0.weight"])
+    assert again[3].weight.shape == ((2, 8) if changed == "parameter" else (1, 8))
+    assert again.bank.tolist() == [0.0]
+
+
 def test_a_state_is_a_value():
     """Case S7: one state, loaded into two equal copies, drives two equal runs."""
     model = network()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from loops import network, take_a_step, train
+from loops import loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.timetable import decision_steps
 from scripted import Reactive, Scripted
 
@@ -65,6 +67,47 @@ def test_several_optimizers_are_measured_as_one():
     assert runs[0].decisions[-1].features == runs[1].decisions[-1].features
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("every", [2, 2000])
+def test_an_optimizer_that_leaves_steps_out_is_told_of_early(order, every):
+    """Within the first hundredth or so of the run, whichever steps first; one step that a scaler skips is nothing."""
+
+    def run(steps, skips):
+        model = network()
+        optimizers = two(model)
+        pilot = Pilot(optimizers, 2000, policy=Scripted(0.0), network=model)
+        for step in range(1, steps + 1):
+            loss_of(model, step).backward()
+            for place in order:
+                if place == 0 or not skips(step):
+                    optimizers[place].step()
+            pilot.step(loss_of(model, step))
+        return pilot
+
+    pilot = run(60, lambda step: step == decision_steps(2000)[4])
+    assert pilot.last_epoch == 60
+    with pytest.warns(PilotWarning, match=r"^AdamW \(optimizer 2 of 2\) left out steps .* a Pilot for each"):
+        pilot = run(60, lambda step: step % every)
+    assert pilot.last_epoch == 60
+
+
+def test_several_optimizers_that_take_turns():
+    """Each one's turn, with a call of the pilot, is a step; it is told of."""
+    model = network()
+    optimizers = two(model)
+    pilot = Pilot(optimizers, STEPS, policy=Scripted(0.0), network=model)
+
+    def run():
+        for step in range(STEPS):
+            loss_of(model, step).backward()
+            optimizers[step % 2].step()
+            pilot.step(1.0)
+
+    with pytest.warns(PilotWarning, match=r"^Muon \(.*\) and AdamW \(.*\) left out steps"):
+        run()
+    assert pilot.last_epoch == STEPS
+
+
 def test_several_optimizers_are_taken_back_together():
     model = network()
     start = copy.deepcopy(model)
@@ -113,6 +156,37 @@ def test_a_group_that_joins_the_first_of_several_optimizers_moves_nothing_of_the
     pilot._guard.take_back()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, start[name])
+
+
+WHATEVER = {
+    "repr": repr,
+    "scalars": lambda pilot: pilot.scalars(),
+    "explain": lambda pilot: pilot.explain(),
+    "export_schedule": lambda pilot: pilot.export_schedule(torch.optim.AdamW(network().parameters())),
+    "extend": lambda pilot: pilot.extend(2 * STEPS),
+    "finish": lambda pilot: pilot.finish(10),
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda pilot: pickle.loads(pickle.dumps(pilot)),
+    "state": lambda pilot: pilot.load_state_dict(pilot.state_dict()),
+}
+
+
+@pytest.mark.parametrize("asked", WHATEVER)
+@pytest.mark.parametrize("steps", [12, 13])
+def test_a_group_that_has_just_joined(asked, steps):
+    """Before the next decision writes down what it was given, whatever is asked of the pilot. Its rate stands as it was
+    given until then; afterwards it is half of the other's. One decision is at the twelfth step."""
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.0), network=model)
+    train(pilot, model, steps)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(3))], "lr": 5e-4})
+    assert pilot.base_lrs == [1e-3, 5e-4]
+    assert pilot.get_last_lr()[1] == pilot.get_used_lr()[1] == 5e-4
+    WHATEVER[asked](pilot)
+    train(pilot, model, 10, begin=steps)
+    first, second = pilot.get_last_lr()
+    assert second == pytest.approx(first / 2)
 
 
 def test_each_of_several_optimizers_has_a_schedule_of_its_own():

@@ -95,12 +95,13 @@ def test_a_step_without_any_loss_is_refused():
         pilot.step()
 
 
-def test_a_pilot_that_is_never_called_says_so_once():
+@pytest.mark.parametrize(("total_steps", "told_at"), [(100_000, 100), (None, 100), (50, 25), (3, 2)])
+def test_a_pilot_that_is_never_called_says_so_once(total_steps, told_at):
     optimizer = sgd(network())
-    pilot = Pilot(optimizer, 100_000, policy=Scripted(0.0))  # kept: its hooks end with it
-    for _ in range(99):
+    pilot = Pilot(optimizer, total_steps, policy=Scripted(0.0))  # kept: its hooks end with it
+    for _ in range(told_at - 1):
         take_a_step(optimizer)
-    with pytest.warns(PilotWarning, match="has taken 100 steps, and pilot.step was never called") as told:
+    with pytest.warns(PilotWarning, match=f"has taken {told_at} steps, and pilot.step was never called") as told:
         take_a_step(optimizer)
     assert told[0].filename == take_a_step.__code__.co_filename  # where the step is taken, not where torch calls hooks
     for _ in range(100):
@@ -108,11 +109,11 @@ def test_a_pilot_that_is_never_called_says_so_once():
     assert not pilot.history.decisions
 
 
-@pytest.mark.parametrize("steps", [1_000, 10_000_000])  # decisions come before the hundredth step, or long after it
+@pytest.mark.parametrize("steps", [1, 2, 3, 50, 1_000, 10_000_000])  # decisions come before that step, or long after it
 def test_one_that_is_called_is_not_warned_of(steps):
     optimizer = sgd(network())
     pilot = Pilot(optimizer, steps, policy=Scripted(0.0))
-    for _ in range(101):
+    for _ in range(min(steps, 101)):
         take_a_step(optimizer)
         pilot.step(1.0)
 

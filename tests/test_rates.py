@@ -90,6 +90,23 @@ def test_a_group_that_has_joined_the_first_of_several_optimizers_is_none_either(
     assert rates.disturbed()
 
 
+@pytest.mark.parametrize("saved", [None, "now", "0.2"])
+def test_the_rates_before_a_group_joined_keep_their_places(saved: str | None) -> None:
+    """Right after a decision, in the first of several optimizers: the new group comes between the others."""
+    first, second = (torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr) for lr in (0.2, 0.02))
+    rates = Rates(Knobs(Several([first, second]), (LearningRate(),)))
+    rates.write(0.1, step=0)
+    rates.write(0.3, step=7)
+    state = rates.state_dict()
+    if saved == "0.2":
+        state["before"][1] = list(state["before"][1].values())
+    if saved is not None:
+        rates.write(0.4, step=8)
+        rates.load_state_dict(state)
+    first.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.05})
+    assert rates.used(7) == pytest.approx([0.1, 0.05, 0.01])
+
+
 def test_before_anything_is_written() -> None:
     optimizer, _ = driven()
     rates = Rates(Knobs(optimizer, (LearningRate(),)))

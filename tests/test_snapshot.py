@@ -153,8 +153,10 @@ def test_state_that_is_no_tensor_is_copied_too() -> None:
         assert optimizer.state[parameter]["past"][0].tolist() == [1.0, 1.0]
 
 
-def test_a_parameter_of_another_shape_is_left_alone() -> None:
-    """With its state, in which old moments would not fit; the others go back. One number is not spread over many."""
+@pytest.mark.parametrize("saved", [0, 1, 2])
+def test_a_parameter_of_another_shape_is_left_alone(saved: int) -> None:
+    """With its state, in which old moments would not fit; the others go back. One number is not spread over many. So it
+    is when that snapshot has been saved and loaded, once and again."""
     one, other = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.full((2,), 5.0))
     optimizer = torch.optim.SGD([one, other], lr=0.1, momentum=0.9)
     train_a_little(optimizer)
@@ -162,6 +164,9 @@ def test_a_parameter_of_another_shape_is_left_alone() -> None:
     one.data, one.grad, optimizer.state[one] = torch.full((4,), 7.0), None, {}
     with torch.no_grad():
         other.fill_(torch.nan)
+    for _ in range(saved):
+        state, snapshot = snapshot.state_dict(), Snapshot(optimizer)
+        snapshot.load_state_dict(state)
     snapshot.restore()
     assert one.tolist() == [7.0] * 4
     assert optimizer.state[one] == {}

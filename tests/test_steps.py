@@ -68,6 +68,24 @@ def test_a_step_that_the_others_have_not_taken_is_not_measured() -> None:
     assert step.tolist()[0] == pytest.approx(1e-8 + 4e-8, rel=1e-2)
 
 
+def test_a_call_of_the_pilot_ends_a_step() -> None:
+    """Whoever has left it out begins the next one: with a skipped step the order does not slip for good."""
+    (one, two), hooks = hooked(2)
+    hooks.measurement = measurement = Measurement()
+    counted, idle = [], []
+    for present in ([one, two], [two], [one, two], [one]):
+        for optimizer in present:
+            take_a_step(optimizer)
+        counted.append(hooks.taken)
+        idle.append(hooks.idle)
+        hooks.called = True
+    assert counted == [1, 2, 3, 4]
+    assert idle == [set(), {0}, set(), {1}]
+    assert len(measurement.steps) == 2
+    for moved, _, _ in (step.tolist() for step in measurement.steps):
+        assert moved == pytest.approx(1e-8 + 4e-8, rel=1e-2)
+
+
 def test_the_first_step_is_heard_of_once_and_before_it_is_taken() -> None:
     (optimizer,), hooks = hooked(1)
     heard: list[float] = []

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import torch
 
-from lrpilot.errors import Damaged, Unusable
+from lrpilot.errors import Damaged, InvalidArgument, Unusable
 
 from .state import StateDict
 
@@ -41,8 +41,15 @@ def expanded(path: str | Path) -> Path:
     """With the user's home for ``~``.
 
     Raises:
+        InvalidArgument: no file can have such a name.
         Unusable: there is no such home.
     """
+    try:
+        named = b"\0" not in os.fsencode(Path(path))
+    except (TypeError, ValueError):
+        named = False
+    if not named:
+        raise InvalidArgument("path", "a str or a Path that can name a file", path)
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

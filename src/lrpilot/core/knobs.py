@@ -19,6 +19,7 @@ from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivate
 
 from lrpilot.errors import InvalidArgument
 
+from .numbers import real
 from .state import StateDict
 
 Group = dict[str, Any]
@@ -66,7 +67,7 @@ class Knob:
 
     def read(self, group: Group) -> float:
         """The value as it stands."""
-        return float(group[self.key])
+        return self._number(group[self.key])
 
     def write(self, group: Group, value: float) -> None:
         """Put ``value`` in. A tensor is filled in place, so that a compiled or captured step sees it."""
@@ -74,11 +75,16 @@ class Knob:
 
     def given(self, group: Group) -> float:
         """The value that the user gave: as recorded, else as it stands."""
-        return float(group[self.record]) if self.record in group else self.read(group)
+        return self._number(group[self.record]) if self.record in group else self.read(group)
 
     def factor(self, group: Group) -> float:
         """What the group multiplies the value by that is common to all; 1 unless it says otherwise."""
         return 1.0
+
+    def _number(self, held: Any) -> float:
+        if isinstance(held, Tensor) and not held.is_floating_point():
+            raise InvalidArgument(f"the optimizer's {_words(self)}", "a tensor of a floating-point number", held)
+        return real(f"the optimizer's {_words(self)}", self.allowed, held)
 
 
 class LearningRate(Knob):
@@ -89,7 +95,7 @@ class LearningRate(Knob):
 
     def factor(self, group: Group) -> float:
         """The group's ``lr_scale``."""
-        return float(group.get("lr_scale", 1.0))
+        return real("lr_scale", self.allowed, group.get("lr_scale", 1.0))
 
 
 class WeightDecay(Knob):
@@ -128,7 +134,7 @@ class Beta(Knob):
 
     def read(self, group: Group) -> float:
         """The value as it stands."""
-        return float(group[self.key][self._place])
+        return self._number(group[self.key][self._place])
 
     def write(self, group: Group, value: float) -> None:
         """Put ``value`` in its place of the pair."""
@@ -201,7 +207,7 @@ class Knobs:
         for name, value in decision.items():
             knob, number = self._knob(name), float(value)
             groups = self._admitted_groups(knob)
-            unit = knob.room(knob.given(groups[0]))
+            unit = knob.room(self._first_given(knob))
             for group in groups:
                 ratio = knob.room(knob.given(group)) / unit
                 wanted.append((knob, group, knob.room(knob.room(number) * ratio) * knob.factor(group)))

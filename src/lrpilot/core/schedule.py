@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from lrpilot.errors import InvalidArgument, Unusable
 
 from .files import expanded, parse_json, read_file, replace_file
 from .knobs import Knobs, LearningRate
+from .numbers import whole
 
 KIND = "lrpilot schedule"
 
@@ -36,8 +36,7 @@ def recorded_schedule(
     if not rates:
         raise InvalidArgument("history", "at least one step long", "none")
     if total_steps is not None:
-        if not isinstance(total_steps, Integral) or total_steps < 1:
-            raise InvalidArgument("total_steps", "a whole number, at least 1, or None", total_steps)
+        total_steps = whole("total_steps", total_steps)
         rates = [rates[int((step + 0.5) * len(rates) / total_steps)] for step in range(total_steps)]
     knob = LearningRate()
     unit = Knobs(optimizer, (knob,)).given[knob.name]  # which is what LambdaLR multiplies, whatever stands there now

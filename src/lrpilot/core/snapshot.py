@@ -29,7 +29,7 @@ class Snapshot:
     @torch.no_grad()
     def __init__(self, optimizer: torch.optim.Optimizer, buffers: Iterable[Tensor] = ()) -> None:
         self._optimizer = optimizer
-        self._values = [(buffer, buffer.clone()) for buffer in buffers]
+        self._values: list[tuple[Tensor, Tensor | None]] = [(buffer, buffer.clone()) for buffer in buffers]
         self._states: list[tuple[Tensor, StateDict]] = []
         for parameter in parameters_of(optimizer):
             self._values.append((parameter, parameter.detach().clone()))
@@ -45,7 +45,7 @@ class Snapshot:
         given = ((now, value) for now, (_, value) in zip(buffers, self._values, strict=False))
         reshaped = set[Tensor]()
         for held, value in (*self._values, *given):
-            if held.shape == value.shape:
+            if value is not None and held.shape == value.shape:
                 held.copy_(value)
             else:
                 reshaped.add(held)
@@ -65,10 +65,15 @@ class Snapshot:
     def state_dict(self) -> StateDict:
         """The copied tensors: the buffers', then the parameters' in the optimizer's order.
 
-        They are shared with the snapshot, not copied once more: nothing ever writes into them.
+        They are shared with the snapshot, not copied once more: nothing ever writes into them. In the place of a
+        parameter that would be left alone, for it is of another shape now, stands None.
         """
+        buffers = len(self._values) - len(self._states)
         return {
-            "values": [value for _, value in self._values],
+            "values": [
+                value if i < buffers or (value is not None and held.shape == value.shape) else None
+                for i, (held, value) in enumerate(self._values)
+            ],
             "states": [saved for _, saved in self._states],
         }
 
@@ -85,8 +90,10 @@ class Snapshot:
         copied = len(state["states"])
         parameters = list(parameters_of(self._optimizer))[:copied]
         held = [*(tensor for tensor, _ in self._values[: len(self._values) - len(self._states)]), *parameters]
-        shapes, saved = ([tuple(tensor.shape) for tensor in tensors] for tensors in (held, state["values"]))
-        if shapes != saved:
+        shapes = [tuple(tensor.shape) for tensor in held]
+        saved = [None if value is None else tuple(value.shape) for value in state["values"]]
+        fits = len(shapes) == len(saved) and all(two in (one, None) for one, two in zip(shapes, saved, strict=True))
+        if not fits:
             raise InvalidArgument("the saved copy's tensors", f"of the shapes {shapes} as here", saved)
         self._values = list(zip(held, state["values"], strict=True))
         self._states = list(zip(parameters, state["states"], strict=True))

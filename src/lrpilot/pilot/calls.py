@@ -12,7 +12,7 @@ from .loaders import batches_for
 from .optimizers import inner_optimizers, names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from torch.optim import Optimizer
 
@@ -25,7 +25,7 @@ IN_VAIN = 100
 
 
 UNHEARD = 100
-"""After so many steps the pilot should have been called."""
+"""After so many steps, or half of the run, the pilot should have been called."""
 
 FIRST_LOOK = 8
 """From so many steps on it shows how many batches each takes."""
@@ -48,6 +48,7 @@ class Calls:
         self._all_in_vain = 0
         self._began_in_vain = False
         self._versions: list[int] | None = None
+        self._apart: list[Set[int]] = []  # which optimizers had not stepped, at decisions at which some had not
         self._looked = False  # whether steps have been compared with batches
 
     def without_step(self, loss: Loss | None, *, step: int) -> None:
@@ -74,6 +75,20 @@ class Calls:
                 f"{math.ceil(total_steps / round(batches / step))}",
             )
 
+    def _tell_apart(self) -> None:
+        """Some optimizers left out steps at two decisions: once may be a scaler's doing."""
+        if len(self._apart) == 2:
+            count = len(self._optimizers)
+            who = " and ".join(
+                f"{type(self._optimizers[i]).__name__} (optimizer {i + 1} of {count})"
+                for i in sorted(self._apart[0] | self._apart[1])
+            )
+            self._notices.tell(
+                "apart",
+                f"{who} left out steps that others took, so that the pilot sees little of the training: one Pilot "
+                "is for optimizers that step together; make a Pilot for each, and call step(loss) of each",
+            )
+
     def _before_the_first_step(self) -> None:
         parameters = [p for o in self._optimizers for g in o.param_groups for p in g["params"] if p.requires_grad]
         versions = [parameter._version for parameter in parameters]
@@ -93,12 +108,12 @@ class Calls:
             "unseen", f"no step of {kinds} has been seen {when}: give Pilot the optimizer whose step() is called{hint}"
         )
 
-    def unheard(self) -> None:
-        """`UNHEARD` steps were taken and no decision made: tell of it if there was no call either."""
+    def unheard(self, steps: int) -> None:
+        """So many steps were taken and no decision made: tell of it if there was no call either."""
         if not len(self._losses.values) and not self._losses.has_parts:
             self._notices.tell(
                 "uncalled",
-                f"{names(self._optimizers)} has taken {UNHEARD} steps, and pilot.step was never called: without it the "
+                f"{names(self._optimizers)} has taken {steps} steps, and pilot.step was never called: without it the "
                 "learning rate stays as it is",
             )
 
@@ -112,8 +127,11 @@ class Calls:
                 "called after each; the steps are counted, and the losses between are taken to be like this one",
             )
 
-    def look_back(self, *, step: int, total_steps: int | None, disturbed: bool) -> None:
-        """At a decision: what only shows over several calls."""
+    def look_back(self, *, step: int, total_steps: int | None, disturbed: bool, idle: Set[int] = frozenset()) -> None:
+        """At a decision: what only shows over several calls. ``idle``: places of optimizers that left the step out."""
+        if step >= FIRST_LOOK and idle:
+            self._apart.append(idle)
+            self._tell_apart()
         if step >= FIRST_LOOK and total_steps is not None and not self._looked:
             self._looked = True
             self._compare_with_batches(step, total_steps)
@@ -125,3 +143,12 @@ class Calls:
             found = [name for optimizer in self._optimizers for name in schedulers_of(optimizer)]
             who = " and ".join(found) if found else "something else"
             self._notices.tell("rates", f"{who} writes the learning rate too: leave the rate to the pilot alone")
+
+
+def first_call_by(total_steps: int | None) -> int:
+    """At which step the pilot, which is called after each, should have been called; at the first it cannot have been.
+
+    >>> [first_call_by(total_steps) for total_steps in (1, 5, 80, 1000, None)]
+    [2, 2, 40, 100, 100]
+    """
+    return UNHEARD if total_steps is None else min(UNHEARD, max(2, total_steps // 2))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch.distributed as dist
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -107,8 +108,14 @@ class Pilot(Deciding, Shape):
                 policy = Policy.load(policy)
         elif isinstance(policy, type) or not (hasattr(policy, "initial_memory") and hasattr(policy, "act")):
             raise InvalidArgument("policy", "'shipped', the path of a policy file, or a Policy", policy)
-        if rollback not in (True, False):
+        try:
+            said = rollback in (True, False)
+        except (RuntimeError, ValueError):  # of several numbers
+            said = False
+        if not said:
             raise InvalidArgument("rollback", "True or False", rollback)
+        if not (process_group is None or (dist.is_available() and isinstance(process_group, dist.ProcessGroup))):
+            raise InvalidArgument("process_group", "a ProcessGroup that this rank is in, or None", process_group)
         for name, listener in (("on_decision", on_decision), ("on_rollback", on_rollback)):
             if not (listener is None or callable(listener)):
                 raise InvalidArgument(name, "a function of a Decision, or None", listener)
@@ -129,6 +136,7 @@ class Pilot(Deciding, Shape):
             InvalidArgument: the loss is not a scalar; or another pilot has been made for the optimizer since.
             NonFiniteLoss: the weights are not finite, and there is no copy to go back to. The pilot is closed then.
         """
+        self._hooks.called = True
         if self._hooks.taken != self._expected:
             self._step_unevenly(loss)
             return

@@ -21,7 +21,7 @@ from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
 from .buffers import Buffers
-from .calls import Calls
+from .calls import Calls, first_call_by
 from .defaults import own_defaults
 from .features import observe
 from .guard import WIDEST, Guard
@@ -95,6 +95,7 @@ class Deciding:
         self._guard = Guard(self.optimizer, rollback=parts.rollback, buffers=parts.buffers)
         self._listen()
         self._hooks.first, self._hooks.unheard = self._guard.remember_start, self._calls.unheard
+        self._hooks.deadline = first_call_by(self.total_steps)
         self._rates.write(self._rate, step=-1)
         if any(isinstance(optimizer, torch.optim.Rprop) for optimizer in parts.optimizers):
             self._notices.tell("rprop", "Rprop reads the learning rate at its first step alone: no pilot can drive it")
@@ -176,7 +177,7 @@ class Deciding:
         """Write the interval down, and take up a rate that somebody else has written."""
         self._write_losses()
         disturbed = self._rates.disturbed()
-        self._calls.look_back(step=self._step, total_steps=self.total_steps, disturbed=disturbed)
+        self._calls.look_back(step=self._step, total_steps=self.total_steps, disturbed=disturbed, idle=self._hooks.idle)
         if disturbed:
             used = self._rates.at(self._step) / self.knobs.given["learning_rate"] * BELOW
             self._log_rate = _bounded(math.log(used) if used > 0 else -math.inf)

@@ -205,8 +205,8 @@ class Guard:
             "changing": self._changing,
             "returns": self._returns,
             "returned": self._returned,
-            "good": _state_of(self._good),
-            "unproven": _state_of(self._unproven),
+            "good": self._state_of(self._good),
+            "unproven": self._state_of(self._unproven),
         }
 
     def load_state_dict(self, state: StateDict) -> None:
@@ -223,11 +223,21 @@ class Guard:
         self._returns, self._returned, self._changing = state["returns"], state["returned"], state["changing"]
         self._untouched = {} if self.started else self._buffers.copies()
 
+    def _state_of(self, copy: Copy | None) -> StateDict | None:
+        if copy is None:
+            return None
+        now = self._buffers.tensors()
+        reshaped = [n for n, buffer in copy.buffers.items() if n in now and now[n].shape != buffer.shape]
+        snapshots = [snapshot.state_dict() for snapshot in copy.snapshots]
+        return {**copy._asdict(), "snapshots": snapshots, "reshaped": reshaped}
+
     def _copy_of(self, state: StateDict | None) -> Copy | None:
         if state is None:
             return None
         now = self._buffers.tensors()
-        wrong = [n for n, copy in state["buffers"].items() if n not in now or now[n].shape != copy.shape]
+        shapes = {n: tensor.shape for n, tensor in now.items()}
+        shapes |= {n: state["buffers"][n].shape for n in state.get("reshaped", ()) if n in now}
+        wrong = [n for n, copy in state["buffers"].items() if shapes.get(n) != copy.shape]
         if wrong:
             raise InvalidArgument("the saved copy's buffers", f"{len(now)} of the shapes that they have here", wrong)
         # Up to version 0.2 one snapshot was taken of all optimizers together.
@@ -240,12 +250,6 @@ class Guard:
 
 def _snapshots(optimizer: torch.optim.Optimizer) -> list[Snapshot]:
     return [Snapshot(member) for member in members_of(optimizer)]
-
-
-def _state_of(copy: Copy | None) -> StateDict | None:
-    if copy is None:
-        return None
-    return {**copy._asdict(), "snapshots": [snapshot.state_dict() for snapshot in copy.snapshots]}
 
 
 def ended_well(losses: Float[Tensor, " step"]) -> bool:

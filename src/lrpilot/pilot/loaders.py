@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sysconfig
-from collections.abc import Sized
 from itertools import chain
+from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from .living import living
 from .notices import PACKAGE
@@ -30,10 +31,17 @@ def batches_for(steps: int, total_steps: int) -> int | None:
     return None
 
 
-def _length(batches: Sized) -> int:
-    """How many batches a pass has; 0 of a stream, which does not know."""
+def _length(batches: Any) -> int:
+    """How many batches a pass has; 0 of a stream, which does not know.
+
+    The loader of a stream that knows its length would warn, once asked, if the stream gave more.
+    """
+    data, sampler, drops = (vars(batches).get(name) for name in ("_dataset", "_index_sampler", "_drop_last"))
     try:
-        return len(batches)
+        if not isinstance(data, IterableDataset):
+            return len(batches)
+        count = len(data) / (getattr(sampler, "batch_size", None) or 1)  # type: ignore[arg-type] - some have a length
+        return math.floor(count) if drops else math.ceil(count)
     except (TypeError, NotImplementedError):
         return 0
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, SupportsFloat
 import torch
 from torch import Tensor
 
+from lrpilot.core.numbers import real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -146,8 +147,9 @@ class LossBuffer:
 def _number(loss: object) -> float:
     if loss is None:
         raise InvalidArgument("loss", "a scalar: call pilot.step(loss)", loss)
-    if isinstance(loss, float | int):
+    if isinstance(loss, float):
         return loss
     if not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:
         raise InvalidArgument("loss", "a scalar tensor or a number", type(loss).__name__)
-    return float(loss.item() if hasattr(loss, "item") else loss)  # type: ignore[attr-defined] - NumPy's, of any shape
+    number: object = loss.item() if hasattr(loss, "item") else loss  # type: ignore[attr-defined] - NumPy's, of any shape
+    return real("loss", "a scalar tensor or a number that a float holds", number)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from lrpilot.core.numbers import whole
 from lrpilot.errors import InvalidArgument
 
 from . import policy_file
 from .features import FEATURES, LINEAR_DECAY
-from .timetable import whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -110,6 +110,9 @@ class Policy(nn.Module):
         self.width, self.members = whole("width", width), whole("members", members)
         if members % 2 == 0:
             raise InvalidArgument("members", "an odd number", members)
+        if not (provenance is None or isinstance(provenance, dict)):
+            raise InvalidArgument("provenance", "a dict, or None", provenance)
+        width, members = self.width, self.members
         self.actor = Recurrent(len(FEATURES), width) if members == 1 else Panel(len(FEATURES), width, members)
         self.critic = Recurrent(len(FEATURES), width)
         self.provenance = provenance or {}

@@ -143,6 +143,8 @@ def locate(path: str | Path) -> Path:
     try:
         file = expanded(path)
         there = file.is_file()
+    except InvalidArgument as error:
+        raise InvalidArgument("policy", "'shipped' or the path of a policy file", path) from error
     except (OSError, Unusable) as error:  # no such home, or a name longer than files have
         raise InvalidArgument("policy", f"'shipped' or the path of a policy file ({error})", str(path)) from error
     if not there:

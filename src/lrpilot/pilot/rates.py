@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+Place = tuple[int, int]
+"""Of a group: the number of its optimizer, and its place there."""
+
+
 class Rates:
     """Writes the rate into an optimizer's groups, and knows which rate each step was made at.
 
@@ -33,11 +37,11 @@ class Rates:
         self._version: tuple[int, int] | None = None
         self._standing = self._read()
         self._others: dict[int, float] = {}  # by step the rate that it was made at, where that was not ours
-        self._before: tuple[int, list[float]] = (-1, [])  # the last step at the rates before, and these
+        self._before: tuple[int, dict[Place, float]] = (-1, {})  # the last step at the rates before, and these
 
     def write(self, rate: float, *, step: int) -> None:
         """Write a rate for the steps after ``step``."""
-        self._before = (step, self.used(step))
+        self._before = (step, self._used(step))
         self._knobs.write({"learning_rate": rate})
         held = self._held
         self.written = None if isinstance(held, Tensor) else held
@@ -58,11 +62,15 @@ class Rates:
         return bool(self._others) or any(now.get(place) != rate for place, rate in self._standing.items())
 
     def used(self, step: int) -> list[float]:
-        """The rates of all groups in the last step, which was ``step``."""
+        """The rates of all groups in the last step, which was ``step``; of one that has joined since, as it stands."""
+        return list(self._used(step).values())
+
+    def _used(self, step: int) -> dict[Place, float]:
+        now = self._read()
         if self._before[0] == step:
-            return list(self._before[1])
+            return now | self._before[1]
         share = self.at(step) / self.rate  # which is mostly 1
-        return [rate * share for rate in {**self._read(), **self._standing}.values()]
+        return {place: rate * share for place, rate in (now | self._standing).items()}
 
     def at(self, step: int) -> float:
         """The rate of a step since the last writing."""
@@ -76,8 +84,8 @@ class Rates:
                 rates[step - first] = rate
         return rates
 
-    def _read(self) -> dict[tuple[int, int], float]:
-        """The rate of each group as it stands: by the number of its optimizer, and its place there."""
+    def _read(self) -> dict[Place, float]:
+        """The rate of each group as it stands."""
         knob = LearningRate()
         return {
             (number, place): knob.read(group)
@@ -96,9 +104,11 @@ class Rates:
 
     def state_dict(self) -> StateDict:
         """Which rates the steps since the last writing were made at, and those of the step before it."""
-        return {"others": dict(self._others), "before": [self._before[0], list(self._before[1])]}
+        return {"others": dict(self._others), "before": [self._before[0], dict(self._before[1])]}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._others = dict(state["others"])
-        self._before = (state["before"][0], list(state["before"][1]))
+        step, before = state["before"]
+        # Up to version 0.2 the rates stood in a list, in the order of the groups.
+        self._before = (step, dict(before if isinstance(before, dict) else zip(self._read(), before, strict=False)))

@@ -6,6 +6,8 @@ import html
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from lrpilot.core.knobs import LearningRate
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -40,7 +42,7 @@ class Shape:
     @property
     def base_lrs(self) -> list[float]:
         """The learning rates that the user gave, by group."""
-        return [float(group["initial_lr"]) for group in self.knobs.optimizer.param_groups]
+        return [LearningRate().given(group) for group in self.knobs.optimizer.param_groups]
 
     @property
     def last_epoch(self) -> int:

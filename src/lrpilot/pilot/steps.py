@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
-from .calls import UNHEARD
 from .interval import MEASURED_STEPS
 from .measurement import Measurement
 from .optimizers import together
@@ -22,8 +21,9 @@ Listener = Callable[[Optimizer], None]
 class StepHooks:
     """Hears of every step of some optimizers. Holds no reference to what listens but these.
 
-    One step of each is a step. Where a step is traced by ``torch.compile``, a listener that runs within it breaks the
-    graph; the hooks stay registered between measurements, for each registration would compile it again.
+    One step of each is a step; a call of the pilot ends it, whichever have taken it. Where a step is traced by
+    ``torch.compile``, a listener that runs within it breaks the graph; the hooks stay registered between measurements,
+    for each registration would compile it again.
 
     Args:
         optimizers: whose steps are heard of.
@@ -32,22 +32,25 @@ class StepHooks:
 
     Attributes:
         taken: how many steps have been taken.
+        called: whether the pilot has been called since the last step.
         captured: whether a step has been captured in a CUDA graph, whose replays cannot be heard.
         replaced: whether another pilot has taken the optimizers over.
-        unheard: called at step `UNHEARD`, if it still stands there.
+        unheard: called with step ``deadline``, if it still stands there.
+        deadline: see there.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int = 0) -> None:
         self.taken = taken
-        self.captured = self.replaced = False
+        self.called = self.captured = self.replaced = False
         self.rates = rates
-        self.unheard: Callable[[], None] | None = None
+        self.unheard: Callable[[int], None] | None = None
+        self.deadline = 0
         self._first: Listener | None = None
         self._measurement: Measurement | None = None
         self._busy = False  # whether either is there
         self._all = together(optimizers)
-        self._leader, self._count = optimizers[0], len(optimizers)
-        self._alone = self._count == 1
+        self._members, self._leader = tuple(optimizers), optimizers[0]
+        self._alone = len(optimizers) == 1
         self._round: list[Optimizer] = []  # those that have taken the present step
         self._on_cuda = any(p.is_cuda for group in self._all.param_groups for p in group["params"])
         self._call: Callable[..., Any] = torch.compiler.disable(_call)
@@ -59,6 +62,11 @@ class StepHooks:
                 optimizer.register_step_post_hook(self._after_step),
             )
         ]
+
+    @property
+    def idle(self) -> set[int]:
+        """The places of those that have not taken the present step."""
+        return {i for i, member in enumerate(self._members) if member not in self._round} if self._round else set()
 
     @classmethod
     def replace(cls, optimizers: Sequence[Optimizer]) -> None:
@@ -97,11 +105,7 @@ class StepHooks:
             first, self.first = self._first, None
             self._call(first, self._all)
         measurement = self._measurement
-        if (
-            measurement is not None
-            and (not self._round or optimizer in self._round)
-            and len(measurement.steps) < MEASURED_STEPS
-        ):
+        if measurement is not None and self._opens(optimizer) and len(measurement.steps) < MEASURED_STEPS:
             self._call(measurement.before_step, self._all)
 
     def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -112,8 +116,8 @@ class StepHooks:
             complete = self._completes(optimizer)
         if optimizer.param_groups[0]["lr"] is not self.rates.written:
             self._notice(optimizer)
-        if not torch.compiler.is_compiling() and self.taken == UNHEARD and self.unheard is not None:
-            self.unheard()
+        if not torch.compiler.is_compiling() and self.taken == self.deadline and self.unheard is not None:
+            self.unheard(self.taken)
         if self._on_cuda and torch.cuda.is_current_stream_capturing():
             self.captured = True
         if self._busy and complete and self._measurement is not None:
@@ -125,14 +129,18 @@ class StepHooks:
 
     def _completes(self, optimizer: Optimizer) -> bool:
         """Whether all have now taken the step; it is counted once the first has."""
-        if not self._round or optimizer in self._round:
-            self._round = []
+        if self._opens(optimizer):
+            self._round, self.called = [], False
             self.taken += 1
         self._round.append(optimizer)
-        if len(self._round) < self._count:
+        if len(self._round) < len(self._members):
             return False
         self._round = []
         return True
+
+    def _opens(self, optimizer: Optimizer) -> bool:
+        """Whether its step is the first of a new one."""
+        return self.called or not self._round or optimizer in self._round
 
     def close(self) -> None:
         """Take the hooks off."""
