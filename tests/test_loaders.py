@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 import torch
@@ -58,6 +59,28 @@ def test_a_loader_that_no_calling_function_holds_is_not_looked_at(monkeypatch):
     loader = holder.loader
     assert batches_for(2, 20) == 4
     assert loader is holder.loader
+
+
+def test_looking_at_variables_keeps_none_alive(monkeypatch):
+    """Before Python 3.13 a frame keeps what it was asked for until its function returns: models, and steps' outputs."""
+    holder = Holder(monkeypatch)
+
+    def function():
+        model = torch.nn.Linear(1, 1)
+        gone = weakref.ref(model)
+        assert batches_for(2, 20) is None
+        del model
+        return gone()
+
+    assert function() is None
+    assert holder.loader is not None
+
+
+def test_the_locals_that_a_function_asked_for_stay(monkeypatch):
+    holder = Holder(monkeypatch)
+    config = locals()
+    assert batches_for(2, 20) is None
+    assert config["holder"] is holder
 
 
 def test_a_thread_without_a_loader_has_none_in_sight(monkeypatch):

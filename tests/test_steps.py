@@ -32,6 +32,43 @@ def test_steps_of_one_are_counted() -> None:
     assert hooks.taken == 8
 
 
+def test_a_step_within_a_step_of_the_same_optimizer_is_one() -> None:
+    """torch calls the hooks in the step of a class and again in that of its base class, if both have been made."""
+    parameters = [torch.nn.Parameter(torch.ones(1))]
+
+    class Base(torch.optim.SGD):
+        def step(self, closure=None):  # type: ignore[no-untyped-def]
+            return super().step(closure)
+
+    class Derived(Base):
+        def step(self, closure=None):  # type: ignore[no-untyped-def]
+            return super().step(closure)
+
+    _, optimizer = Base(parameters, lr=0.1), Derived(parameters, lr=0.1)
+    heard = []
+    optimizer.register_step_post_hook(lambda *_: heard.append(1))
+    rates = Rates(Knobs(optimizer, (LearningRate(),)))
+    rates.write(0.1, step=-1)
+    hooks = StepHooks([optimizer], rates)
+    hooks.measurement = measurement = Measurement()
+    for _ in range(2):
+        take_a_step(optimizer)
+    assert len(heard) > 2
+    assert hooks.taken == len(measurement.steps) == 2
+
+
+def test_a_step_that_an_error_ended_does_not_count() -> None:
+    (optimizer,), hooks = hooked(1)
+
+    def fails() -> float:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        optimizer.step(fails)
+    take_a_step(optimizer)
+    assert hooks.taken == 1
+
+
 def test_one_step_of_each_is_a_step() -> None:
     """Counted with the first of them, in whatever order; one that steps again has begun the next."""
     (one, two), hooks = hooked(2)

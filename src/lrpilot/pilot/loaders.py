@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import sysconfig
 from itertools import chain
+from types import FrameType
 from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
@@ -52,7 +54,19 @@ def _loader_in_sight() -> bool:
         own = frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE
         if not own and frame.f_code.co_filename.startswith(installed):
             return False  # the loop of a trainer, which counts its steps rightly
-        if any(isinstance(value, DataLoader) for value in chain(frame.f_locals.values(), frame.f_globals.values())):
+        if any(isinstance(value, DataLoader) for value in chain(_locals(frame), frame.f_globals.values())):
             return True
         frame = frame.f_back
     return False
+
+
+def _locals(frame: FrameType) -> list[object]:
+    """The values of a function's variables; none of them is kept alive for it.
+
+    Before Python 3.13 a frame keeps the dictionary that it is asked for until its function returns.
+    """
+    held = frame.f_locals
+    values = list(held.values())
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and isinstance(held, dict) and sys.getrefcount(held) <= 3:
+        held.clear()  # which nobody else has asked for: not the function's own locals()
+    return values

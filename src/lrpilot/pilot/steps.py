@@ -48,6 +48,7 @@ class StepHooks:
         self._first: Listener | None = None
         self._measurement: Measurement | None = None
         self._busy = False  # whether either is there
+        self._within: Optimizer | None = None  # whose step has begun
         self._all = together(optimizers)
         self._members, self._leader = tuple(optimizers), optimizers[0]
         self._alone = len(optimizers) == 1
@@ -99,6 +100,7 @@ class StepHooks:
         self._busy = measurement is not None or self._first is not None
 
     def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._within = optimizer
         if not self._busy:
             return
         if self._first is not None:
@@ -109,6 +111,9 @@ class StepHooks:
             self._call(measurement.before_step, self._all)
 
     def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._within is not optimizer:
+            return  # the step of a class whose base class has told of it already
+        self._within = None
         complete = True
         if self._alone:
             self.taken += 1
