@@ -164,3 +164,23 @@ def test_steps_between_two_calls_are_told_of():
     ((kind, message),) = told
     assert kind == "missed"
     assert message.startswith("SGD took 3 steps between two calls")
+
+
+def test_one_loss_for_all_steps_is_told_of():
+    """That of another batch, or no loss at all; where the weights hardly move, losses may be one."""
+    steps = [(torch.full((10,), 2.0), step) for step in range(10, 100, 10)]
+    called = alone()
+
+    def look(some):
+        for losses, step in some:
+            called.look_at(losses, step=step, moved=0.01)
+
+    look(steps[:4])
+    with pytest.warns(PilotWarning, match=r"the loss has been 2 in all 50 steps, though the weights move") as told:
+        look(steps[4:])
+    assert len(told) == 1
+    for other, moved in ((2.0001, 0.01), (2.0, 1e-5), (float("nan"), 0.01)):
+        called = alone()
+        called.look_at(torch.tensor([2.0, other]), step=2, moved=moved)
+        for losses, step in steps:
+            called.look_at(losses, step=step, moved=moved)

@@ -14,6 +14,7 @@ from torch import nn
 from loops import batch, loss_of, network, take_a_step, train
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.timetable import decision_steps
 from scripted import Reactive, Scripted
 
@@ -395,3 +396,43 @@ def test_a_state_in_other_places_and_precisions():
     train(pilot, model, STEPS - 13, begin=13)
     train(twin[2], twin[0], STEPS - 13, begin=13)
     assert twin[2].history["rate"].tolist() == pilot.history["rate"].tolist()
+
+
+def test_a_group_that_joins_far_above_the_given_rate_is_told_of():
+    """At a rate that somebody wrote down from the log: 30 times the one that was given."""
+    model, more = network(), nn.Parameter(torch.ones(1))
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e-3), 100, policy=Scripted(0.1), network=model)
+    train(pilot, model, 50)
+    pilot.optimizer.add_param_group({"params": [more], "lr": 0.0305})
+    with pytest.warns(PilotWarning, match=r"driven at 30.5 times the first group's rate.*given \(0.001\)") as told:
+        train(pilot, model, 50, begin=50)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_a_group_that_joins_at_the_present_rate_stays_beside_the_first(share):
+    """Lightning's `unfreeze_and_add_param_group`, and whoever copies the first group's rate."""
+    model, more = network(), nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    pilot = Pilot(optimizer, 100, policy=Scripted(0.1), network=model)
+    train(pilot, model, 50)
+    optimizer.add_param_group({"params": [more], "lr": optimizer.param_groups[0]["lr"] * share})
+    train(pilot, model, 50, begin=50)
+    first, joined = pilot.get_last_lr()
+    assert joined == pytest.approx(share * first)
+
+
+def test_a_network_that_needs_no_gradient_is_told_of_and_its_rate_not_raised():
+    weight = torch.ones(3)
+    pilot = Pilot(torch.optim.Adam([weight], lr=1e-3), 100)
+
+    def loop():
+        for _ in range(100):
+            weight.grad = 2 * weight  # by hand, as torch.func's users have it
+            pilot.optimizer.step()
+            pilot.step(weight.square().sum())
+
+    with pytest.warns(PilotWarning, match="no parameter of Adam requires a gradient") as told:
+        loop()
+    assert len(told) == 1
+    assert max(pilot.history["rate"]) <= 1e-4 * 1.0001

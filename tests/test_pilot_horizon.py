@@ -63,6 +63,51 @@ def test_a_longer_run(how, pause):
         train(again, longer, 1)
 
 
+@pytest.mark.parametrize("first", ["the optimizer's", "the pilot's"])
+@pytest.mark.parametrize("length", [100, 300])
+def test_whichever_state_is_loaded_first(first, length):
+    """The optimizer's holds the rate of the run that ended; of a longer one the pilot's counts."""
+    model, pilot = piloted(100)
+    train(pilot, model, 60)
+    later, again = piloted(length)
+    states = [(again.optimizer, pilot.optimizer.state_dict()), (again, pilot.state_dict())]
+    for owner, state in states if first == "the optimizer's" else states[::-1]:
+        owner.load_state_dict(state)
+    rates = train(again, later, 40, begin=60)
+    assert rates == pytest.approx(rest_of(length)[60:100], rel=0.2, abs=5e-4)
+
+
+def test_a_state_loaded_in_mid_run_brings_its_rate():
+    """Of the optimizer alone, after further steps: that is the user's doing."""
+    model, pilot = piloted(100)
+    saved = pilot.optimizer.state_dict()
+    train(pilot, model, 60)
+    pilot.optimizer.load_state_dict(saved)
+    assert pilot.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+    with pytest.warns(PilotWarning, match="something else writes the learning rate"):
+        train(pilot, model, 40, begin=60)
+
+
+def test_states_of_others_are_refused():
+    model, pilot = piloted(100)
+    adam = Pilot(torch.optim.Adam(network().parameters()), 100, policy=Linear())
+    scheduler = torch.optim.lr_scheduler.StepLR(torch.optim.SGD(model.parameters(), lr=0.1), 1)
+    for state, message in (
+        (adam.state_dict(), "the saved state must be that of a run with SGD, got 'Adam'"),
+        (scheduler.state_dict(), "delete the scheduler.pt that Hugging Face's Trainer wrote without one"),
+    ):
+        with pytest.raises(InvalidArgument, match=message):
+            pilot.load_state_dict(state)
+    train(pilot, model, 100)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("wrong", [None, 7, "state"])
+def test_what_is_no_state_is_refused(wrong):
+    with pytest.raises(InvalidArgument, match="the saved state must be that of a Pilot, a dictionary"):
+        piloted(100)[1].load_state_dict(wrong)
+
+
 def test_a_shorter_run():
     model, pilot = piloted(300)
     train(pilot, model, 60)

@@ -36,6 +36,8 @@ def load_all_or_nothing(owner: Stateful, state: StateDict, take_up: Callable[[St
     Raises:
         InvalidArgument: the state does not fit; ``owner`` is as it was.
     """
+    if not isinstance(state, dict):  # type: ignore[reportUnnecessaryIsInstance] - users hand in what they have loaded
+        raise InvalidArgument("the saved state", f"that of a {type(owner).__name__}, a dictionary", state)
     before = owner.state_dict()
     try:
         take_up(copy.deepcopy(state))

@@ -14,6 +14,7 @@ from .optimizers import inner_optimizers, names
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from .buffers import Buffers
@@ -26,6 +27,10 @@ IN_VAIN = 100
 
 UNHEARD = 100
 """After so many steps, or half of the run, the pilot should have been called."""
+
+SAME = 50
+MOVES = 1e-4
+"""After so many steps with one and the same loss it is told of, if the weights move by such a share of their size."""
 
 FIRST_LOOK = 8
 """From so many steps on it shows how many batches each takes."""
@@ -49,6 +54,8 @@ class Calls:
         self._began_in_vain = False
         self._versions: list[int] | None = None
         self._apart: list[Set[int]] = []  # which optimizers had not stepped, at decisions at which some had not
+        self._only_loss: float | None = None
+        self._loss_varies = False
         self._looked = False  # whether steps have been compared with batches
 
     def without_step(self, loss: Loss | None, *, step: int) -> None:
@@ -125,6 +132,25 @@ class Calls:
                 "missed",
                 f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step, which is to be "
                 "called after each; the steps are counted, and the losses between are taken to be like this one",
+            )
+
+    def look_at(self, losses: Tensor, *, step: int, moved: float) -> None:
+        """The losses before a decision: whether they have been one number all along, though the weights move.
+
+        Args:
+            losses: on the CPU.
+            step: of the decision.
+            moved: by what share of its size a weight tensor has moved in the last step.
+        """
+        if self._loss_varies:
+            return
+        only = float(losses[0]) if self._only_loss is None else self._only_loss
+        self._only_loss, self._loss_varies = only, bool((losses != only).any())
+        if not self._loss_varies and step >= SAME and moved > MOVES:
+            self._notices.tell(
+                "same",
+                f"the loss has been {only:.4g} in all {step} steps, though the weights move: give pilot.step the loss "
+                "of each step's batch",
             )
 
     def look_back(self, *, step: int, total_steps: int | None, disturbed: bool, idle: Set[int] = frozenset()) -> None:

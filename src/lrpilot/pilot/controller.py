@@ -232,6 +232,7 @@ class Pilot(Deciding, Shape):
         measurement = self._hooks.measurement
         return {
             "total_steps": self._parts.total_steps,
+            "optimizers": names(self._parts.optimizers),
             "timetable": self._timetable.state_dict(),
             "step": self._step,
             "decisions": self._decisions,
@@ -259,6 +260,12 @@ class Pilot(Deciding, Shape):
         load_all_or_nothing(self, state, self._take_up)
 
     def _take_up(self, state: StateDict) -> None:
+        if "last_epoch" in state:
+            allowed = "that of a Pilot (delete the scheduler.pt that Hugging Face's Trainer wrote without one)"
+            raise InvalidArgument("the saved state", allowed, "that of a scheduler")
+        driven = names(self._parts.optimizers)
+        if state.get("optimizers", driven) != driven:  # versions before 0.3 did not save it
+            raise InvalidArgument("the saved state", f"that of a run with {driven}", state["optimizers"])
         self._timetable = Timetable.of(state["timetable"])
         self._step, self._decisions = state["step"], state["decisions"]
         self._log_rate, self._last_step = state["log_rate"], state["last_step"]
@@ -276,7 +283,7 @@ class Pilot(Deciding, Shape):
         self._rates.write(self._rate, step=self._step)  # the optimizer's state may have been loaded before this began
         self._rates.load_state_dict(state["rates"])
         self._written = len(self._losses.values)
-        self._hooks.taken = self._step
+        self._hooks.taken = self._hooks.resumed = self._step
         self._hooks.first = None if self._guard.started else self._guard.remember_start
         self._hooks.measurement = None
         if state["measurement"] is not None:

@@ -31,13 +31,14 @@ from .loss_buffer import LossBuffer
 from .measurement import Measurement
 from .memory import Memory
 from .notices import Notices
-from .optimizers import together
+from .optimizers import names, together
 from .policy import Drives
 from .ranks import Ranks
 from .rates import Rates
 from .soundness import FORCED_CUT, step_ceiling
 from .steps import StepHooks
 from .timetable import Timetable
+from .vectors import trainable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -49,6 +50,9 @@ BELOW = 10.0
 """A run begins at the given rate divided by this: one that is too high can harm a network for good and not show in the
 loss, one that is too low costs a few steps."""
 
+
+STEEP = 10.0
+"""A group that joins at more than so many times the first group's rate was hardly meant to."""
 
 STUBBORN = 8
 """Weights that are not finite at so many decisions in a row, with the rate cut at each, are not the rate's doing."""
@@ -158,6 +162,13 @@ class Deciding:
         if cut is not None:
             again = 1 if self._timetable.opens(self._decisions) else max(self._guard.returns, 1)
             step = min(step, FORCED_CUT * again)
+        if not trainable(self.optimizer):
+            step = min(step, 0.0)
+            self._notices.tell(
+                "frozen",
+                f"no parameter of {names(self._parts.optimizers)} requires a gradient, so nothing is measured and the "
+                "learning rate is not raised: call requires_grad_() on those that are trained",
+            )
         if interval.gradient_norm == 0:
             self._notices.tell(
                 "zero",
@@ -192,6 +203,13 @@ class Deciding:
                 "the pilot goes: if the network has not learned by now, give a rate nearer to what it needs",
             )
         self._rates.write(self._rate, step=self._step)
+        if self._rates.highest_joined > STEEP:
+            self._notices.tell(
+                "joined",
+                f"a parameter group has joined that is driven at {self._rates.highest_joined:.3g} times the first "
+                "group's rate: the rate of a new group is taken relative to the one that the optimizer was first given "
+                f"({self.knobs.given['learning_rate']:.3g}), not to the present one",
+            )
 
     def _read(self) -> Interval:
         """What happened since the last decision, on the CPU: the one moment that waits for the device."""
@@ -202,6 +220,7 @@ class Deciding:
         numbers = torch.cat([losses.to(totals.device), totals])
         numbers = self._ranks.mean(numbers).cpu()
         measured = measurement.conclude(numbers[len(losses) :].tolist())
+        self._calls.look_at(numbers[: len(losses)], step=self._step, moved=measured.tensor_update)
         return Interval(
             losses=numbers[: len(losses)].double(),
             log_rate=self._log_rate,

@@ -28,11 +28,13 @@ class Rates:
     Attributes:
         rate: as written last.
         written: the very number that stands in the first group since; None if a tensor does, which is filled in place.
+        highest_joined: how many times the rate a group got that had joined by then; 0 if none had.
     """
 
     def __init__(self, knobs: Knobs) -> None:
         self.rate = knobs.read("learning_rate")[0]
         self.written: float | None = None
+        self.highest_joined = 0.0
         self._knobs = knobs
         self._version: tuple[int, int] | None = None
         self._standing = self._read()
@@ -42,11 +44,19 @@ class Rates:
     def write(self, rate: float, *, step: int) -> None:
         """Write a rate for the steps after ``step``."""
         self._before = (step, self._used(step))
-        self._knobs.write({"learning_rate": rate})
+        self.rate, self._others = rate, {}
+        self.write_again()
+
+    def write_again(self) -> None:
+        """Write the rate once more, where something else has been written over it."""
+        known = set(self._standing)
+        self._knobs.write({"learning_rate": self.rate})
         held = self._held
         self.written = None if isinstance(held, Tensor) else held
         self._version = (id(held), held._version) if isinstance(held, Tensor) else None
-        self.rate, self._standing, self._others = rate, self._read(), {}
+        self._standing = self._read()
+        joined = [rate for place, rate in self._standing.items() if place not in known]
+        self.highest_joined = max(joined, default=0.0) / self.rate
 
     def notice(self, step: int) -> None:
         """Read the rate that ``step`` has just been made at, which may be somebody else's."""

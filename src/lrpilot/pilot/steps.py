@@ -37,6 +37,7 @@ class StepHooks:
         replaced: whether another pilot has taken the optimizers over.
         unheard: called with step ``deadline``, if it still stands there.
         deadline: see there.
+        resumed: the step at which a state was taken up.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int = 0) -> None:
@@ -45,6 +46,7 @@ class StepHooks:
         self.rates = rates
         self.unheard: Callable[[int], None] | None = None
         self.deadline = 0
+        self.resumed = -1
         self._first: Listener | None = None
         self._measurement: Measurement | None = None
         self._busy = False  # whether either is there
@@ -61,6 +63,7 @@ class StepHooks:
             for handle in (
                 optimizer.register_step_pre_hook(self._before_step),
                 optimizer.register_step_post_hook(self._after_step),
+                optimizer.register_load_state_dict_post_hook(self._after_load),
             )
         ]
 
@@ -127,6 +130,11 @@ class StepHooks:
             self.captured = True
         if self._busy and complete and self._measurement is not None:
             self._call(self._measurement.after_step, self._all)
+
+    def _after_load(self, optimizer: Optimizer) -> None:
+        """The optimizer's state holds a rate, which may be that of another length: the pilot's, if loaded, counts."""
+        if self.taken == self.resumed:
+            self.rates.write_again()
 
     def _notice(self, optimizer: Optimizer) -> None:
         if optimizer is self._leader and not torch.compiler.is_compiling():
