@@ -126,10 +126,10 @@ def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
     starts = f"from {len(STARTS)} starting rates over {STARTS[-1] - STARTS[0]:.0f} decades"
     return (
         f"**Networks it has never seen.** {own['task'].nunique()} held-out trainings, drawn at random, {starts}: "
-        f"half of the runs end less than {middle} above the best of {tried:.0f} schedules searched for each training "
-        f"(loss and error averaged), {share} of them {100 * math.expm1(BAD):.0f} % or more above it, "
-        f"{own['worse than untrained'].sum()} of {len(own)} worse than untrained. The best schedules themselves, with "
-        f"other seeds: {lucky} and {unlucky}."
+        f"half of the runs end less than {middle} above the best of {tried:.0f} schedules searched for each training, "
+        f"{share} of them {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), "
+        f"{own['worse than untrained'].sum()} of {len(own)} worse than untrained. Running the best schedules again with "
+        f"other seeds gives {lucky} and {unlucky}."
     )
 
 
