@@ -128,8 +128,8 @@ def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
         f"**Networks it has never seen.** {own['task'].nunique()} held-out trainings, drawn at random, {starts}: "
         f"half of the runs end less than {middle} above the best of {tried:.0f} schedules searched for each training, "
         f"{share} of them {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), "
-        f"{own['worse than untrained'].sum()} of {len(own)} worse than untrained. Running the best schedules again with "
-        f"other seeds gives {lucky} and {unlucky}."
+        f"{own['worse than untrained'].sum()} of {len(own)} worse than untrained. Running the best schedules again "
+        f"with other seeds gives {lucky} and {unlucky}."
     )
 
 
