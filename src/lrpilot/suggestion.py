@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .core.arguments import whole
 from .core.knobs import Knobs, LearningRate
 from .core.snapshot import Snapshot, parameters_of
 from .errors import InvalidArgument, NonFiniteLoss
@@ -30,7 +31,6 @@ from .pilot.memory import CHANGED, Memory, anchored
 from .pilot.optimizers import names, together, unwrapped
 from .pilot.ranks import Ranks
 from .pilot.steps import StepHooks
-from .pilot.timetable import whole
 
 MARGIN = 10.0
 """The highest sound rate is divided by this: what did best on trainings of the bank, whose best rates are known."""

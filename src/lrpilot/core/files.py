@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import torch
 
-from lrpilot.errors import Damaged, Unusable
+from lrpilot.errors import Damaged, InvalidArgument, Unusable
 
 from .state import StateDict
 
@@ -41,8 +41,12 @@ def expanded(path: str | Path) -> Path:
     """With the user's home for ``~``.
 
     Raises:
+        InvalidArgument: no path, an empty one, or one that no system takes.
         Unusable: there is no such home.
     """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidArgument("path", "a string or a pathlib.Path, not empty and without NUL characters", path)
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -116,7 +116,7 @@ class Beta(Knob):
     mirrored = True
 
     def __init__(self, number: int) -> None:
-        if number not in (1, 2):
+        if not (isinstance(number, int) and number in (1, 2)):
             raise InvalidArgument("number", "1 or 2", number)
         self.name = f"beta{number}"
         self._place = number - 1

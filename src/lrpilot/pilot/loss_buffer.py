@@ -146,7 +146,10 @@ def _number(loss: object) -> float:
     if loss is None:
         raise InvalidArgument("loss", "a scalar: call pilot.step(loss)", loss)
     if isinstance(loss, float | int):
-        return loss
-    if not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:
+        try:
+            return float(loss)
+        except OverflowError as error:
+            raise InvalidArgument("loss", "a number that a float can hold", loss) from error
+    if isinstance(loss, type) or not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:
         raise InvalidArgument("loss", "a scalar tensor or a number", type(loss).__name__)
     return float(loss.item() if hasattr(loss, "item") else loss)  # type: ignore[attr-defined] - NumPy's, of any shape

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from lrpilot.core.arguments import whole
 from lrpilot.errors import InvalidArgument
 
 from . import policy_file
 from .features import FEATURES, LINEAR_DECAY
-from .timetable import whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -138,12 +138,14 @@ def fingerprint(path: str | Path = "shipped") -> str:
 
 def locate(path: str | Path) -> Path:
     """The file of a policy; ``~`` is the user's home."""
+    if not isinstance(path, str | Path):
+        raise InvalidArgument("policy", "'shipped' or the path of a policy file", path)
     if str(path) == "shipped":
         path = Path(str(files("lrpilot.pilot") / "policies" / "pilot.safetensors"))
     try:
         file = expanded(path)
         there = file.is_file()
-    except (OSError, Unusable) as error:  # no such home, or a name longer than files have
+    except (OSError, InvalidArgument, Unusable) as error:  # no such home, or a name that no file can have
         raise InvalidArgument("policy", f"'shipped' or the path of a policy file ({error})", str(path)) from error
     if not there:
         raise InvalidArgument("policy", "'shipped' or the path of a policy file", str(path))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import count
 
+from lrpilot.core.arguments import whole
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -15,9 +15,6 @@ from .soundness import GUARD_WINDOW
 
 ANYTIME_WINDOW = 12
 """The guard's window where the run's length is unknown, in decisions: as many as `GUARD_WINDOW` holds otherwise."""
-
-LONGEST = 2**31 - 1
-"""Steps of the longest run: their losses and rates take 26 GB."""
 
 COOLING = 20
 """A run that is ended early cools down over so many intervals of one length (fewer steps have fewer)."""
@@ -51,7 +48,7 @@ class Timetable:
         total_steps: of the run; None if unknown.
 
     Raises:
-        InvalidArgument: another number than a whole one from 1 to `LONGEST`.
+        InvalidArgument: another number than a whole one from 1 to `lrpilot.core.arguments.LONGEST`.
     """
 
     def __init__(self, total_steps: int | None) -> None:
@@ -108,17 +105,3 @@ class Timetable:
         new = cls(state["total_steps"])
         new._ends = state["ends"]
         return new
-
-
-def whole(name: str, number: int) -> int:
-    """The number, checked to be a whole one from 1 to `LONGEST`."""
-    try:
-        checked = 0 if isinstance(number, bool) else operator.index(number)
-    except TypeError:
-        checked = 0
-    if not 1 <= checked <= LONGEST:
-        allowed = "a whole number, at least 1"
-        allowed += f" and at most {LONGEST}" if checked > LONGEST else ""
-        allowed += ", or None" if name == "total_steps" else ""
-        raise InvalidArgument(name, allowed, number)
-    return checked
