@@ -102,8 +102,10 @@ class Opening:
         begins = self.done and self._usual is not None and loss > self.again * self._usual
         if begins:
             self._begin()
-        untried = self._usual is None or self._steps == 0
-        self._usual = abs(loss) if untried else 0.99 * self._usual + 0.01 * abs(loss)
+        if self._usual is None or self._steps == 0:
+            self._usual = abs(loss)
+        else:
+            self._usual = 0.99 * self._usual + 0.01 * abs(loss)
         return begins
 
     def survived(self, before: float, after: float) -> bool:
