@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,15 +13,25 @@ import torch
 
 from loops import take_a_step
 from lrpilot import (
+    STABLE,
+    Beta,
     InvalidArgument,
     LearningRate,
+    LogNormal,
+    OfflineActorCritic,
     OnlineActorCritic,
     Pilot,
     Policy,
     Refinement,
+    RefinementConfig,
+    Replay,
+    Setting,
+    deviating,
     load_schedule,
     suggest,
 )
+from lrpilot.core.arguments import real, whole
+from lrpilot.core.schedule import save_schedule
 from scripted import Scripted
 
 
@@ -177,3 +189,122 @@ def test_an_absurd_argument_is_refused_in_one_line(name):
     with pytest.raises(InvalidArgument) as caught:
         call()
     assert re.fullmatch(message, str(caught.value))
+
+
+ODD = {
+    "none": None,
+    "tensor": torch.ones(2),
+    "nan": float("nan"),
+    "infinite": float("inf"),
+    "huge": 10**400,
+    "empty list": [],
+    "empty text": "",
+    "bytes": b"x",
+    "an object": object(),
+    "a type": int,
+    "dictionary": {},
+    "negative": -1,
+}
+"""What is right for no number of a configuration."""
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(RefinementConfig)])
+def test_how_a_refinement_learns_is_checked_before_it_begins(field, odd):
+    with pytest.raises(InvalidArgument, match=f"^{field} must be"):
+        RefinementConfig(**{field: ODD[odd]})
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Setting)])
+def test_every_part_of_a_setting_is_checked_before_a_run(field, odd):
+    if (field, odd) in {("opening", "none"), ("exploration", "none")}:
+        assert Setting(**{field: None}) is not None
+        return
+    if (field, odd) in {(part, "a type") for part in ("observation", "action", "reward", "replay", "opening")}:
+        return  # a class of the user's own; what it makes is his
+    with pytest.raises(InvalidArgument, match=f"^{field} must be"):
+        Setting(**{field: ODD[odd]})
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("odd", ODD)
+def test_parts_of_a_setting_check_their_own_numbers(odd):
+    value = ODD[odd]
+    for make, name in (
+        (lambda: LogNormal(start=value), "start"),
+        (lambda: Replay(batch=value), "batch"),
+        (lambda: Beta(value), "number"),
+        (lambda: deviating(value), "deviations"),
+    ):
+        if (name, odd) == ("start", "infinite"):
+            continue
+        with pytest.raises(InvalidArgument, match=f"^{name} must be"):
+            make()
+
+
+PATHS = {**{name: ODD[name] for name in ("none", "tensor", "bytes", "empty list", "empty text")}, "NUL": "a\0b"}
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("odd", PATHS)
+def test_what_is_no_path_is_refused_wherever_one_is_taken(odd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, study = PATHS[odd], Refinement()
+    for call, name in (
+        (lambda: Policy().save(path), "path"),
+        (lambda: study.save(path), "path"),
+        (lambda: save_schedule(path, [0.1]), "path"),
+        (lambda: load_schedule(path, sgd()), "path"),
+        (lambda: Policy.load(path), "policy"),
+        (lambda: Refinement(path), "policy"),
+        (lambda: Pilot(sgd(), 10, policy=path), "policy"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"^{name} must be"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("device", [None, "nowhere", "cuda", "cuda:99", "", -1, 10**400, b"x", [], torch.ones(2)])
+def test_a_device_that_is_not_there_is_refused(device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("it is there")
+    with pytest.raises(InvalidArgument, match=r"^device must be a torch\.device of this machine, or its name, got "):
+        OfflineActorCritic(device=device)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("score", [None, "0.1", math.nan, math.inf, torch.ones(2), 10**400])
+def test_a_run_is_scored_by_a_finite_number(score):
+    with pytest.raises(InvalidArgument, match=r"^score must be a finite number, got "):
+        Refinement().score(score)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("loss", [10**400, int, None, "0.1", [], torch.ones(2)])
+def test_a_loss_that_is_no_number_is_refused(loss):
+    with pytest.raises(InvalidArgument, match=r"^(loss|step) must be "):
+        suggest(sgd(), lambda: loss)
+    with pytest.raises(InvalidArgument, match=r"^loss must be "):
+        Pilot(sgd(), 10).step(loss)
+
+
+@pytest.mark.mistyped
+def test_what_is_a_number():
+    assert [real(n) for n in (1, 0.5, Fraction(1, 4), np.float32(0.5), np.int64(3))] == [1.0, 0.5, 0.25, 0.5, 3.0]
+    assert all(math.isnan(real(odd)) for odd in (True, None, "1", 10**400, torch.ones(()), [1.0]))
+    assert whole("n", 0, least=0) == 0
+    assert whole("n", 2**31 - 1) == 2**31 - 1
+    assert whole("n", np.int64(3)) == 3
+    with pytest.raises(InvalidArgument, match=r"^n must be a whole number, at least 0, got -1$"):
+        whole("n", -1, least=0)
+    for odd in (True, 1.0, "1", 2**31):
+        with pytest.raises(InvalidArgument, match=r"^n must be a whole number, at least 1"):
+            whole("n", odd)
+
+
+def test_the_stable_setting_may_be_made_again():
+    assert dataclasses.replace(STABLE) == STABLE

@@ -87,6 +87,23 @@ def test_a_run_goes_on_with_another_kind_of_policy(policies):
     assert torch.equal(again.state_dict()["policy_memory"], torch.ones(8))
 
 
+@pytest.mark.parametrize("how", ["mean", "panel"])
+def test_a_policy_that_is_read_is_not_replaced(how, policies, tmp_path, capsys):
+    files = [tmp_path / f"{number}.safetensors" for number in range(3)]
+    for policy, file in zip(policies, files, strict=True):
+        policy.save(file)
+    (tmp_path / "link").symlink_to(files[1])
+    (tmp_path / "folder").mkdir()
+    before = [file.read_bytes() for file in files]
+    for out in (files[0], tmp_path / "link", tmp_path / "folder" / ".." / "2.safetensors"):
+        with pytest.raises(SystemExit) as left:
+            main(["pretrain", how, *map(str, files), "--out", str(out)])
+        assert left.value.code == 2
+        said = f"lrpilot: --out must be another file than those of POLICIES, which it would replace, got '{out}'\n"
+        assert capsys.readouterr().err == said
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_the_commands(policies, tmp_path, capsys):
     names = [tmp_path / f"{index}.safetensors" for index in range(3)]
     for policy, name in zip(policies, names, strict=True):

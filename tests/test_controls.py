@@ -93,6 +93,19 @@ def test_what_holds_in_the_forward_pass_was_decided_a_step_before() -> None:
     assert controls.action(values) == pytest.approx(decided.tolist())
 
 
+def test_two_knobs_of_one_name_are_refused() -> None:
+    class Moment(Momentum):
+        """Another class, for the same number."""
+
+    for other in (Momentum(), Moment()):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1, momentum=0.9)
+        with pytest.raises(
+            InvalidArgument, match=r"controls must be knobs of different names, got \['learning_rate', "
+        ):
+            lrpilot.OnlineActorCritic(optimizer, controls=(LearningRate(), Momentum(), other))
+        assert "initial_momentum" not in optimizer.param_groups[0]
+
+
 def test_what_cannot_be_driven_is_refused() -> None:
     model = network()
     with pytest.raises(InvalidArgument, match="granularity must be one of global, group, tensor, got 'layer'"):

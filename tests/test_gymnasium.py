@@ -181,20 +181,30 @@ def test_networks_that_are_destroyed_do_not_spoil_what_is_seen(sources):
     [
         (lambda: LearningRateEnv([], shortest=10, longest=5), "shortest and longest must be"),
         (lambda: LearningRateEnv([], shortest=1, longest=5), "shortest and longest must be"),
+        (lambda: LearningRateEnv(shortest=None), "shortest must be a whole number"),
+        (lambda: LearningRateEnv(longest=float("inf")), "longest must be a whole number"),
+        (lambda: LearningRateEnv(longest=10**400), "longest must be a whole number"),
+        (lambda: LearningRateEnv([]), "sources must be data sets"),
+        (lambda: LearningRateEnv(torch.ones(2)), "sources must be data sets"),
+        (lambda: LearningRateVectorEnv(0), "num_envs must be a whole number"),
+        (lambda: LearningRateVectorEnv(None), "num_envs must be a whole number"),
     ],
 )
+@pytest.mark.mistyped
 def test_lengths_that_are_none_are_refused(make, message):
     with pytest.raises(InvalidArgument, match=message):
         make()
 
 
+@pytest.mark.mistyped
 def test_actions_that_are_no_numbers_are_refused(sources):
     env = LearningRateEnv(sources, **SHORT)
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(still(None))
     env.reset(seed=0)
-    with pytest.raises(InvalidArgument, match="action must be numbers"):
-        env.step(np.array([np.nan], np.float32))
+    for action in (np.array([np.nan], np.float32), np.ones(2), "up", None, [], 10**400):
+        with pytest.raises(InvalidArgument, match="action must be numbers"):
+            env.step(action)
 
 
 @pytest.mark.integration

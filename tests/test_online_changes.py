@@ -212,6 +212,18 @@ def test_a_loss_that_grows_a_millionfold_opens_the_run_anew() -> None:
     assert mean_loss(changed) < 1.1 * mean_loss(plain)
 
 
+@pytest.mark.parametrize(("factor", "begins"), [(1e4, 60), (1e5, 150), (1e6, 60), (1e8, 150)])
+def test_a_loss_that_grows_in_mid_run_is_trained_on(factor: float, begins: int) -> None:
+    """Where the step before the sweep was one at the old rate, up to 1e5 times too large, it is taken back."""
+    plain, changed = Problem(), Problem()
+    drive, other = controller(plain, "stable"), controller(changed, "stable")
+    for t in range(begins + 150):
+        drive.step(plain.loss_fn, plain.batch(t))
+        scale = factor if t >= begins else 1.0
+        other.step(lambda batch: scale * changed.loss_fn(batch), changed.batch(t))  # noqa: B023
+    assert mean_loss(changed) < 2 * mean_loss(plain)
+
+
 def test_a_rate_that_is_not_finite_is_refused_before_the_step() -> None:
     """Case S4, with a controller that has no opening: the actor itself diverges."""
     problem = Problem()

@@ -1,5 +1,6 @@
 """TensorFlow's optimizers against traces computed with plain numbers, and against PyTorch's defaults."""
 
+import copy
 import math
 
 import pytest
@@ -212,6 +213,41 @@ def test_defaults_are_tensorflows():
     assert (rmsprop["decay"], rmsprop["eps"]) == (0.9, 1e-10)
     adagrad = TFAdagrad([parameter], 0.1).param_groups[0]
     assert (adagrad["initial_accumulator_value"], adagrad["eps"]) == (0.1, 0.0)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize(
+    ("make", "other", "lacks"),
+    [
+        (TFAdam, torch.optim.Adam, "mean, square, updates"),
+        (TFAdam, lambda params: TFRMSprop(params, 0.1), "betas, fused, mean, step, updates"),
+        (lambda params: TFRMSprop(params, 0.1), torch.optim.Adam, "decay, square"),
+        (lambda params: TFRMSprop(params, 0.1), torch.optim.RMSprop, "decay, square"),
+    ],
+)
+def test_the_state_of_another_optimizer_is_refused_and_changes_nothing(make, other, lacks):
+    mine, theirs = (nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimizer, stranger = make([mine]), other([theirs])
+    for parameter, each in ((mine, optimizer), (theirs, stranger)):
+        parameter.grad = torch.ones(3)
+        each.step()
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(InvalidArgument, match=rf"the state must be that of a TF\w+, got 'one without {lacks}'"):
+        optimizer.load_state_dict(stranger.state_dict())
+    for wrong in (None, {}, [], {"state": None, "param_groups": None}):
+        with pytest.raises(InvalidArgument, match=r"the state must be that of a TF\w+, got"):
+            optimizer.load_state_dict(wrong)
+    torch.testing.assert_close(optimizer.state_dict(), before)
+    optimizer.step()
+
+
+def test_a_state_without_the_number_of_updates_is_refused():
+    optimizer = TFAdam([nn.Parameter(torch.ones(3))])
+    state = copy.deepcopy(optimizer.state_dict())
+    del state["param_groups"][0]["updates"]
+    with pytest.raises(InvalidArgument, match="that of a TFAdam, got 'one without updates'"):
+        optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["updates"] == 0
 
 
 def test_the_ends_of_the_ranges_are_allowed():

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .core.arguments import whole
 from .core.knobs import Knobs, LearningRate
-from .core.numbers import whole
 from .core.snapshot import Snapshot, parameters_of
 from .errors import InvalidArgument, NonFiniteLoss
 from .pilot.buffers import Buffers
@@ -44,6 +44,9 @@ KEPT = 0.7
 """The share of the running average of the losses that stays at each step."""
 NOISE = 2.0
 """So many standard deviations of single losses above the untrained network's are noise, in the average of several."""
+
+CERTAIN = 3.0
+"""A rise ends the probe at so many standard errors: with two, chance ends twice as many probes of small batches."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def suggest(
     """A learning rate, from a probe of about 115 steps that leaves network, optimizer and random numbers as they were.
 
     The rate rises from step to step, through six decades at most, until the losses lie half above the untrained
-    network's.
+    network's, and a look at six more losses (steps, too) has confirmed it.
 
     >>> generator = torch.manual_seed(0)
     >>> model = torch.nn.Linear(3, 1)
@@ -156,7 +159,9 @@ class _Probe:
     def _ceiling(self) -> float:
         """The rate at which a step would move the weights by their size; where the loss has risen before, that one."""
         given = self._knobs.given["learning_rate"]
-        losses, seen = self._measured(given / 10**REACH, MEASURED_STEPS)
+        self._lowest = given / 10**REACH
+        losses, seen = self._measured(self._lowest, MEASURED_STEPS)
+        self._first = losses
         self._untrained = self._average = statistics.fmean(losses)
         if not math.isfinite(self._untrained):
             raise NonFiniteLoss(0, given / 10**REACH, self._untrained)
@@ -166,8 +171,8 @@ class _Probe:
             norms = ("gradient_norm", "weight_norm", "tensor_update")
             known = {name: torch.tensor(getattr(seen, name)) for name in norms}
             floor = anchored(Interval.unmeasured(torch.tensor(losses), **known), Memory.fresh()).floor
-        half = (CHANGED - 1) * (self._untrained - float(floor))
-        self._highest_loss = self._untrained + max(half, NOISE * statistics.pstdev(losses))
+        self._half = (CHANGED - 1) * (self._untrained - float(floor))
+        self._highest_loss = self._untrained + max(self._half, NOISE * statistics.pstdev(losses))
         # Weights that the very first steps have moved are those of a network that begins at 0.
         size = seen.weight_norm if seen.update_norm < MOVED * seen.weight_norm else math.inf
         for decade in range(1 - REACH, REACH + 1):
@@ -204,9 +209,21 @@ class _Probe:
         return self._ranks.mean(losses.values).item()
 
     def _rises(self, loss: float) -> bool:
-        """Whether the running average, this loss included, is too high, or not finite."""
+        """Whether the running average, this loss included, is too high, and not by chance; or is not finite.
+
+        Some more losses of the network as it is tell: their mean is too high, and by `CERTAIN` standard errors of
+        the difference between it and the untrained network's.
+        """
         self._average = KEPT * self._average + (1 - KEPT) * loss
-        return not self._average <= self._highest_loss
+        if not self._highest_loss < self._average < math.inf:
+            return not self._average < math.inf
+        again = [self._loss_at(self._lowest) for _ in range(MEASURED_STEPS)]
+        rise = statistics.fmean(again) - self._untrained
+        error = math.hypot(*(statistics.stdev(each) / math.sqrt(len(each)) for each in (again, self._first)))
+        if not rise <= max(self._half, CERTAIN * error):
+            return True
+        self._average = statistics.fmean(again)
+        return False
 
 
 @contextmanager

@@ -93,6 +93,15 @@ class TFAdam(torch.optim.Optimizer):
             )
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As of any optimizer.
+
+        Raises:
+            InvalidArgument: it is that of an optimizer of another kind; nothing is changed then.
+        """
+        _check_state(self, state_dict, {"step", "mean", "square"})
+        super().load_state_dict(state_dict)
+
     def _state_of(self, parameter: Tensor, updates: int) -> dict[str, Any]:
         """The moments, and the number of updates before this one, on the device for PyTorch's kernel to count up."""
         state = self.state[parameter]
@@ -167,6 +176,15 @@ class TFRMSprop(torch.optim.Optimizer):
                 parameter.addcdiv_(gradient, square.add(group["eps"]).sqrt_(), value=-rate)
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As of any optimizer.
+
+        Raises:
+            InvalidArgument: it is that of an optimizer of another kind; nothing is changed then.
+        """
+        _check_state(self, state_dict, {"square"})
+        super().load_state_dict(state_dict)
+
 
 def _move_rows(parameter: Tensor, square: Tensor, gradient: Tensor, *, rate: float, decay: float, eps: float) -> None:
     """RMSprop's update of the rows that a sparse gradient holds; a row that it holds twice is summed first."""
@@ -175,6 +193,18 @@ def _move_rows(parameter: Tensor, square: Tensor, gradient: Tensor, *, rate: flo
     squares = square[rows] * decay + values.square() * (1.0 - decay)
     square[rows] = squares
     parameter[rows] -= rate * values / (squares + eps).sqrt_()
+
+
+def _check_state(optimizer: torch.optim.Optimizer, state: dict[str, Any], moments: set[str]) -> None:
+    """Refuse a state whose groups lack one of the settings, or whose parameters lack one of the moments."""
+    kind = f"that of a {type(optimizer).__name__}"
+    try:
+        groups = [optimizer.defaults.keys() - group.keys() for group in state["param_groups"]]
+        parameters = [moments - held.keys() for held in state["state"].values() if held]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidArgument("the state", kind, type(state).__name__) from error
+    if missing := set[str]().union(*groups, *parameters):
+        raise InvalidArgument("the state", kind, f"one without {', '.join(sorted(missing))}")
 
 
 def _check_rate(lr: float | Tensor) -> None:

@@ -162,8 +162,11 @@ def panel(policies: Members, out: Combined = Path("runs/panel.safetensors")) -> 
 
 def _combine(how: Callable[[Sequence[Policy]], Policy], policies: Sequence[str], out: Path) -> None:
     from lrpilot.pilot.policy import Policy
+    from lrpilot.pilot.policy_file import locate
 
     combined = how([Policy.load(policy) for policy in policies])
+    if out.exists() and any(locate(policy).samefile(out) for policy in policies):
+        raise InvalidArgument("--out", "another file than those of POLICIES, which it would replace", str(out))
     out.parent.mkdir(parents=True, exist_ok=True)
     combined.save(out)
     say(Console(), f"Policy in {out}.")

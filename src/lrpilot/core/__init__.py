@@ -3,7 +3,7 @@
 knobs.py      hyperparameters of the optimizer's groups, read and written
 history.py    numbers by step, on their device until they are asked for
 schedule.py   recorded rates as a plain scheduler
-numbers.py    numbers that somebody hands over, checked
+arguments.py  numbers that somebody hands over, checked
 picture.py    a figure that shows itself in a notebook
 snapshot.py   a copy of a network and its optimizer's state, and back
 state.py      what a ``state_dict`` holds, and how one is taken up

@@ -41,15 +41,12 @@ def expanded(path: str | Path) -> Path:
     """With the user's home for ``~``.
 
     Raises:
-        InvalidArgument: no file can have such a name.
+        InvalidArgument: no path, an empty one, or one that no system takes.
         Unusable: there is no such home.
     """
-    try:
-        named = b"\0" not in os.fsencode(Path(path))
-    except (TypeError, ValueError):
-        named = False
-    if not named:
-        raise InvalidArgument("path", "a str or a Path that can name a file", path)
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidArgument("path", "a string or a pathlib.Path, not empty and without NUL characters", path)
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -19,7 +19,7 @@ from torch.nn.modules.dropout import _DropoutNd  # pyright: ignore[reportPrivate
 
 from lrpilot.errors import InvalidArgument
 
-from .numbers import real
+from .arguments import as_float
 from .state import StateDict
 
 Group = dict[str, Any]
@@ -84,7 +84,7 @@ class Knob:
     def _number(self, held: Any) -> float:
         if isinstance(held, Tensor) and not held.is_floating_point():
             raise InvalidArgument(f"the optimizer's {_words(self)}", "a tensor of a floating-point number", held)
-        return real(f"the optimizer's {_words(self)}", self.allowed, held)
+        return as_float(f"the optimizer's {_words(self)}", self.allowed, held)
 
 
 class LearningRate(Knob):
@@ -95,7 +95,7 @@ class LearningRate(Knob):
 
     def factor(self, group: Group) -> float:
         """The group's ``lr_scale``."""
-        return real("lr_scale", self.allowed, group.get("lr_scale", 1.0))
+        return as_float("lr_scale", self.allowed, group.get("lr_scale", 1.0))
 
 
 class WeightDecay(Knob):
@@ -122,7 +122,7 @@ class Beta(Knob):
     mirrored = True
 
     def __init__(self, number: int) -> None:
-        if number not in (1, 2):
+        if not (isinstance(number, int) and number in (1, 2)):
             raise InvalidArgument("number", "1 or 2", number)
         self.name = f"beta{number}"
         self._place = number - 1

@@ -12,9 +12,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lrpilot.errors import InvalidArgument, Unusable
 
+from .arguments import whole
 from .files import expanded, parse_json, read_file, replace_file
 from .knobs import Knobs, LearningRate
-from .numbers import whole
 
 KIND = "lrpilot schedule"
 

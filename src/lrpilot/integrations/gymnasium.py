@@ -25,6 +25,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from lrpilot.core.arguments import whole
 from lrpilot.errors import InvalidArgument
 from lrpilot.learning.population.data import Source, load_sources
 from lrpilot.learning.population.draw import draw_group, draw_tasks
@@ -114,7 +115,7 @@ class LearningRateVectorEnv(VectorEnv[Numbers, Numbers, Numbers]):
         longest: int = 1000,
         render_mode: None = None,
     ) -> None:
-        self.num_envs = num_envs
+        self.num_envs = whole("num_envs", num_envs)
         self.single_observation_space, self.single_action_space = OBSERVATIONS, ACTIONS
         self.observation_space, self.action_space = (batch_space(space, num_envs) for space in (OBSERVATIONS, ACTIONS))
         self._population = _Population(sources, shortest, longest)
@@ -149,10 +150,13 @@ class _Population:
     """What episodes are drawn from."""
 
     def __init__(self, sources: Sequence[Source] | None, shortest: int, longest: int) -> None:
-        if not 2 <= shortest <= longest:
+        if not 2 <= whole("shortest", shortest) <= whole("longest", longest):
             raise InvalidArgument(
                 "shortest and longest", "whole numbers with 2 <= shortest <= longest", (shortest, longest)
             )
+        several = isinstance(sources, Sequence) and all(isinstance(each, Source) for each in sources)
+        if not (sources is None or (several and sources)):
+            raise InvalidArgument("sources", "data sets of lrpilot.learning.population.data, or None", sources)
         self._pool = Pool([_without_tests(source) for source in (_usual_sources() if sources is None else sources)])
         self._lengths = {"shortest": shortest, "longest": longest}
 
@@ -191,7 +195,10 @@ class _Runs:
 
     def step(self, action: Numbers) -> Numbers:
         """Move the rates by ``action`` decades, [run] or [run, 1], and train an interval; the rewards, [run]."""
-        decades = torch.as_tensor(np.asarray(action, np.float32)).reshape(self._origin.shape)
+        try:
+            decades = torch.as_tensor(np.asarray(action, np.float32)).reshape(self._origin.shape)
+        except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+            raise InvalidArgument("action", "numbers, one for each training", action) from error
         if decades.isnan().any():
             raise InvalidArgument("action", "numbers", action)
         before = self._log_loss

@@ -9,6 +9,7 @@ the first run of a length teaches the critic alone.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lrpilot.core.arguments import real, whole
 from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
 from lrpilot.errors import InvalidArgument
@@ -63,6 +65,22 @@ class RefinementConfig:
     gae: float = PretrainConfig.gae
     dense: float = PretrainConfig.dense
     tail: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check every range; raise :class:`InvalidArgument` at the first that is left."""
+        for name in ("exploration", "clip"):
+            if not 0 < real(getattr(self, name)) < math.inf:
+                raise InvalidArgument(name, "a finite number above 0", getattr(self, name))
+        for name in ("actor_rate", "critic_rate"):
+            if not 0 <= real(getattr(self, name)) < math.inf:
+                raise InvalidArgument(name, "a finite number of at least 0", getattr(self, name))
+        for name in ("gae", "dense"):
+            if not 0 <= real(getattr(self, name)) <= 1:
+                raise InvalidArgument(name, "a number in [0, 1]", getattr(self, name))
+        if not 0 < real(self.tail) <= 1:
+            raise InvalidArgument("tail", "a number above 0 and at most 1", self.tail)
+        whole("epochs", self.epochs, least=0)
+        whole("memory", self.memory)
 
 
 @dataclass(frozen=True)
@@ -196,8 +214,14 @@ class Refinement:
 
         On a logarithmic scale, such as the log of an error. Without it, the log of the loss over the run's last tenth
         (:attr:`RefinementConfig.tail`) is what counts.
+
+        Raises:
+            InvalidArgument: no finite number, from which nothing can be learned.
         """
-        self._score = float(value)
+        number = real(value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value)
+        if not math.isfinite(number):
+            raise InvalidArgument("score", "a finite number", value)
+        self._score = number
 
     def save(self, path: str | Path) -> None:
         """Write the policy's file, which ``Pilot(..., policy=path)`` is driven by."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lrpilot.core.arguments import real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -66,7 +67,7 @@ class AbsoluteRate:
     size = 1
 
     def __init__(self, bound: float | None = None) -> None:
-        if bound is not None and not bound > 0:
+        if bound is not None and not real(bound) > 0:
             raise InvalidArgument("bound", "None or a rate above 0", bound)
         self.bound = bound
 

@@ -161,7 +161,7 @@ class OnlineActorCritic:
 
         Args:
             loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients (twice
-                in the one step in which an opening takes the network back) and, where the setting asks for it, once
+                in a step in which an opening takes the network back) and, where the setting asks for it, once
                 more without, at the new parameters; running statistics (BatchNorm) move with gradients only.
             batch: whatever ``loss_fn`` takes.
 
@@ -178,6 +178,10 @@ class OnlineActorCritic:
             raise InvalidArgument("what step takes", "a function loss_fn(batch) and a batch", type(loss_fn).__name__)
         loss, f_t = self._forward(loss_fn, batch)  # line 4, and line 18 of the step before
         if self._opening is not None and self._opening.look(float(f_t)):
+            if self._displacement is not None and self._unlearned is not None:  # the last step may have done it
+                self._displacement.undo()
+                loss, f_t = self._forward(loss_fn, batch)
+                self._opening.look(float(f_t))
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
             self.learner.interrupt()
         s_t = self._backward(loss, f_t)  # line 8

@@ -70,6 +70,9 @@ class Controls:
         if not (several and knobs and isinstance(knobs[0], LearningRate)):
             came = [knob.name for knob in knobs] if several else knobs
             raise InvalidArgument("controls", "knobs, of which LearningRate() is the first, in a list or tuple", came)
+        names = [knob.name for knob in knobs]
+        if len(set(names)) < len(names):
+            raise InvalidArgument("controls", "knobs of different names", names)
         places = [Knobs(optimizer, knobs)]  # which refuses a knob that nothing has
         self.optimizer, self.by_group = optimizer, granularity != "global"
         if granularity == "tensor":

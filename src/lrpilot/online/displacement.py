@@ -66,13 +66,18 @@ class Displacement:
         gains = [inner_product(moved, gradient).to(self._like) for moved, gradient in pairs]
         return torch.stack(gains).sum() if gains else self._like.new_zeros(())
 
+    @torch.no_grad()
+    def undo(self) -> None:
+        """Put the parameters back to what they were before the step (to their rounding)."""
+        for parameter, moved in self._moved.items():
+            parameter.add_(moved)
+
     @contextmanager
     def undone(self) -> Generator[None]:
         """Within, the parameters are what they were before the step (to their rounding); afterwards as they are now."""
         with torch.no_grad():
             here = [parameter.clone() for parameter in self._moved]
-            for parameter, moved in self._moved.items():
-                parameter.add_(moved)
+        self.undo()
         try:
             yield
         finally:

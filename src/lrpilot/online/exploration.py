@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from lrpilot.core.arguments import real
 from lrpilot.errors import InvalidArgument
 
 
@@ -23,7 +24,7 @@ class LogNormal:
     """
 
     def __init__(self, start: float = 0.2, end: float = 0.1, time: float = 1000.0) -> None:
-        if not start >= end >= 0:
+        if not real(start) >= real(end) >= 0:
             raise InvalidArgument("start", f"at least the end of {end}", start)
         self.start, self.end, self.time = start, end, time
 

@@ -42,7 +42,8 @@ class Opening:
         ruin: the network is lost when the last ``patience`` losses are together above this multiple of the first ones.
         limit: the sweep ends after so many steps at the latest, and its rate stays.
         again: a sweep that is over begins again when a loss is above this multiple of the running mean. No batch of the
-            same loss function is; with another one the rate that was found holds no longer.
+            same loss function is; with another one the rate that was found holds no longer. The controller takes the
+            last step back then, which may have been made with that loss at the old rate.
     """
 
     def __init__(
@@ -99,9 +100,12 @@ class Opening:
             allowed = "above 0 where an opening measures its rises (deviation D8)"
             raise InvalidArgument("the first loss", f"{allowed}: add a constant, or take a setting without one", loss)
         begins = self.done and self._usual is not None and loss > self.again * self._usual
-        self._usual = abs(loss) if begins or self._usual is None else 0.99 * self._usual + 0.01 * abs(loss)
         if begins:
             self._begin()
+        if self._usual is None or self._steps == 0:
+            self._usual = abs(loss)
+        else:
+            self._usual = 0.99 * self._usual + 0.01 * abs(loss)
         return begins
 
     def survived(self, before: float, after: float) -> bool:

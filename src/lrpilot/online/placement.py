@@ -30,8 +30,11 @@ def empty(*, dtype: torch.dtype, device: torch.device | str) -> Tensor:
     """A tensor of no elements, as :class:`ActorCritic` takes it.
 
     Raises:
-        InvalidArgument: networks cannot be of that dtype.
+        InvalidArgument: networks cannot be of that dtype, or not on that device.
     """
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise InvalidArgument("dtype", "a torch.dtype of floating-point numbers", dtype)
-    return torch.empty(0, dtype=dtype, device=device)
+    try:
+        return torch.empty(0, dtype=dtype, device=torch.device(device))
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # as torch's builds and devices have it
+        raise InvalidArgument("device", "a torch.device of this machine, or its name", device) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from lrpilot.core.arguments import real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -49,7 +50,7 @@ class Replay:
     """
 
     def __init__(self, capacity: int = 2000, batch: int = 64) -> None:
-        if not 1 <= batch <= capacity:
+        if not 1 <= real(batch) <= real(capacity):
             raise InvalidArgument("batch", f"between 1 and the capacity of {capacity}", batch)
         self.capacity = capacity
         self.batch = batch

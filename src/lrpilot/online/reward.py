@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from lrpilot.core.arguments import real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 from lrpilot.online import losses
@@ -113,7 +114,7 @@ class TransferredDecrement:
     def __init__(
         self, own_batch: float = 0.03, *, looks_every: int = 8, decay: float = 0.99, bound: float = 5.0
     ) -> None:
-        if not 0 <= own_batch <= 1:
+        if not 0 <= real(own_batch) <= 1:
             raise InvalidArgument("own_batch", "a number in [0, 1]", own_batch)
         self.own_batch = own_batch
         self.looks_every = looks_every

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal
 
+from lrpilot.core.arguments import LONGEST, real
 from lrpilot.errors import InvalidArgument
 
 from .action import AbsoluteRate, Action, LogRate
@@ -87,14 +88,32 @@ class Setting:
 
     def __post_init__(self) -> None:
         """Check every range; raise :class:`InvalidArgument` at the first that is left."""
-        if not 0 <= self.discount <= 1:
+        for name in ("observation", "action", "reward", "replay"):
+            if not callable(getattr(self, name)):
+                raise InvalidArgument(name, "a class, or a function that makes one", getattr(self, name))
+        if not (self.opening is None or callable(self.opening)):
+            raise InvalidArgument("opening", "a class, a function that makes one, or None", self.opening)
+        if not (self.exploration is None or isinstance(self.exploration, LogNormal)):
+            raise InvalidArgument("exploration", "a LogNormal, or None", self.exploration)
+        if not 0 <= real(self.discount) <= 1:
             raise InvalidArgument("discount", "a number in [0, 1]", self.discount)
         for name in ("actor_learning_rate", "critic_learning_rate", "epsilon"):
-            if not 0 < getattr(self, name) < float("inf"):
+            if not 0 < real(getattr(self, name)) < float("inf"):
                 raise InvalidArgument(name, "a finite number above 0", getattr(self, name))
+        if not 0 <= real(self.output_scale) < float("inf"):
+            raise InvalidArgument("output_scale", "a finite number of at least 0", self.output_scale)
+        pair = isinstance(self.betas, tuple) and len(self.betas) == 2
+        if not (pair and all(0 <= real(beta) < 1 for beta in self.betas)):
+            raise InvalidArgument("betas", "a tuple of two numbers in [0, 1)", self.betas)
         for name in ("unroll_steps", "units", "layers", "critic_units"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise InvalidArgument(name, "a whole number of at least 1", getattr(self, name))
+            number = getattr(self, name)
+            if not (isinstance(number, int) and not isinstance(number, bool) and number >= 1):
+                raise InvalidArgument(name, "a whole number of at least 1", number)
+            if number > LONGEST:
+                raise InvalidArgument(name, f"a whole number of at most {LONGEST}", number)
+        for name in ("learn_slope", "learn_actor", "keep_evaluations"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidArgument(name, "True or False", getattr(self, name))
         if not self.reward().measures_slope:
             if self.opening is not None:
                 raise InvalidArgument("opening", "None where the reward measures no slope", _plain(self.opening))
@@ -113,7 +132,7 @@ class Setting:
             "dropout": ("fresh", "shared"),
         }
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:
                 raise InvalidArgument(name, f"one of {', '.join(allowed)}", getattr(self, name))
 
     def describe(self) -> dict[str, object]:
@@ -176,7 +195,7 @@ def deviating(*numbers: str) -> Setting:
         InvalidArgument: there is no such deviation, or one without another that it needs.
     """
     for number in numbers:
-        if number not in DEVIATIONS:
+        if not isinstance(number, str) or number not in DEVIATIONS:
             raise InvalidArgument("deviations", f"some of {', '.join(DEVIATIONS)}", number)
     return Setting(**{name: value for number in numbers for name, value in DEVIATIONS[number].items()})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, SupportsFloat
 import torch
 from torch import Tensor
 
-from lrpilot.core.numbers import real
+from lrpilot.core.arguments import as_float
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -149,7 +149,7 @@ def _number(loss: object) -> float:
         raise InvalidArgument("loss", "a scalar: call pilot.step(loss)", loss)
     if isinstance(loss, float):
         return loss
-    if not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:
+    if isinstance(loss, type) or not isinstance(loss, SupportsFloat) or getattr(loss, "size", 1) != 1:
         raise InvalidArgument("loss", "a scalar tensor or a number", type(loss).__name__)
     number: object = loss.item() if hasattr(loss, "item") else loss  # type: ignore[attr-defined] - NumPy's, of any shape
-    return real("loss", "a scalar tensor or a number that a float holds", number)
+    return as_float("loss", "a scalar tensor or a number that a float holds", number)

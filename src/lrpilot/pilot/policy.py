@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from lrpilot.core.numbers import whole
+from lrpilot.core.arguments import whole
 from lrpilot.errors import InvalidArgument
 
 from . import policy_file

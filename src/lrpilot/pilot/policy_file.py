@@ -138,6 +138,8 @@ def fingerprint(path: str | Path = "shipped") -> str:
 
 def locate(path: str | Path) -> Path:
     """The file of a policy; ``~`` is the user's home."""
+    if not isinstance(path, str | Path):
+        raise InvalidArgument("policy", "'shipped' or the path of a policy file", path)
     if str(path) == "shipped":
         path = Path(str(files("lrpilot.pilot") / "policies" / "pilot.safetensors"))
     try:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import count
 
-from lrpilot.core.numbers import whole
+from lrpilot.core.arguments import whole
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -48,7 +48,7 @@ class Timetable:
         total_steps: of the run; None if unknown.
 
     Raises:
-        InvalidArgument: another number than a whole one from 1 to `lrpilot.core.numbers.LONGEST`.
+        InvalidArgument: another number than a whole one from 1 to `lrpilot.core.arguments.LONGEST`.
     """
 
     def __init__(self, total_steps: int | None) -> None:
