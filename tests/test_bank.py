@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from lrpilot.errors import Damaged
 from lrpilot.learning.bank import data, lessons, rollouts, store, teacher
 from lrpilot.learning.bank.networks import build
 from lrpilot.learning.bank.rounds import Rounds, bank_loss
@@ -158,6 +159,19 @@ def test_the_bank_goes_on_where_it_stopped_and_reads_what_it_wrote(tmp_path, mon
     best = entry.schedules[entry.scores.index(entry.best)]
     assert training.score(training.follow(best)) == pytest.approx(entry.best, abs=1e-4)
     assert json.loads(path.read_text().splitlines()[0])["task"]["kind"] == "regression"
+
+
+@pytest.mark.parametrize("content", [b"one line of another file", b'{"tasks": 3}', b"\xff\xfe\x00"])
+def test_a_file_that_is_no_bank_is_left_alone(content, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    for use in (store.read, lambda path: store.extend(path, 1)):
+        with pytest.raises(Damaged, match=r"notes\.txt is no bank: name another file"):
+            use(path)
+    assert path.read_bytes() == content
+    for cut in (b"", b"{", b'{"task": ', b'{"task": {"index": 0, "ki'):
+        path.write_bytes(cut)
+        assert store.read(path) == []
 
 
 def entry_of(scores: dict[float, float], **shape: float) -> store.Entry:

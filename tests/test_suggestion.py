@@ -250,6 +250,24 @@ def test_small_batches_of_noisy_examples_do_not_end_the_probe():
     assert max(rates) < 0.1
 
 
+@pytest.mark.parametrize("later", [math.inf, math.nan, 1e300])
+def test_losses_that_are_not_finite_end_the_probe(later):
+    """The average is too high, and the losses that are to confirm it are not finite."""
+    losses = iter([1.0] * 6 + [1.0] * 40 + [9.0] + [later] * 200)
+    w = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([w], lr=1e-3)
+
+    def step():
+        optimizer.zero_grad()
+        w.square().sum().backward()
+        optimizer.step()
+        return next(losses)
+
+    found = suggest(optimizer, step)
+    assert found.highest_sound < found.rates[-1]
+    assert 0 < found.rate < math.inf
+
+
 def test_a_step_may_return_a_number():
     answers = []
     for number in (lambda loss: loss, torch.Tensor.item):

@@ -218,6 +218,8 @@ class _Probe:
         if not self._highest_loss < self._average < math.inf:
             return not self._average < math.inf
         again = [self._loss_at(self._lowest) for _ in range(MEASURED_STEPS)]
+        if not math.isfinite(sum(again)):
+            return True
         rise = statistics.fmean(again) - self._untrained
         error = math.hypot(*(statistics.stdev(each) / math.sqrt(len(each)) for each in (again, self._first)))
         if not rise <= max(self._half, CERTAIN * error):

@@ -56,11 +56,15 @@ class Entry:
         return best[1] if best[0] < score - UNDECIDED else linear
 
 
+BEGINNING = b'{"task": '
+"""Of each line, by which one cut short is told from the contents of another file, which are left alone."""
+
+
 def read(path: str | Path) -> list[Entry]:
     """The bank's entries, in the order of their indices; a last line cut short by a kill is none.
 
     Raises:
-        Damaged: a line is no entry.
+        Damaged: a line is no entry, or the last one the beginning of none.
     """
     path, entries = Path(path), list[Entry]()
     for number, line in enumerate(_whole_lines(path).splitlines(), start=1):
@@ -78,7 +82,11 @@ def fingerprint(entries: Iterable[Entry]) -> str:
 
 def _whole_lines(path: Path) -> bytes:
     content = files.read_file(path) if path.exists() else b""
-    return content[: content.rfind(b"\n") + 1]
+    whole = content[: content.rfind(b"\n") + 1]
+    begun = content[len(whole) :]
+    if begun[: len(BEGINNING)] != BEGINNING[: len(begun)]:
+        raise Damaged(f"{path} is no bank: name another file")
+    return whole
 
 
 def extend(
