@@ -19,9 +19,10 @@ from torch import nn
 from benchmarks import suggest as benchmark
 from loops import batch, loss_of, network
 from lrpilot import cli
+from lrpilot.commands import suggesting
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from lrpilot.pilot.controller import Pilot
-from lrpilot.suggestion import suggest
+from lrpilot.suggestion import Suggestion, suggest
 from scripted import Scripted
 
 
@@ -324,6 +325,23 @@ def test_the_command(capsys):
     assert any(line.split()[::2] == [highest, "sound"] for line in evidence)
     assert any(line.endswith("too high") for line in map(str.rstrip, evidence))
     assert said("suggest digits --optimizer adamw")[-3].startswith("No rate of the probe raised the loss.")
+
+
+def test_the_command_says_when_it_is_unsure():
+    """The loss fell and rose again, though not to half above the first one: a rate of 0.5 may be too high."""
+    rates = (0.01, 0.1, 1.0, 5.0, 10.0)
+    doubtful = Suggestion(0.5, 5.0, rates, (6.0, 2.4, 3.6, 3.0, 20.0), 105)
+    assert suggesting._doubt(doubtful) == (
+        "Unsure: the averaged loss was lowest, 2.4, at a rate of 0.1, and rose to 3.6 after that. "
+        "If 0.5 does not train, take 0.1."
+    )
+    for losses in (
+        (6.0, 2.4, 2.9, 2.5, 20.0),
+        (6.0, 5.0, 4.0, 3.0, 20.0),
+        (6.0, 5.0, 2.0, 6.0, 20.0),
+        (-1.0, -4.0, -3.2, -3.5, 9.0),
+    ):
+        assert suggesting._doubt(Suggestion(0.5, 5.0, rates, losses, 105)) == ""
 
 
 def test_the_benchmark_takes_lightnings_rate():

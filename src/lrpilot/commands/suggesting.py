@@ -16,6 +16,9 @@ from .terminal import say, show
 if TYPE_CHECKING:
     from lrpilot.suggestion import Suggestion
 
+ROSE = 0.25
+"""A rise by this share of a probe's lowest loss, made at a rate below the answer, leaves doubts of it."""
+
 
 def suggest(
     task: TaskName = "digits",
@@ -42,11 +45,30 @@ def suggest(
         found = suggested(asked, load_task(task, folder=data), steps=steps)
     say(console, "The rate rises from step to step:")
     show(console, _evidence(found))
-    if found.highest_sound == found.rates[-1]:
+    doubt = _doubt(found)
+    if doubt:
+        say(console, doubt)
+    elif found.highest_sound == found.rates[-1]:
         say(console, "No rate of the probe raised the loss. At its highest a step moves the weights by their own size.")
     say(console, f"Learning rate {found}.")
     words = ["--optimizer", optimizer, *([] if momentum is None else ["--momentum", momentum])]
     say(console, f"Try it: {command('train', task, '--controller', 'none', *words, '--lr', f'{found.rate:.2g}')}")
+
+
+def _doubt(found: Suggestion) -> str:
+    """What speaks for a lower rate: the loss had fallen below the answer, and rose again without being too high."""
+    sound = [loss for rate, loss in zip(found.rates, found.losses, strict=True) if rate <= found.highest_sound]
+    if not sound:
+        return ""
+    least = min(sound)
+    place = sound.index(least)
+    at, highest = found.rates[place], max(sound[place:])
+    if at >= found.rate or highest - least <= ROSE * abs(least):
+        return ""
+    return (
+        f"Unsure: the averaged loss was lowest, {least:.3g}, at a rate of {at:.2g}, and rose to {highest:.3g} after "
+        f"that. If {found.rate:.2g} does not train, take {at:.2g}."
+    )
 
 
 def _evidence(found: Suggestion) -> Table:
