@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lrpilot.suggestion import Suggestion
 
 ROSE = 0.25
-"""A rise by this share of a probe's lowest loss, made at a rate below the answer, leaves doubts of it."""
+"""The answer is doubtful if the loss was lowest at a lower rate and then rose by this share of that lowest loss."""
 
 
 def suggest(

@@ -29,8 +29,9 @@ UNHEARD = 100
 """After so many steps, or half of the run, the pilot should have been called."""
 
 SAME = 50
+"""After so many steps with one and the same loss, that loss is told of."""
 MOVES = 1e-4
-"""After so many steps with one and the same loss it is told of, if the weights move by such a share of their size."""
+"""Not where a step moves the weights by no more than this share of their size: their loss may well stay the same."""
 
 FIRST_LOOK = 8
 """From so many steps on it shows how many batches each takes."""

@@ -35,8 +35,8 @@ class StepHooks:
         called: whether the pilot has been called since the last step.
         captured: whether a step has been captured in a CUDA graph, whose replays cannot be heard.
         replaced: whether another pilot has taken the optimizers over.
-        unheard: called with step ``deadline``, if it still stands there.
-        deadline: see there.
+        unheard: called with the number of steps at step ``deadline``, if it still stands there.
+        deadline: by which step the pilot should have been called.
         resumed: the step at which a state was taken up.
     """
 
