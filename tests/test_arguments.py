@@ -147,6 +147,7 @@ TAKES = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.mistyped
 @pytest.mark.filterwarnings("ignore::lrpilot.PilotWarning")
 @pytest.mark.parametrize("name", TAKES)

@@ -250,6 +250,7 @@ def test_the_teacher_leads_each_run_to_the_best_schedule_and_wanders_about_it(mo
     assert 0.3 < distances.std().item() < 1.5
 
 
+@pytest.mark.integration
 def test_runs_to_learn_from_begin_in_each_quarter_of_the_range():
     task = small_task()
     policy = Policy(width=8)

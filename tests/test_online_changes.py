@@ -212,6 +212,7 @@ def test_a_loss_that_grows_a_millionfold_opens_the_run_anew() -> None:
     assert mean_loss(changed) < 1.1 * mean_loss(plain)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("factor", "begins"), [(1e4, 60), (1e5, 150), (1e6, 60), (1e8, 150)])
 def test_a_loss_that_grows_in_mid_run_is_trained_on(factor: float, begins: int) -> None:
     """Where the step before the sweep was one at the old rate, up to 1e5 times too large, it is taken back."""

@@ -52,6 +52,7 @@ def test_every_method_makes_a_run(method):
     assert all(rate >= 0 for rate in result.curve["rate"])
 
 
+@pytest.mark.integration
 def test_dropout_is_driven_on_a_network_that_has_some(data):
     result = perform(digits("online-dropout", task="mnist-cnn", steps=20, evaluations=1), data)
     assert (result.status, result.reason, result.steps) == ("finished", None, 20)
@@ -186,6 +187,7 @@ def test_one_thread():
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.integration
 def test_a_refined_pilot_is_the_last_of_several_runs():
     start = {"optimizer": "sgd", "lr": 1e-3}
     refined = perform(digits("pilot-refined", {**start, "runs": 2}, validation=0))

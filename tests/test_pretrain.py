@@ -49,6 +49,7 @@ def small_evaluation(monkeypatch):
     monkeypatch.setattr(EvaluationPopulation, "usual", small)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("small_evaluation")
 def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):
     events: list[dict[str, Any]] = []

@@ -99,6 +99,7 @@ def test_tensorboard_reads_the_events(tmp_path):
     assert [value for _, value in written] == pytest.approx([value for _, value in expected], rel=1e-6)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("step", [1, 5, 33, STEPS])
 def test_a_run_that_crashes_between_records_resumes_bit_for_bit(tmp_path, undisturbed, step):
     out = tmp_path / "run"
@@ -110,6 +111,7 @@ def test_a_run_that_crashes_between_records_resumes_bit_for_bit(tmp_path, undist
     assert metrics(out) == undisturbed
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("call", range(1, 5))
 @pytest.mark.parametrize("operation", ["replace", "open"])
 def test_a_crash_in_the_middle_of_writing_loses_nothing(tmp_path, undisturbed, monkeypatch, operation, call):
@@ -404,6 +406,7 @@ def test_what_is_no_regular_file_is_named_and_not_waited_for(copy, name, thing):
         run(copy, resume=True)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_signal_to_end_saves(tmp_path, number):
     out = tmp_path / "run"
@@ -423,6 +426,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("step", [20, 41])
 def test_a_disk_that_fills_leaves_a_run_to_resume(tmp_path, undisturbed, monkeypatch, step):
     out = tmp_path / "run"

@@ -227,6 +227,7 @@ def test_what_cannot_be_probed_is_refused(make, error, message):
         suggest(optimizer, step)
 
 
+@pytest.mark.integration
 def test_small_batches_of_noisy_examples_do_not_end_the_probe():
     """Losses of 8 noisy examples: by chance 9 of these 30 probes ended far below the edge, of which 2 are left."""
     rates = list[float]()

@@ -133,6 +133,7 @@ def test_runs_side_by_side_do_not_disturb_each_other():
     assert without_time(interleaved) == alone
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "tf-rmsprop"])
 @pytest.mark.parametrize("controller", ["none", "online", "paper", "pilot"])
 @pytest.mark.parametrize("stop", [3, 10, 24])

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch.distributed as dist
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -22,13 +21,14 @@ from lrpilot.core.state import StateDict, load_all_or_nothing, on_device
 from lrpilot.errors import InvalidArgument
 
 from .buffers import Buffers
-from .deciding import Deciding, Listener, Parts
+from .deciding import Deciding
 from .defaults import own_defaults
 from .loss_buffer import Loss
 from .measurement import Measurement
 from .memory import Memory
 from .optimizers import counterparts, names, together, unwrapped
-from .policy import Drives, Policy
+from .parts import Listener, Parts
+from .policy import Drives
 from .shape import Shape
 from .timetable import Timetable
 
@@ -40,6 +40,7 @@ class Pilot(Deciding, Shape):
     """Drives an optimizer's learning rate with a pretrained policy: no rate to find, no closure, no extra forward pass.
 
     >>> import torch
+    >>> from lrpilot import Policy
     >>> model = torch.nn.Linear(3, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> pilot = Pilot(optimizer, total_steps=100, policy=Policy())
@@ -103,25 +104,9 @@ class Pilot(Deciding, Shape):
         on_rollback: Listener | None = None,
     ) -> None:
         optimizers = unwrapped(optimizer)
-        if isinstance(policy, str | Path):
-            with own_defaults():
-                policy = Policy.load(policy)
-        elif isinstance(policy, type) or not (hasattr(policy, "initial_memory") and hasattr(policy, "act")):
-            raise InvalidArgument("policy", "'shipped', the path of a policy file, or a Policy", policy)
-        try:
-            said = rollback in (True, False)
-        except (RuntimeError, ValueError):  # of several numbers
-            said = False
-        if not said:
-            raise InvalidArgument("rollback", "True or False", rollback)
-        if not (process_group is None or (dist.is_available() and isinstance(process_group, dist.ProcessGroup))):
-            raise InvalidArgument("process_group", "a ProcessGroup that this rank is in, or None", process_group)
-        for name, listener in (("on_decision", on_decision), ("on_rollback", on_rollback)):
-            if not (listener is None or callable(listener)):
-                raise InvalidArgument(name, "a function of a Decision, or None", listener)
         buffers = Buffers(together(optimizers), network)
         super().__init__(
-            Parts(optimizers, buffers, total_steps, policy, rollback, process_group, on_decision, on_rollback)
+            Parts.checked(optimizers, buffers, total_steps, policy, rollback, process_group, on_decision, on_rollback)
         )
 
     def step(self, loss: Loss | None = None) -> None:

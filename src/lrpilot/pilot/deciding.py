@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.errors import InvalidArgument, NonFiniteLoss
 
-from .buffers import Buffers
 from .calls import Calls, first_call_by
 from .defaults import own_defaults
 from .features import observe
@@ -32,7 +29,7 @@ from .measurement import Measurement
 from .memory import Memory
 from .notices import Notices
 from .optimizers import names, together
-from .policy import Drives
+from .parts import Parts
 from .ranks import Ranks
 from .rates import Rates
 from .soundness import FORCED_CUT, step_ceiling
@@ -42,33 +39,16 @@ from .vectors import trainable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch.distributed import ProcessGroup
-
-Listener = Callable[[Decision], object]
 
 BELOW = 10.0
 """A run begins at the given rate divided by this: one that is too high can harm a network for good and not show in the
 loss, one that is too low costs a few steps."""
-
 
 STEEP = 10.0
 """A group that joins at more than so many times the first group's rate was hardly meant to."""
 
 STUBBORN = 8
 """Weights that are not finite at so many decisions in a row, with the rate cut at each, are not the rate's doing."""
-
-
-class Parts(NamedTuple):
-    """What a pilot is made of: all that a copy of it needs beside its state."""
-
-    optimizers: tuple[Optimizer, ...]
-    buffers: Buffers
-    total_steps: int | None
-    policy: Drives
-    rollback: bool
-    process_group: ProcessGroup | None
-    on_decision: Listener | None
-    on_rollback: Listener | None
 
 
 class Deciding:
