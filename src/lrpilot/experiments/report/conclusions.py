@@ -10,16 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.tasks.catalogue import TASKS
 
 from .claims import SETTINGS, verdicts
 from .evidence import Evidence
 from .page import Card
 from .standing import OPPONENTS, PILOT, Row, Standing, Way, ways
+from .starts import weights
 from .suite import compared_rows, suite_rows
 from .tables import render
 from .verdict import FAILS, HOLDS, UNDECIDED
@@ -64,8 +63,7 @@ def in_words(compared: Store) -> str:
     if not by_error or not all(by_error.values()):
         return ""
     tasks = {task for row in rows for task in row.runs.task}
-    weights = {task: _weights(task) for task in tasks & TASKS.keys()}
-    largest = max(weights, key=weights.__getitem__)
+    largest = max(tasks, key=weights)
     return render(
         "evidence.md",
         by_error=by_error,
@@ -77,7 +75,7 @@ def in_words(compared: Store) -> str:
         wins={name: _wins(rows, OPPONENTS[opponent]) for opponent, name in AGAINST.items()},
         with_adam=_wins([row for row in rows if row.title.split(", ")[1] in ("adam", "adamw")], ("cosine",)),
         largest=largest,
-        weights=weights[largest],
+        weights=weights(largest),
         longest=max(row.runs.planned_steps.max() for row in rows),
     )
 
@@ -88,11 +86,6 @@ def _with_pilot(rows: Sequence[Row]) -> list[Row]:
 
 def _seeds(rows: Sequence[Row]) -> list[int]:
     return [row.way(PILOT).shape[1] for row in rows]
-
-
-def _weights(task: str) -> int:
-    network = TASKS[task].network(torch.Generator())
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _wins(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:
