@@ -125,11 +125,11 @@ def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
     (middle, share), (lucky, unlucky) = ends(policy), ends(SAME_SCHEDULE)
     starts = f"from {len(STARTS)} starting rates over {STARTS[-1] - STARTS[0]:.0f} decades"
     return (
-        f"**Networks it has never seen.** {own['task'].nunique()} held-out trainings, drawn at random, {starts}: "
-        f"half of the runs end less than {middle} above the best of {tried:.0f} schedules searched for each training, "
-        f"{share} of them {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), "
-        f"{own['worse than untrained'].sum()} of {len(own)} worse than untrained. Running the best schedules again "
-        f"with other seeds gives {lucky} and {unlucky}."
+        f"**Trainings that no policy learned from.** {own['task'].nunique()} held-out trainings, drawn at random, "
+        f"{starts}: half of the runs end less than {middle} above the best of {tried:.0f} schedules tried on the "
+        f"training, {share} of them {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), and "
+        f"{own['worse than untrained'].sum()} of {len(own)} are worse than untrained. The best schedules themselves, "
+        f"run again with other seeds, have {lucky} and {unlucky}."
     )
 
 

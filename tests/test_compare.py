@@ -9,6 +9,7 @@ import pytest
 
 from lrpilot.cli import main
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.report.drawing import COLOURS
 from lrpilot.experiments.report.evidence import Evidence
 from lrpilot.experiments.report.report import update_readme
 from lrpilot.experiments.report.starts import by_rate, comparisons, headline, picture, shown, standings
@@ -198,15 +199,39 @@ def test_report_and_readme_begin_with_the_comparisons(tmp_path, capsys):
     assert headline({}) is None
 
 
-def test_the_readme_shows_every_optimizers_standing_at_the_longest_runs_and_draws_plain_sgd(tmp_path):
+def test_the_readme_shows_every_optimizers_standing_at_the_longest_runs(tmp_path):
     store = Store(tmp_path)
     for optimizer, steps in (("sgd", None), ("adam", None), ("adam", 50)):
         made(store, Comparison.of("m1", optimizer, steps=steps, seeds=1))
-    longest = shown(store)
-    drawn, table = headline(longest), standings(longest)
+    table = standings(shown(store))
     assert [row[0] for row in table.rows] == ["m1, sgd, 12,000 steps", "m1, adam, 12,000 steps"]
-    (panel,) = [axes for axes in drawn.figure.axes if axes.axison]
-    assert panel.get_title(loc="left") == "MNIST, one hidden layer of 120\n(m1), 12,000 steps"
+
+
+def test_the_headline_draws_each_optimizers_largest_network_then_fills_the_row(tmp_path):
+    store = Store(tmp_path)
+    for task, optimizer in (("m0", "sgd"), ("m1", "sgd"), ("m2", "sgd"), ("m1", "adamw"), ("m0", "adamw")):
+        made(store, Comparison.of(task, optimizer, seeds=1))
+    drawn = headline(shown(store)).figure
+    panels = [axes for axes in drawn.axes if axes.axison]
+    assert [axes.get_title(loc="left") for axes in panels] == [
+        "AdamW, 12,000 steps\nMNIST, one hidden layer of 120",
+        "SGD, no momentum, 12,000 steps\nMNIST, hidden layers of 500, 300",
+        "SGD, no momentum, 12,000 steps\nMNIST, one hidden layer of 120",
+    ]
+    for panel in panels:  # of the rate-free ones only the best, by its name and in its colour
+        named = {line.get_label().replace("\n", " "): line for line in panel.lines if line.get_label()[0] != "_"}
+        assert list(named) == ["pilot", "constant rate", "cosine", "best rate-free: Schedule-Free SGD"]
+        level = named["best rate-free: Schedule-Free SGD"]
+        assert set(level.get_ydata()) == {1.25}
+        assert level.get_color() == COLOURS["schedule-free-sgd"]
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "nadam"])
+def test_the_headline_has_a_panel_for_whatever_optimizer_was_compared(optimizer, tmp_path):
+    compared = made(Store(tmp_path), Comparison.of("digits", optimizer, seeds=1))
+    (panel,) = [axes for axes in headline(compared).figure.axes if axes.axison]
+    name = {"momentum": "SGD, momentum 0.9"}.get(optimizer, optimizer)
+    assert panel.get_title(loc="left") == f"{name}, 2,000 steps\n8x8 digits, one hidden layer of 64"
 
 
 @pytest.mark.integration

@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lrpilot.core.picture import PILOT, plain_numbers
 from lrpilot.experiments.report.drawing import COLOURS, name_ends, png, styles, svg
@@ -169,9 +171,30 @@ def test_no_letter_is_outside_the_picture():
     assert (width, height) == tuple(figure.bbox.size.astype(int))  # in pixels of the file
     renderer = FigureCanvasAgg(figure).get_renderer()
     names = [text for axes in figure.axes for text in axes.texts]
-    assert {text.get_text() for text in names} == {"constant rate", "cosine", "rate-free"}
+    assert {text.get_text() for text in names} == {"constant rate", "cosine", "best rate-free:\nProdigy"}
     for text in names:
         assert text.get_window_extent(renderer).x1 <= width
+
+
+def test_names_of_several_rows_do_not_overlap_where_lines_end_together():
+    made = [
+        result(trial=trial(method=method, setting={"lr": rate} if rate else {}), errors=(9, 9, error))
+        for method, rate, error in (
+            *(
+                (method, rate, error)
+                for method in ("pilot", "constant", "cosine")
+                for rate, error in ((0.1, 9), (1, 2))
+            ),
+            ("schedule-free-adamw", None, 2),
+        )
+    ]
+    figure = against_start({name: frame(made) for name in "ABCD"}, title="One\nTwo", compact=True)
+    png(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in (axes for axes in figure.axes if axes.axison):
+        boxes = sorted((Text.get_window_extent(text, renderer) for text in axes.texts), key=lambda box: box.y0)
+        assert len(boxes) == 4
+        assert all(below.y1 <= above.y0 for below, above in pairwise(boxes))
 
 
 def test_an_svg_says_what_belongs_to_which_curve_and_where_its_panels_are():

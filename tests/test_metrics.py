@@ -101,14 +101,13 @@ def test_the_suites_table(store):
 
 def test_the_suite_in_words(store):
     text = on_the_suite(store)
-    assert "**Judged on 2 tasks that nothing was chosen on** (other data, networks and lengths; 2 seeds)" in text
+    assert "**On 2 tasks that nothing was tuned on** ([the suite](docs/suite.md), 2 seeds)" in text
     constant, cosine, peer = ((0.5 + 0.002) / (other + 0.002) for other in (1.0, 0.8, 0.6))
     for factor in (constant, cosine, peer):  # the peer is the best on validation
         assert f"{factor:.2f}x [{factor:.2f}, {factor:.2f}]" in text
     alone = (0.4 + 0.002) / (0.8 + 0.002)
-    assert "of the best of 3 optimizers and searches that need no rate" in text
-    assert f"the best single one of these, DoG, ends at {alone:.2f}x" in text
-    assert "the pilot 0.10 nats, a constant rate 0.80" in text
+    assert f"Of 3 optimizers and searches that need no rate, the best single one, DoG, ends at {alone:.2f}x" in text
+    assert "the pilot ends 0.10 nats above the best run of all, a constant rate 0.80" in text
     assert on_the_suite(Store(store.root / "elsewhere")) == ""
 
 

@@ -1,6 +1,6 @@
 """What the results say, in a few numbers with a sentence each: the report begins with them, and so does the README.
 
-Its longer sentences stand in ``templates/judged.md`` and ``templates/evidence.md``.
+Its longer sentences stand in ``judged.md``, ``evidence.md`` and ``compared.md`` of ``templates/``.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.tasks.catalogue import TASKS
 
 from .claims import SETTINGS, verdicts
 from .evidence import Evidence
 from .page import Card
 from .standing import OPPONENTS, PILOT, Row, Standing, Way, ways
+from .starts import weights
 from .suite import compared_rows, suite_rows
 from .tables import render
 from .verdict import FAILS, HOLDS, UNDECIDED
@@ -57,27 +56,28 @@ def on_the_suite(store: Store) -> str:
     return render("judged.md", tasks=len(rows), seeds=_seeds(rows), alone=alone, best=best, **grids)
 
 
-def in_words(compared: Store) -> str:
-    """The same of the comparisons in short paragraphs, and the sizes of the largest network and the longest run."""
+def in_words(compared: Store, template: str = "evidence.md") -> str:
+    """The comparisons in short paragraphs: losses, cost and scope, or at more length as ``compared.md`` has them."""
     rows, by_loss = (_with_pilot(compared_rows(compared, measure)) for measure in ("test_error", "test_loss"))
-    by_error = Standing.of(PILOT, rows).against if rows else {}
-    if not by_error or not all(by_error.values()):
+    standing = Standing.of(PILOT, rows) if rows else None
+    if not standing or not all(standing.against.values()):
         return ""
     tasks = {task for row in rows for task in row.runs.task}
-    weights = {task: _weights(task) for task in tasks & TASKS.keys()}
-    largest = max(weights, key=weights.__getitem__)
+    largest = max(tasks, key=weights)
     return render(
-        "evidence.md",
-        by_error=by_error,
+        template,
+        by_error=standing.against,
         by_loss={method: Standing.of(way, by_loss) for method, way in GRIDS.items()},
         ratios={method: _worst_over_best(rows, way) for method, way in GRIDS.items()},
         comparisons=len(rows),
         networks=len(tasks),
         seeds=_seeds(rows),
-        wins={name: _wins(rows, OPPONENTS[opponent]) for opponent, name in AGAINST.items()},
+        names=AGAINST,
+        wins={opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()},
         with_adam=_wins([row for row in rows if row.title.split(", ")[1] in ("adam", "adamw")], ("cosine",)),
+        seconds=standing.seconds,
         largest=largest,
-        weights=weights[largest],
+        weights=weights(largest),
         longest=max(row.runs.planned_steps.max() for row in rows),
     )
 
@@ -88,11 +88,6 @@ def _with_pilot(rows: Sequence[Row]) -> list[Row]:
 
 def _seeds(rows: Sequence[Row]) -> list[int]:
     return [row.way(PILOT).shape[1] for row in rows]
-
-
-def _weights(task: str) -> int:
-    network = TASKS[task].network(torch.Generator())
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _wins(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:

@@ -24,10 +24,12 @@ from lrpilot.experiments.studies.frame import groups
 Points = tuple[Sequence[float], Sequence[float]]  # the steps of a run, and a quantity at each
 COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
 DASHES = ("-", "--", ":", "-.")
-PANEL, COMPACT, SMALL = (3.4, 2.8), (2.6, 2.5), (2.5, 1.9)  # inches, the names of lines left out
+PANEL, COMPACT, SMALL = (3.4, 2.8), (2.05, 2.1), (2.5, 1.9)  # inches, the names of lines left out
 DPI = 130
 NAMES = 1.5  # inches for these at the right of a panel
+COMPACT_NAMES = 1.05  # the same of a compact one
 NAME_SIZE = 7.5  # points
+NAME_LINE = 1.3 * NAME_SIZE / 72  # inches that a line of a name takes
 THICK = 2.0  # points: the name of a line that is thicker than this is bold
 GID = "of:"
 """Before the name of a curve: by it a page finds what belongs to the curve (:func:`svg`)."""
@@ -49,18 +51,19 @@ def panels(
     row: int = 3,
     size: tuple[float, float] = PANEL,
     names: Literal["each", "last", "none"] = "each",
+    room: float = NAMES,
     **grid: Any,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of so many panels, at most ``row`` of them in one.
 
-    There is room for names at the right of ``each`` panel, of the ``last`` of a row, or of none. ``grid`` is
-    matplotlib's ``sharex`` and ``sharey``.
+    There is ``room``, in inches, for names at the right of ``each`` panel, of the ``last`` of a row, or of none.
+    ``grid`` is matplotlib's ``sharex`` and ``sharey``.
     """
     columns, rows = min(row, count), -(-count // row)
     width, height = size
-    room = NAMES * {"each": columns, "last": 1, "none": 0}[names]
+    named = {"each": columns, "last": 1, "none": 0}[names]
     title_height = 0.2 * (1 + title.count("\n"))
-    figure = Figure(figsize=(width * columns + room, height * rows + title_height), layout="constrained")
+    figure = Figure(figsize=(width * columns + room * named, height * rows + title_height), layout="constrained")
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     axes = list(np.atleast_1d(figure.subplots(rows, columns, **grid)).ravel())
     for unused in axes[count:]:
@@ -93,25 +96,28 @@ def mark_lost(axes: Axes, curve: Points, style: Mapping[str, Any], *, top: float
         axes.plot(*seen[-1], "x", color=style["color"], markersize=6, markeredgewidth=1.8, gid=style["gid"], zorder=4)
 
 
-def name_ends(axes: Axes) -> None:
+def name_ends(axes: Axes, *, height: float = 0.75 * PANEL[1]) -> None:
     """Each labelled line's name at the right of the panel, at the height where it ends, none above another.
 
-    Call it when the axes have their limits.
+    Call it when the axes have their limits. ``height`` is that of the axes, in inches; a name may have several
+    rows.
     """
     lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     if not lines:
         return
     ends = np.array([_height(axes, np.asarray(line.get_ydata(), dtype=float)) for line in lines])
-    gap = min(1.3 * NAME_SIZE / 72 / (0.75 * PANEL[1]), 1.1 / len(ends))  # three quarters are the axes'
-    order, steps = np.argsort(ends, kind="stable"), gap * np.arange(len(ends))
+    order = np.argsort(ends, kind="stable")
+    rows = np.array([1 + str(lines[place].get_label()).count("\n") for place in order])
+    gap = min(NAME_LINE / height, 1.1 / rows.sum())
+    steps = gap * (np.cumsum(rows) - (rows + rows[0]) / 2)  # from the middle of the lowest name to each one's
     heights = np.empty(len(ends))
     heights[order] = isotonic_regression(ends[order] - steps, y_max=max(0.0, 1.0 - steps[-1]), y_min=0.0) + steps
-    for line, end, height in zip(lines, ends, heights, strict=True):
+    for line, end, middle in zip(lines, ends, heights, strict=True):
         colour = line.get_color()
         axes.annotate(
             str(line.get_label()),
             (1.0, end),
-            (1.06, height),
+            (1.06, middle),
             xycoords="axes fraction",
             fontsize=NAME_SIZE,
             fontweight="bold" if line.get_linewidth() > THICK else "normal",

@@ -17,7 +17,19 @@ from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import Result
 from lrpilot.experiments.studies.frame import groups
 
-from .drawing import COMPACT, PANEL, SMALL, Points, mark_lost, name_ends, over_seeds, panels, styles
+from .drawing import (
+    COMPACT,
+    COMPACT_NAMES,
+    NAMES,
+    PANEL,
+    SMALL,
+    Points,
+    mark_lost,
+    name_ends,
+    over_seeds,
+    panels,
+    styles,
+)
 
 GUESSING = math.log(10)  # the loss of guessing among ten classes
 QUANTITIES: Mapping[str, str] = {
@@ -30,6 +42,7 @@ QUANTITIES: Mapping[str, str] = {
 LEAST_RATE = 1e-7  # in view: schedules end at 0
 ROW, SMALL_ROW = 3, 4  # panels in one
 TITLE = 36  # characters above a small panel
+LEVEL_NAME = 16  # characters of a row of a level's name in a compact figure
 OTHERS: Mapping[str, Any] = {"color": "0.82", "linewidth": 0.6, "zorder": 1}  # behind the panel's own
 BEHIND = 30  # points of each of these, at most
 
@@ -111,34 +124,33 @@ def against_start(tasks: Mapping[str, DataFrame], *, title: str = "", compact: b
     """Final test error against starting rate, a panel for each title: every run a point, lines through the means.
 
     A run that diverged is a cross. A method that is given no rate is a dashed level; the pilot's line stands out. A
-    ``compact`` figure is for a page that is read at a glance: these levels are grey, and lines are named once a row.
+    ``compact`` figure is for a page that is read at a glance: of these levels only the lowest is drawn.
     """
-    figure, axes = panels(
-        len(tasks), title, row=ROW, size=COMPACT if compact else PANEL, names="last" if compact else "each"
-    )
+    size, room, share = (COMPACT, COMPACT_NAMES, 0.6) if compact else (PANEL, NAMES, 0.75)  # of the height for the axes
+    figure, axes = panels(len(tasks), title, row=ROW, size=size, room=room)
     for place, (panel, (heading, runs)) in enumerate(zip(axes, tasks.items(), strict=True)):
         _from_each_start(panel, runs, compact=compact)
-        panel.set_xlabel("starting rate")
         panel.set_title(heading, fontsize=9, loc="left")
         plain_numbers(panel, "x")
         plain_numbers(panel)
+        if place + ROW >= len(tasks) or not compact:
+            panel.set_xlabel("starting rate")
         if place % ROW == 0 or not compact:
             panel.set_ylabel(QUANTITIES["test_error"])
-        if place % ROW == ROW - 1 or place == len(tasks) - 1 or not compact:
-            name_ends(panel)
+        name_ends(panel, height=share * size[1])
     return figure
 
 
 def _from_each_start(panel: Axes, runs: DataFrame, *, compact: bool) -> None:
     style = styles(runs)
     levels = runs[runs.setting_lr.isna()].groupby("label", sort=False).test_error.mean()
+    drawn = levels.nsmallest(1) if compact else levels
     for label, own in groups(runs).items():
         like = {"color": style[label]["color"], "gid": style[label]["gid"]}
         if label in levels.index:
-            named = label if not compact else "rate-free" if label == levels.idxmin() else None
-            level = panel.axhline(levels[label], linestyle="--", linewidth=1, label=named, **like)
-            if compact:
-                level.set_color("0.6")
+            if label in drawn.index:
+                name = fill(f"best rate-free: {label}", LEVEL_NAME) if compact else label
+                panel.axhline(levels[label], linestyle="--", linewidth=1, label=name, **like)
             continue
         means = own.groupby("setting_lr").test_error.mean()
         (line,) = panel.plot(means.index, means, **style[label], label=label)

@@ -41,13 +41,14 @@ def write_report(
 def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
-    ``headline`` is the picture of all comparisons, ``comparison`` their table, ``evidence`` what they say in a few
-    sentences, ``judged`` what the suite says, ``paper`` how many of the paper's claims hold, ``results`` the methods of
-    the paper's tables beside each other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each
-    method stands over the suite's tasks and over those of all comparisons; a part named after an experiment is its
-    tables, one named after a figure of the paper its pictures, which are written into ``figures/`` beside the file. A
-    part without any results stays as it is, and so does one that another command writes. Other pictures are written
-    where the results are, that of the comparisons as ``compare/headline.png``.
+    ``headline`` is the picture of the comparisons, ``comparison`` their table, ``judged`` what the suite says,
+    ``evidence`` what the comparisons say, what the pilot costs in them and how large they are, ``paper`` how many of
+    the paper's claims hold, ``results`` the methods of the paper's tables beside each other, ``claims`` the verdicts on
+    its claims, ``suite`` and ``compared`` where each method stands over the suite's tasks and over those of all
+    comparisons; a part named after an experiment is its tables, one named after a figure of the paper its pictures,
+    which are written into ``figures/`` beside the file. A part without any results stays as it is, and so does one that
+    another command writes. Other pictures are written where the results are, that of the comparisons as
+    ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
@@ -84,7 +85,7 @@ PARTS: Mapping[str, Callable[[Evidence, Store], Iterable[Block]]] = {
     "results": _results,
     "claims": lambda evidence, _: [verdicts(evidence.runs)],
     "suite": lambda _, compared: suite_blocks(suite_rows(compared)),
-    "compared": lambda _, compared: compared_blocks(compared),
+    "compared": lambda _, compared: [in_words(compared, "compared.md"), *compared_blocks(compared)],
     **{name: partial(_of_experiment, name) for name in WRITERS},
 }
 """By name what stands in a part of a file: see :func:`update_readme`."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
+import torch
 from pandas import DataFrame, Series
 
 from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
@@ -16,7 +17,7 @@ from lrpilot.experiments.studies.frame import frame, groups
 from lrpilot.experiments.tasks.catalogue import TASKS
 from lrpilot.pilot.policy_file import fingerprint
 
-from .figures import against_start
+from .figures import ROW, against_start
 from .page import Block, Picture, Section
 from .tables import Table, mean_text
 
@@ -25,14 +26,22 @@ CAPTION = (
     "where one diverged. Dashed: rate-free optimizers, which are given no rate."
 )
 HEADLINE = (
-    "Test error after training with plain SGD from five learning rates; lower is better, both axes are logarithmic.\n"
-    "A constant rate and a cosine have to be searched for. The pilot starts at any of the five and sets it by itself.\n"
-    "Dashed: rate-free optimizers, which are given no rate."
+    "Test error after training, against the learning rate that the run was given (log axes, lower is better).\n"
+    "A constant rate and a cosine have to be given a good one; the pilot adjusts the one it gets while it trains."
 )
 README_CAPTION = (
-    "Final test error against starting rate, plain SGD: the pilot, constant and cosine grids, rate-free optimizers"
+    "Final test error against the learning rate that a run is given, a panel for each optimizer: the pilot, a constant "
+    "rate, a cosine and, dashed, the best optimizer that needs no rate"
 )
 OPTIMIZERS = ("sgd", "momentum")  # come first
+HEADLINE_NAMES = {
+    "adamw": "AdamW",
+    "momentum": "SGD, momentum 0.9",
+    "adam": "Adam",
+    "sgd": "SGD, no momentum",
+    "rmsprop": "RMSprop",
+}
+"""Of optimizers that come first in the headline, those that are used most before the others."""
 IN_HEADLINE = ("pilot", "constant", "cosine", *GIVEN_NO_RATE)
 
 Key = tuple[str, str, int]  # task, optimizer, steps
@@ -125,9 +134,24 @@ def shown(store: Store) -> dict[Key, DataFrame]:
     return {key: found[key] for key in {key[:2]: key for key in found}.values()}
 
 
+def weights(task: str) -> int:
+    """How many weights the network of a task has; 0 where the task is none of ``TASKS``."""
+    if task not in TASKS:
+        return 0
+    network = TASKS[task].network(torch.Generator())
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def headline(compared: Comparisons) -> Picture | None:
-    """The picture at the top of the README: plain SGD's; None without any."""
-    drawn = {_about(key): runs[runs.method.isin(IN_HEADLINE)] for key, runs in _of_optimizer("sgd", compared).items()}
+    """The picture at the top of the README: of each optimizer the largest network's, then the next until a row is full.
+
+    None without any comparison.
+    """
+    by_size = sorted(compared, key=lambda key: weights(key[0]), reverse=True)
+    largest = {key[1]: key for key in reversed(by_size)}
+    first = [largest[name] for name in dict.fromkeys((*HEADLINE_NAMES, *largest)) if name in largest]
+    keys = [*first, *(key for key in by_size if key not in first)][: ROW * -(-len(first) // ROW)]
+    drawn = {_about(key): compared[key][compared[key].method.isin(IN_HEADLINE)] for key in keys}
     if not drawn:
         return None
     return Picture("headline", against_start(drawn, title=HEADLINE, compact=True), README_CAPTION)
@@ -146,9 +170,10 @@ def sections(store: Store) -> list[Section]:
 
 
 def _about(key: Key) -> str:
-    """``MNIST, one hidden layer of 120 (m1), 12,000 steps``; a user's own pictures by their folder's name alone."""
-    task, _, steps = key
-    return f"{TASKS[task].about}\n({task}), {steps:,} steps" if task in TASKS else title(*key)
+    """``AdamW, 3,000 steps``, and below it ``MNIST, a transformer block``; a user's own pictures by their folder."""
+    task, optimizer, steps = key
+    about = TASKS[task].about if task in TASKS else title(*key).partition(", ")[0]
+    return f"{HEADLINE_NAMES.get(optimizer, optimizer)}, {steps:,} steps\n{about}"
 
 
 def _of_optimizer(name: str, compared: Comparisons) -> Comparisons:
