@@ -60,6 +60,7 @@ TESTS = {
     "pilot/guard": "pilot_guard",
     "pilot/interval": "features measurement",
     "pilot/memory": "features",
+    "pilot/parts": "pilot",
     "pilot/policy_file": "policy",
     "pilot/ranks": "pilot_ranks",
     "pilot/soundness": "features pilot_guard timetable",

@@ -47,6 +47,15 @@ def test_a_chunk_answers_what_the_actor_did(branches: bool, resumed: bool) -> No
     assert chunk.slopes().tolist() == [[0.0], [1.0], [2.0]]
 
 
+def test_a_chunk_of_one_step() -> None:
+    """What the paper's reading with ``unroll_steps=1`` learns from."""
+    chunk, memory = Chunk(branches=True), ACTOR.initial_memory(places=2)
+    chunk.judge(SEEN[0], torch.zeros(1), memory)
+    answer, _ = ACTOR.step(SEEN[0], memory)
+    outputs = chunk.outputs(ACTOR.outputs(*chunk.read()).flatten(2))
+    torch.testing.assert_close(outputs.detach(), answer.flatten().unsqueeze(0))
+
+
 def test_a_chunk_that_is_dropped_is_empty() -> None:
     chunk = Chunk(branches=True)
     lived(chunk, branches=True)

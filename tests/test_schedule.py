@@ -51,6 +51,12 @@ def test_rates_are_stretched_and_the_last_one_stays(total_steps: int | None, fir
     assert seen == [pytest.approx([rate, rate / 4]) for rate in first]
 
 
+def test_the_share_of_a_group_is_multiplied_in() -> None:
+    """timm's ``lr_scale`` of layer decay: half of every rate."""
+    optimizer = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 2.0, "lr_scale": 0.5}])
+    assert recorded_schedule(optimizer, RATES).get_last_lr() == pytest.approx([0.05])
+
+
 def test_a_step_has_the_rate_at_its_middle() -> None:
     """Of three steps for a hundred: at 16.7, 50 and 83.3."""
     rates = [float(1 + k) for k in range(100)]
@@ -104,6 +110,12 @@ def test_rates_come_back_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for total_steps in (None, 6):
         loaded = driven(lambda o, n=total_steps: load_schedule("~/schedule.json", o, total_steps=n), 8)
         assert loaded == driven(lambda o, n=total_steps: recorded_schedule(o, RATES, total_steps=n), 8)
+
+
+def test_a_schedule_may_end_at_zero(tmp_path: Path) -> None:
+    """As a cosine does."""
+    save_schedule(tmp_path / "schedule.json", [0.1, 0.0])
+    assert [first for first, _ in driven(lambda o: load_schedule(tmp_path / "schedule.json", o), 2)] == [0.1, 0.0]
 
 
 @pytest.mark.parametrize(
