@@ -197,7 +197,7 @@ def origin(policy: str | Path) -> str:
 def main(
     policy: Annotated[str, typer.Option(help="The policy: `shipped`, or its file.")] = "shipped",
     bank: Annotated[Path, typer.Option(help="The bank's file.")] = Path("results/bank.jsonl"),
-    out: Annotated[Path, typer.Option(help="The results, which grow.")] = Path("results/bank-judged.jsonl"),
+    out: Annotated[Path, typer.Option(help="The results; new ones are added.")] = Path("results/bank-judged.jsonl"),
     workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
     readme: Annotated[
         list[Path] | None,

@@ -222,7 +222,7 @@ def policy(
         Path | None, typer.Option(help="Write the tables between this file's policy markers as well.")
     ] = None,
 ) -> None:
-    """What the pilot's policy owes to its parts; the noisy quadratic against its optimum. Hours on one core.
+    """What the policy loses without each of its parts; the noisy quadratic against its optimum. Hours on one core.
 
     What was found stays found: the same command goes on after a stop.
     """

@@ -243,7 +243,7 @@ def test_demo_prints_a_table_and_says_where_the_picture_is(lrpilot):
     assert Path("pictures/demo.png").read_bytes().startswith(b"\x89PNG")
     fixed = dict(re.findall(r"^  fixed ([\d.]+).*: ([\d.]+) %$", out, re.MULTILINE))
     best = min(fixed, key=lambda rate: float(fixed[rate]))
-    told = f"The best of 5 fixed rates, {best}, ends with {fixed[best]} %; 0.0001, kept, with {fixed['0.0001']} %."
+    told = f"The best of 5 fixed rates, {best}, ends at {fixed[best]} %; 0.0001, kept fixed, at {fixed['0.0001']} %."
     assert told in out.splitlines()
     assert max(map(len, out.splitlines())) <= 80
 

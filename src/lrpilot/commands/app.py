@@ -48,7 +48,7 @@ def lrpilot(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Sets the learning rate while a network trains."""
+    """Set the learning rate while a PyTorch network trains."""
 
 
 for command in (train, suggest, demo, compare, reproduce, report):

@@ -12,18 +12,18 @@ from lrpilot.errors import InvalidArgument
 
 bench = typer.Typer(help="Measurements of lrpilot itself, from a checkout.", no_args_is_help=True)
 BENCHMARKS = {
-    "overhead": "The cost of a step, as ratios to plain SGD; --quick: in a minute.",
-    "readings": "Which reading of the paper is sound most widely: all that it leaves open, in rungs; hours.",
-    "rollouts": "What batching thousands of small trainings is worth.",
-    "suggest": "The rates that lrpilot suggest names, beside the range tests of Lightning and fastai. Minutes.",
-    "environments": "Steps a second of the learning rate environments.",
-    "policy": "What the pilot's policy owes to its parts. Hours on one core.",
-    "bank": "A policy on the bank's tasks that none learns from; an hour on one core.",
-    "suite": "The pilot and its opponents on tasks that nothing was chosen on. Hours on one core; resumable.",
-    "faults": "Processes killed, disks that fill, two at one folder: what is lost.",
-    "rollback": "Random small runs with rollback and without, side by side; minutes, resumable.",
-    "divergence": "Every optimizer from rates that are decades off, alone and driven; minutes, resumable.",
-    "gpu": "The contract tests, a run of each controller, host waits and costs on a CUDA device.",
+    "overhead": "What a step costs, as a ratio to plain SGD; a minute with --quick.",
+    "readings": "Which reading of what the paper leaves open trains most networks; hours.",
+    "rollouts": "How much faster thousands of small trainings are as one batched program.",
+    "suggest": "The rates that lrpilot suggest finds, beside the range tests of Lightning and fastai; minutes.",
+    "environments": "The speed of the learning rate environments, in steps a second.",
+    "policy": "What the pilot's policy loses without each of its parts; hours on one core.",
+    "bank": "A policy on the bank's held-out tasks; an hour on one core.",
+    "suite": "The pilot and its opponents on tasks that nothing was tuned on; hours on one core, resumable.",
+    "faults": "What is lost when processes are killed, disks fill, and two runs share a folder.",
+    "rollback": "Random small runs with and without rollback=True; minutes, resumable.",
+    "divergence": "Every optimizer from rates that are decades off, with the pilot and without; minutes, resumable.",
+    "gpu": "Contract tests, a run of each controller, waits of the host, and costs, on a CUDA device.",
 }
 
 

@@ -27,20 +27,22 @@ def compare(
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only these: pilot, constant, cosine, or a peer such as prodigy; with commas, or repeated. Only "
-            "where asked for: pilot-refined, each of whose runs is the last of nine; range-test, one-cycle, greedy, "
-            "warmup-linear, warmup-cosine; and peers such as dog, mechanic or momo (docs/suite.md)."
+            help="Only these: pilot, constant, cosine, or a rate-free optimizer such as prodigy; with commas, or "
+            "repeated. Run only if named: range-test, one-cycle, greedy, warmup-linear, warmup-cosine; dog, mechanic, "
+            "momo and others of docs/suite.md; pilot-refined, which takes nine runs for each result."
         ),
     ] = None,
     policy: Annotated[
         Path | None, path_option("The pilot's policy file, such as pretrain makes; default the shipped one.")
     ] = None,
     retry_failed: RetryFailed = False,
-    results: Annotated[Path, path_option("Where results are; these go into its folder compare.")] = Path("results"),
+    results: Annotated[Path, path_option("Folder of all results; these go into its subfolder compare.")] = Path(
+        "results"
+    ),
     data: Data = None,
     **engine: Any,
 ) -> None:
-    """Compare the pilot from five starting rates with constant and cosine rates and rate-free optimizers on TASK.
+    """Compare the pilot with constant rates, cosines (all from five rates) and rate-free optimizers on TASK.
 
     Runs what is missing, prints a table and draws a picture of all results. To resume, give the same command again.
     """

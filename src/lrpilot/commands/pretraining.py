@@ -38,21 +38,21 @@ def pretrain(
     groups: Annotated[
         int | None, typer.Option(help="Budget of the first stage: groups of tasks whose schedules are tried.", min=0)
     ] = None,
-    iterations: Annotated[
-        int | None, typer.Option(help="Budget of the third stage: iterations of the actor-critic.", min=0)
-    ] = None,
     rounds: Annotated[
         int | None, typer.Option(help="Budget of the second stage: rounds over the bank of real trainings.", min=0)
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Budget of the third stage: iterations of the actor-critic.", min=0)
     ] = None,
     bank: Annotated[Path, path_option("The bank's file, which `lrpilot pretrain bank` makes.")] = BANK,
     workers: Annotated[int, typer.Option(help="Trainings of the bank side by side, each with one thread.")] = 1,
     mnist: Annotated[
-        bool, typer.Option(help="Have MNIST at 8x8 among the data (needs the variable LRPILOT_DATA).")
+        bool, typer.Option(help="Include MNIST at 8x8 pixels in the data (found through the variable LRPILOT_DATA).")
     ] = True,
 ) -> None:
-    """Learn the pilot's policy from nothing: on a population of small trainings, then on the bank. Hours on one core.
+    """Train the pilot's policy from scratch: on many small trainings, then on the bank of real ones. Hours on one core.
 
-    What is left out has its default. What the shipped policy was learned with stands in docs/policy-card.md.
+    The shipped policy's own settings are in docs/policy-card.md.
     """
     if context.invoked_subcommand:
         return

@@ -21,10 +21,11 @@ ProfileName = Annotated[
     str,
     typer.Option(
         "--profile",
-        help="smoke (minutes), quick (hours), long (the paper's lengths at quick's settings: a day) or paper (weeks).",
+        help="How long it all takes: smoke (minutes), quick (hours), long (the paper's lengths at quick's settings: a "
+        "day) or paper (weeks).",
     ),
 ]
-ResultsFolder = Annotated[Path, path_option("Where results are, by profile.", "--results")]
+ResultsFolder = Annotated[Path, path_option("Folder of all results, a subfolder for each profile.", "--results")]
 
 
 @with_options_of(Engine)
@@ -40,7 +41,9 @@ def reproduce(
     results: ResultsFolder = Path("results"),
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only runs whose EXPERIMENT/TASK/METHOD/SETTING/seed-N contains this; may be repeated."),
+        typer.Option(
+            help="Only runs whose name, EXPERIMENT/TASK/METHOD/SETTING/seed-N, contains this; may be repeated."
+        ),
     ] = None,
     retry_failed: RetryFailed = False,
     data: Data = None,

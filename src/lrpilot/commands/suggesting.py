@@ -43,13 +43,13 @@ def suggest(
     console = Console()
     with console.status(f"probing {task}"):
         found = suggested(asked, load_task(task, folder=data), steps=steps)
-    say(console, "The rate rises from step to step:")
+    say(console, "A probe of the network: the learning rate rises from step to step.")
     show(console, _evidence(found))
     doubt = _doubt(found)
     if doubt:
         say(console, doubt)
     elif found.highest_sound == found.rates[-1]:
-        say(console, "No rate of the probe raised the loss. At its highest a step moves the weights by their own size.")
+        say(console, "No rate was too high. The probe ends where a step moves the weights by their own size.")
     say(console, f"Learning rate {found}.")
     words = ["--optimizer", optimizer, *([] if momentum is None else ["--momentum", momentum])]
     say(console, f"Try it: {command('train', task, '--controller', 'none', *words, '--lr', f'{found.rate:.2g}')}")

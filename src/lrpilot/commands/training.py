@@ -77,7 +77,7 @@ def demo(
     out: Annotated[Path, path_option("Where the picture goes.")] = Path("runs/demo.png"),
     steps: Annotated[int, typer.Option(help="Steps of each run.")] = 2_000,
 ) -> None:
-    """Handwritten digits: the pilot from a rate that is far too low, beside fixed rates. Takes seconds."""
+    """Handwritten digits: the pilot from a rate that is far too low, beside fixed rates. Takes half a minute."""
     import torch
 
     from lrpilot.core.files import replaceable
@@ -91,9 +91,10 @@ def demo(
     console = Console()
     say(
         console,
-        f"Training one small network seven times, {steps} steps each. Twice from a rate of\n"
+        f"Training one small network seven times, {steps:,} steps each. Twice from a rate of\n"
         f"{POOR_START:g}, which is far too low: with the pretrained pilot, and with the paper's\n"
-        "actor-critic, which learns the rate in that very run. Then at five fixed rates.",
+        "actor-critic (online), which learns during the run. Then at five fixed rates.\n"
+        "Test errors:",
     )
 
     def cells(row: Row) -> list[str]:
@@ -104,7 +105,7 @@ def demo(
     with console.status("training"):
         rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
     header = ["method", "rate at the start", "rate at the end", "test error", "seconds"]
-    show(console, Table("Handwritten digits, held-out error", header, list(map(cells, rows))))
+    show(console, Table("Handwritten digits", header, list(map(cells, rows))))
     out.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
     said = verdict(rows)

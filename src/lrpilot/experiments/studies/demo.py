@@ -48,7 +48,7 @@ def verdict(rows: list[Row]) -> str:
     fixed = [row for row in rows if row.label not in LEARNED]
     best, kept = min(fixed, key=lambda row: row.error), next(row for row in fixed if row.start == pilot.start)
     return (
-        f"From a rate of {pilot.start:g} the pilot ends with an error of {pilot.error:.1f} %.\n"
-        f"The best of {len(fixed)} fixed rates, {best.start:g}, ends with {best.error:.1f} %; "
-        f"{kept.start:g}, kept, with {kept.error:.1f} %."
+        f"From a rate of {pilot.start:g} the pilot ends at a test error of {pilot.error:.1f} %.\n"
+        f"The best of {len(fixed)} fixed rates, {best.start:g}, ends at {best.error:.1f} %; "
+        f"{kept.start:g}, kept fixed, at {kept.error:.1f} %."
     )
