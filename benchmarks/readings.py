@@ -243,7 +243,8 @@ def readings(
     tasks = [choose("--task", name, {each: each for each in MNIST_NETWORKS}) for name in task or MNIST_NETWORKS]
     study = Study(tasks, steps, Store(results), narrowed(fix or []))
     if not study.on(RUNGS[0]):
-        raise InvalidArgument("--task", f"one of {', '.join(RUNGS[0].tasks)}, where the first rung is, or several", tasks)
+        first = ", ".join(RUNGS[0].tasks)
+        raise InvalidArgument("--task", f"one of {first}, where the first rung is, or several", tasks)
     console = Console()
     complete({"map": study.plan}, study.store, engine=Engine(workers=workers, data=data), console=console)
     tables = [*(study.table(name) for name in study.tasks), study.endings()]

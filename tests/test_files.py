@@ -104,7 +104,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path, write: Callable[[Path], object]) -> None:
+def test_a_file_that_cannot_be_written_is_named_as_given(tmp_path: Path, write: Callable[[Path], object]) -> None:
     missing, link = tmp_path / "missing", tmp_path / "link"
     link.symlink_to(missing / "file")
     (tmp_path / "file").write_bytes(b"")
