@@ -61,9 +61,9 @@ def another_loss(interval: Interval, memory: Memory) -> bool:
     Its last value lies more than `SPIKE` below the last interval's mean. Yet to move the weights by all of their size
     along the gradient of that time would have taken less than an eighth from it.
     """
-    last = float(log_losses(interval.losses[-1:], memory))
+    before, now = float(memory.last), float(log_losses(interval.losses[-1:], memory))
     pull = float(log(memory.gradient_norm * interval.weight_norm))
-    return last < memory.last - SPIKE and pull < memory.last - math.log(8.0)
+    return now < before - SPIKE and pull < before - math.log(8.0)
 
 
 def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
