@@ -44,7 +44,7 @@ class PilotCallback(Callback):
             raise InvalidArgument(
                 "automatic_optimization", "True (where it is not, make a Pilot and call its step)", False
             )
-        if any(isinstance(callback, BackboneFinetuning) for callback in trainer.callbacks):
+        if any(isinstance(callback, BackboneFinetuning) for callback in trainer.callbacks):  # type: ignore[attr-defined]
             warnings.warn(
                 "BackboneFinetuning writes the learning rate at each epoch too: unfreeze with a BaseFinetuning of your "
                 "own, which adds the group and leaves its rate alone",
