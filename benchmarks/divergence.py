@@ -22,6 +22,7 @@ from benchmarks.ledger import Finding, Ledger
 from benchmarks.small_runs import Problem, Step, online, piloted, plain, problem, rows
 from lrpilot.commands.terminal import show
 from lrpilot.errors import Diverged
+from lrpilot.experiments.choices import choose
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.runs.optimizers import OPTIMIZERS
@@ -106,9 +107,10 @@ def divergence(
 ) -> None:
     """Every optimizer of torch.optim from twelve rates, alone and driven; some minutes."""
     torch.set_num_threads(1)
+    chosen = [choose("--optimizer", name, {each: each for each in TAKEN}) for name in optimizers or TAKEN]
     console, ledger = Console(), Ledger(out)
     with console.status("") as status:
-        for optimizer in optimizers or TAKEN:
+        for optimizer in chosen:
             for driver in DRIVERS:
                 for rate in RATES:
                     status.update(f"{optimizer}, {driver}, {rate:g}")

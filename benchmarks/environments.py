@@ -147,6 +147,8 @@ def environments(
 ) -> None:
     """One training at a time and 16, 64, 256 at once; DACBench's SGD environment where ``dacbench`` is installed."""
     console = Console()
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     versions = {name: version(name) for name in ("torch", "gymnasium")}
     subjects: list[tuple[str, int, Callable[[], Episode]]] = [("LearningRateEnv", 1, of_one)]
     subjects += [("LearningRateVectorEnv", count, lambda count=count: of_many(count)) for count in (16, 64, 256)]
@@ -166,7 +168,6 @@ def environments(
     found = table(speeds)
     show(console, found)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps({"versions": versions, "speeds": list(map(asdict, speeds))}, indent=2) + "\n")
     if readme is not None:
         fill(readme, "environments", found.to_markdown())

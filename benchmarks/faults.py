@@ -30,6 +30,7 @@ from lrpilot.cli import BAD_INPUT, main
 from lrpilot.commands.terminal import say, show
 from lrpilot.core.files import Log, fingerprint, load_state
 from lrpilot.errors import Damaged, InvalidArgument, Unusable
+from lrpilot.experiments.choices import choose
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.runs.run_directory import CHECKPOINT, CONFIG, KIND, METRICS, PREVIOUS
@@ -283,12 +284,14 @@ def faults(
     readme: Annotated[Path | None, typer.Option(help="Write the table between this file's faults markers.")] = None,
 ) -> None:
     """What is lost when processes are killed, disks fill, and two share a folder. reproduce needs LRPILOT_DATA."""
+    commands = [choose("--command", name, {each: each for each in COMMANDS}) for name in commands or COMMANDS]
+    kinds = [choose("--fault", name, {each: each for each in FAULTS}) for name in kinds or FAULTS]
     torch.set_num_threads(1)
     import_module("lrpilot.commands.app")  # once, before processes are forked
     console, out = Console(), out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    for name in commands or COMMANDS:
-        for fault in kinds or FAULTS:
+    for name in commands:
+        for fault in kinds:
             say(console, f"{name}, {fault}")  # no spinner: processes are forked from a single thread
             found = measure(name, fault, tries, seed)
             Log(out).append({"command": name, "fault": fault, "seed": seed, **asdict(found)})

@@ -51,6 +51,8 @@ def overhead(
 ) -> None:
     """The cost of a step: plain SGD, the online controller, the literal transcription; and of whole piloted runs."""
     console = Console()
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     costs: dict[str, list[Cost]] = {}
     for name, measure in plan(quick=quick).items():
         with console.status(f"measuring {name}"):
@@ -62,7 +64,6 @@ def overhead(
         table.add_row(*row)
     console.print(table)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         measured = {name: [asdict(cost) for cost in kinds] for name, kinds in costs.items()}
         out.write_text(json.dumps({"torch": version("torch"), "costs": measured}, indent=2) + "\n")
     if readme is not None:

@@ -13,7 +13,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -23,6 +23,7 @@ from rich.console import Console
 
 from lrpilot.commands.terminal import show
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.choices import choose
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table, mean_text
 from lrpilot.experiments.runs.execute import Engine, complete
@@ -30,6 +31,7 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.runs.trial import Result, Scalar, Trial, setting_name
 from lrpilot.experiments.studies.profiles import QUICK
 from lrpilot.experiments.tasks.catalogue import MNIST_NETWORKS
+from lrpilot.online.settings import PAPER
 
 app = typer.Typer(add_completion=False)
 
@@ -214,6 +216,8 @@ def narrowed(fixed: Iterable[str]) -> Mapping[str, Sequence[Scalar]]:
         if name not in axes:
             raise InvalidArgument("--fix", f"NAME=VALUE, a name of {', '.join(axes)}", each)
         axes[name] = [_scalar(value) for value in values.split(",")]
+        for value in axes[name]:
+            replace(PAPER, **{name: value})  # which refuses what is none
     return axes
 
 
@@ -236,7 +240,11 @@ def readings(
     readme: Annotated[Path | None, typer.Option(help="Write the tables between this file's map markers too.")] = None,
 ) -> None:
     """Make the runs of the map that are missing, and print a table a task. Hours on one core."""
-    study = Study(task or list(MNIST_NETWORKS), steps, Store(results), narrowed(fix or []))
+    tasks = [choose("--task", name, {each: each for each in MNIST_NETWORKS}) for name in task or MNIST_NETWORKS]
+    study = Study(tasks, steps, Store(results), narrowed(fix or []))
+    if not study.on(RUNGS[0]):
+        first = ", ".join(RUNGS[0].tasks)
+        raise InvalidArgument("--task", f"one of {first}, where the first rung is, or several", tasks)
     console = Console()
     complete({"map": study.plan}, study.store, engine=Engine(workers=workers, data=data), console=console)
     tables = [*(study.table(name) for name in study.tasks), study.endings()]

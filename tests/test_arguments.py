@@ -277,6 +277,40 @@ def test_a_device_that_is_not_there_is_refused(device):
         OfflineActorCritic(device=device)
 
 
+def on_meta():
+    return torch.optim.SGD([torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2, device="meta"))])
+
+
+def a_run_of(study, optimizer):
+    with study.run(optimizer):
+        pass
+
+
+def step_of(controller, device):
+    return controller.step(lambda batch: controller.optimizer.param_groups[0]["params"][0].sum().to(device), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("optimizer", lambda: Pilot(on_meta(), 10)),
+        ("optimizer", lambda: Pilot([sgd(), on_meta()], 10)),
+        ("optimizer", lambda: suggest(on_meta(), lambda: 0.0)),
+        ("optimizer", lambda: OnlineActorCritic(on_meta())),
+        ("optimizer", lambda: a_run_of(OfflineActorCritic(), on_meta())),
+        ("optimizer", lambda: a_run_of(Refinement(), on_meta())),
+        ("device", lambda: OfflineActorCritic(device="meta")),
+        ("loss", lambda: (take_a_step((pilot := piloted()).optimizer), pilot.step(torch.ones((), device="meta")))),
+        ("loss", lambda: suggest(sgd(), lambda: torch.ones((), device="meta"))),
+        ("the loss", lambda: step_of(OnlineActorCritic(sgd()), "meta")),
+        ("the loss", lambda: step_of(OnlineActorCritic(sgd(), "paper"), "meta")),
+    ],
+)
+def test_what_holds_no_numbers_is_refused(name, call):
+    with pytest.raises(InvalidArgument, match=rf"^{name} must be .*meta( device)?'$"):
+        call()
+
+
 @pytest.mark.mistyped
 @pytest.mark.parametrize("score", [None, "0.1", math.nan, math.inf, torch.ones(2), 10**400])
 def test_a_run_is_scored_by_a_finite_number(score):

@@ -55,8 +55,8 @@ def test_in_words_they_are_losses_cost_and_scope(store):
     for best in (4.0, 2.5, 1.0):
         assert f"{factor(best):.2f}x [" in text
     # Of five starts the worst is 3 %: above the peer's 1 %.
-    said = "from its worst start it is above the best rate-free optimizer in 1 of 1 (furthest: m1, sgd, 12,000 steps, "
-    assert f"{said}3.00 % against 1.00 %)." in text
+    assert "from its worst start its error is above that of the best such optimizer in 1 of 1" in text
+    assert "(furthest: m1, sgd, 12,000 steps, 3.00 % against 1.00 %)." in text
     assert "1.00 times the processor time" in text
     assert "95,410 weights (`m1`)" in text
     assert "12,000 steps" in text

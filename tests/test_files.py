@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,11 @@ from lrpilot.core.files import (
     save_state,
 )
 from lrpilot.core.folders import make, make_fresh, working_folder
+from lrpilot.core.schedule import save_schedule
 from lrpilot.core.signals import answering, stopped_by_signals
 from lrpilot.errors import Damaged, InvalidArgument, Unusable
+from lrpilot.learning.refinement import Refinement
+from lrpilot.pilot.policy import Policy
 
 KIND = "lrpilot test"
 
@@ -88,6 +93,31 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         replace_file(file, b"new", keep=tmp_path / "nowhere" / "kept")
     assert names(tmp_path) == ["file"]
     assert file.read_bytes() == b"old"
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "policy": Policy().save,
+    "refinement": lambda file: Refinement(policy=Policy()).save(file),
+    "schedule": lambda file: save_schedule(file, [0.1]),
+    "state": lambda file: save_state(file, "kind", {}, configuration="x"),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_a_file_that_cannot_be_written_is_named_as_given(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    missing, link = tmp_path / "missing", tmp_path / "link"
+    link.symlink_to(missing / "file")
+    (tmp_path / "file").write_bytes(b"")
+    for place, said in (
+        (missing / "file", f"there is no folder {missing} "),
+        (link, f"there is no folder {missing} "),
+        (tmp_path / "file" / "below", "Not a directory"),
+        (tmp_path / ("x" * 250), "File name too long"),
+    ):
+        with pytest.raises(OSError, match=re.escape(said)) as caught:
+            write(place)
+        assert str(caught.value).endswith(f": '{place}'")
+    assert names(tmp_path) == ["file", "link"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import warnings
 
 import pytest
 
@@ -16,6 +17,8 @@ from trainers import BATCHES, OTHERS_WARNINGS, SIZE, Plain, assert_same_run, exa
 pytest.importorskip("lightning", reason="needs lrpilot[lightning]")
 
 import lightning
+import torch
+from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
@@ -143,3 +146,39 @@ def test_a_loop_of_its_own_is_refused(tmp_path):
 
 def test_the_example():
     example("lightning")
+
+
+class Unfreezing(BaseFinetuning):
+    """As Lightning's documentation has it: it adds a group and leaves the rate alone."""
+
+    def freeze_before_training(self, pl_module):
+        self.freeze(pl_module.backbone)
+
+    def finetune_function(self, pl_module, epoch, optimizer):
+        if epoch == 2:
+            self.unfreeze_and_add_param_group(pl_module.backbone, optimizer)
+
+
+class WithBackbone(Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = self.network[0]
+
+    def configure_optimizers(self):
+        return torch.optim.SGD((p for p in self.parameters() if p.requires_grad), lr=0.1)
+
+
+def test_an_unfrozen_backbone_keeps_its_tenth(tmp_path, recwarn):
+    trainer, _ = fit(tmp_path, 4, module=WithBackbone(), more=[Unfreezing()])
+    assert not [warning for warning in recwarn if issubclass(warning.category, lrpilot.PilotWarning)]
+    head, backbone = (group["lr"] for group in trainer.optimizers[0].param_groups)
+    assert backbone == pytest.approx(head / 10)
+
+
+def test_a_callback_that_writes_the_rate_is_named(tmp_path):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", lrpilot.PilotWarning)
+        fit(tmp_path, 4, module=WithBackbone(), more=[BackboneFinetuning(unfreeze_backbone_at_epoch=2)])
+    said = [str(warning.message) for warning in told if issubclass(warning.category, lrpilot.PilotWarning)]
+    assert said[0].startswith("BackboneFinetuning writes the learning rate at each epoch too: unfreeze with a Base")
+    assert len(said) == 2  # the second as the pilot finds a rate that it did not write

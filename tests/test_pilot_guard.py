@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.buffers import Buffers, networks_beside
+from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import observe
 from lrpilot.pilot.guard import PATIENCE, SMALL, WIDEST, Guard, ended_well
 from lrpilot.pilot.interval import Interval
@@ -263,6 +265,55 @@ def test_verdicts_within_the_window():
     stalled = interval(1.0, 1.0, log_rate=-3.0)
     assert verdict(stalled, memory=remembered(interval(1.0, 1.0)), closes=False) is None
     assert "no progress" in verdict(stalled, memory=remembered(interval(1.0, 1.0)), closes=True)
+
+
+@pytest.mark.parametrize(
+    ("now", "gradient", "another"),
+    [
+        ([1.0, 1.0, 0.009], 0.1, True),
+        ([1.0, 1.0, 0.011], 0.1, False),  # a fall of less than a hundredfold
+        ([0.5, 0.5, 0.5], 0.001, False),
+        ([0.009, 0.009, 0.009], 0.124, True),  # weights of size 1: an eighth of the loss could be gained at most
+        ([0.009, 0.009, 0.009], 0.126, False),
+        ([0.009, 0.009, 0.009], math.nan, False),
+    ],
+)
+def test_a_fall_that_no_step_explains_is_another_loss(now, gradient, another):
+    before = replace(interval(1.0, 1.0), gradient_norm=torch.tensor(gradient))
+    _, memory = observe(before, Memory.fresh())
+    for opens in (True, False):
+        verdict = ready().verdict(interval(*now), memory, opens=opens, closes=False)
+        assert (verdict == "the losses before were of another size") == another
+
+
+@pytest.mark.parametrize(
+    ("first", "count"), [(lambda loss: loss + 1e30, 10), (lambda loss: 1e30 * loss, 10), (lambda loss: loss + 1e3, 3)]
+)
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
+def test_absurd_losses_at_the_beginning_do_no_harm(kind, first, count):
+    """What the pilot is told of the first steps is of another size; the gradients are those of any other run."""
+
+    def end(told):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        inputs = torch.randn(512, 8)
+        targets = (inputs @ torch.randn(8, 4)).argmax(1)
+        optimizer = kind(model.parameters(), lr=1e-2)
+        pilot = Pilot(optimizer, total_steps=300)
+        for step in range(300):
+            chosen = torch.randint(0, 512, (32,))
+            loss = nn.functional.cross_entropy(model(inputs[chosen]), targets[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pilot.step(told(loss) if step < count else loss)
+        with torch.no_grad():
+            return float(nn.functional.cross_entropy(model(inputs), targets)), pilot
+
+    (undisturbed, plain), (disturbed, pilot) = end(lambda loss: loss), end(first)
+    assert not any(decision.back_to is not None for decision in plain.history.decisions)
+    assert "the losses before were of another size, network taken back to step 0" in pilot.explain()
+    assert disturbed < 2 * undisturbed + 0.02
 
 
 def test_verdicts_outside_the_window():

@@ -367,6 +367,8 @@ def test_the_user_hears_of_decisions_and_of_rollbacks():
             average.update_parameters(model)
     assert heard == pilot.history.decisions
     assert undone == heard[-1:]
+    assert pilot.scalars()["rollbacks"] == 1
+    assert "network taken back to step 0" in pilot.explain()
     for mine, theirs in zip(average.module.parameters(), start.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 

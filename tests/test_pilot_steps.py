@@ -213,6 +213,23 @@ def test_a_pilot_that_is_called_too_rarely_counts_all_steps():
         train(pilot, model, 1)
 
 
+def test_epochs_given_for_steps():
+    """One call an epoch of twenty steps, as of a cosine whose ``T_max`` counts epochs: over before it was called."""
+    model = network()
+    pilot = Pilot(sgd(model), total_steps=10, policy=Scripted(0.0))
+
+    def epoch():
+        for step in range(20):
+            loss = loss_of(model, step)
+            pilot.optimizer.zero_grad()
+            loss.backward()
+            pilot.optimizer.step()
+        pilot.step(loss)
+
+    with pytest.warns(PilotWarning, match=r"after the 10 steps that were announced: .* not epochs"):
+        epoch()
+
+
 def test_a_pilot_that_is_called_before_the_step():
     model = network()
     pilot = Pilot(sgd(model), STEPS, policy=Scripted(0.0))

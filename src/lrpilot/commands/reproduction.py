@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrpilot.experiments.choices import choose
+from lrpilot.experiments.choices import check_found, choose
 from lrpilot.experiments.runs.execute import Engine, complete
 
 from .options import Data, RetryFailed, close, command, path_option, stoppable, with_options_of
@@ -66,9 +66,12 @@ def reproduce(
         choose("name", name, {**EXPERIMENTS, ALL: None})
     chosen = list(EXPERIMENTS) if ALL in names else names
     store, console = Store(results / size.name), Console()
+    plans = plans_of(chosen, size, store)
+    if only:
+        check_found("--only", only, [trial.name for plan in plans.values() for trial in plan()])
     with stoppable(console, f"Finished runs are in {store.root}; give the same command again to resume."):
         tally = complete(
-            plans_of(chosen, size, store),
+            plans,
             store,
             engine=Engine(**engine, data=data),
             retry_failed=retry_failed,

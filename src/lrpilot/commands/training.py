@@ -87,6 +87,7 @@ def demo(
     at_least(1, steps=steps)
     for picture in (out, out.with_suffix(".svg")):
         replaceable(picture)
+    out.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()
     say(
@@ -106,7 +107,6 @@ def demo(
         rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
     header = ["method", "rate at the start", "rate at the end", "test error", "seconds"]
     show(console, Table("Handwritten digits", header, list(map(cells, rows))))
-    out.parent.mkdir(parents=True, exist_ok=True)
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}
     said = verdict(rows)
     draw_comparison(curves, out, title=f"Handwritten digits.\n{said}", learned=LEARNED)

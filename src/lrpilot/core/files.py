@@ -5,12 +5,13 @@ A checked file is a line of JSON (format, version, the fingerprint of a configur
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -86,21 +87,27 @@ def replace_file(file: Path, content: bytes, *, keep: Path | None = None) -> Non
 
     Raises:
         Unusable: as of :func:`replaceable`.
-        OSError: it cannot be written; the old file stays.
+        OSError: it cannot be written; the old file stays. It names ``file``, as it was given.
     """
-    file = replaceable(file)
+    given, file = file, replaceable(file)
     unfinished = file.with_name(f"{file.name}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
-        with naming(file), unfinished.open("xb") as stream:
+        with unfinished.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         if keep and file.exists():
             file.replace(keep)
         unfinished.replace(file)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        if not file.parent.exists():
+            text = f"there is no folder {file.parent} (make it, or name another place)"
+            raise FileNotFoundError(errno.ENOENT, text, str(given)) from error
+        if error.errno is None or error.filename not in (None, str(unfinished)):
+            raise
+        raise OSError(error.errno, error.strerror, str(given)) from error
     if os.name == "posix":
         folder = os.open(file.parent, os.O_RDONLY)
         os.fsync(folder)

@@ -99,6 +99,17 @@ class Snapshot:
         self._states = list(zip(parameters, state["states"], strict=True))
 
 
+def check_numbers(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse parameters on the meta device, which have a shape and no numbers.
+
+    Raises:
+        InvalidArgument: there are some.
+    """
+    if any(parameter.is_meta for parameter in parameters_of(optimizer)):
+        allowed = "one whose parameters hold numbers (make it after to_empty and the weights' initialisation)"
+        raise InvalidArgument("optimizer", allowed, "parameters on the meta device")
+
+
 def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
     """All parameters, group by group. A group that is added comes last, so that a parameter keeps its place."""
     return (parameter for group in optimizer.param_groups for parameter in group["params"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -30,6 +30,18 @@ def choose(argument: str, name: str, choices: Mapping[str, Value], *, also: tupl
     if nearest:
         allowed += f" (did you mean {nearest[0]}?)"
     raise InvalidArgument(argument, allowed, name)
+
+
+def check_found(argument: str, texts: Iterable[str], names: Collection[str]) -> None:
+    """Refuse the first of the texts that is part of none of the names, of which one is shown.
+
+    Raises:
+        InvalidArgument: there is such a text.
+    """
+    for text in texts:
+        if not any(text in name for name in names):
+            example = f", such as {next(iter(names))}" if names else ""
+            raise InvalidArgument(argument, f"part of the name of one of the {len(names)} runs{example}", text)
 
 
 MOST = 2**31 - 1

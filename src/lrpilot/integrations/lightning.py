@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BackboneFinetuning
 
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.controller import Pilot
+from lrpilot.pilot.notices import PilotWarning
 
 
 class PilotCallback(Callback):
@@ -40,6 +43,13 @@ class PilotCallback(Callback):
         if not pl_module.automatic_optimization:
             raise InvalidArgument(
                 "automatic_optimization", "True (where it is not, make a Pilot and call its step)", False
+            )
+        if any(isinstance(callback, BackboneFinetuning) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            warnings.warn(
+                "BackboneFinetuning writes the learning rate at each epoch too: unfreeze with a BaseFinetuning of your "
+                "own, which adds the group and leaves its rate alone",
+                PilotWarning,
+                stacklevel=2,
             )
         steps, state = trainer.estimated_stepping_batches, self._resumed
         self._resumed = {}  # of this training alone

@@ -321,6 +321,8 @@ class OnlineActorCritic:
         if not (isinstance(loss, Tensor) and loss.numel() == 1):
             came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise InvalidArgument("the loss", "a tensor of one element", came)
+        if loss.is_meta:
+            raise InvalidArgument("the loss", "a tensor that holds a number", "one on the meta device")
         value = loss.detach().to(self._like).reshape(())
         if not math.isfinite(value):
             raise NonFiniteLoss(self._step, self.get_last_lr()[0], float(value))

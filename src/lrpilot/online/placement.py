@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lrpilot.core.snapshot import parameters_of
+from lrpilot.core.snapshot import check_numbers, parameters_of
 from lrpilot.errors import InvalidArgument
 
 
@@ -21,6 +21,7 @@ def home_of(optimizer: torch.optim.Optimizer) -> torch.device:
         raise InvalidArgument("optimizer", "one whose step needs no closure", "LBFGS")
     if any(group.get("maximize") for group in optimizer.param_groups):
         raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
+    check_numbers(optimizer)
     for parameter in parameters_of(optimizer):
         return parameter.device
     raise InvalidArgument("optimizer", "one with parameters", "one without")
@@ -35,6 +36,9 @@ def empty(*, dtype: torch.dtype, device: torch.device | str) -> Tensor:
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise InvalidArgument("dtype", "a torch.dtype of floating-point numbers", dtype)
     try:
-        return torch.empty(0, dtype=dtype, device=torch.device(device))
+        made = torch.empty(0, dtype=dtype, device=torch.device(device))
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # as torch's builds and devices have it
         raise InvalidArgument("device", "a torch.device of this machine, or its name", device) from error
+    if made.is_meta:
+        raise InvalidArgument("device", "one that holds numbers", "meta")
+    return made

@@ -61,10 +61,11 @@ class Pilot(Deciding, Shape):
 
     If the loss rises above the untrained network's within the first twentieth of the run, or has not moved after a
     far higher rate, the network is taken back to its start (weights, optimizer state, BatchNorm's statistics) and the
-    rate is cut. One copy is kept for this until all is well after that twentieth and something has been learned. Of a
-    network of up to 16 million parameters, or with ``rollback``, the last good one is kept from then on: a network goes
-    back to it whose weights are not finite, that has lost all it had learned, or whose losses lie tenfold above the
-    first one. A loss that is not finite shows at the next decision, and cuts the rate at any time.
+    rate is cut; if the first losses turn out to have been of another size, the run begins again there. One copy is
+    kept for this until all is well after that twentieth and something has been learned. Of a network of up to 16
+    million parameters, or with ``rollback``, the last good one is kept from then on: a network goes back to it whose
+    weights are not finite, that has lost all it had learned, or whose losses lie tenfold above the first one. A loss
+    that is not finite shows at the next decision, and cuts the rate at any time.
 
     Steps are the optimizer's. Under gradient accumulation :meth:`step` may be called for every micro-batch: the losses
     between two steps are averaged. What is amiss in the loop is told once, as a `PilotWarning`.
@@ -138,11 +139,7 @@ class Pilot(Deciding, Shape):
         self._refuse_if_replaced()
         if self._over:
             if self._step == self.total_steps:
-                self._notices.tell(
-                    "overrun",
-                    f"pilot.step is called after the {self._step} steps that were announced: the rate stays as it is "
-                    "(pilot.extend(total_steps) announces more)",
-                )
+                self._tell_of_overrun(self._step)
             return
         if self._hooks.captured:
             self._hooks.taken = self._step + 1

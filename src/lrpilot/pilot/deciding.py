@@ -21,7 +21,7 @@ from lrpilot.errors import InvalidArgument, NonFiniteLoss
 from .calls import Calls, first_call_by
 from .defaults import own_defaults
 from .features import observe
-from .guard import WIDEST, Guard
+from .guard import ANOTHER_LOSS, WIDEST, Guard
 from .interval import MEASURED_STEPS, Interval
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
@@ -133,15 +133,19 @@ class Deciding:
             if verdict is not None:
                 self._guard.take_back()
                 self._record(interval, rate_before=rate_before, reason=verdict, back_to=back_to)
+            if self._step > self.total_steps:
+                self._tell_of_overrun(self.total_steps)
             self.close()
             return
-        features = self._observe(interval, taken_back=verdict is not None)
+        features = self._observe(interval, verdict)
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
         cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
         step = min(float(proposed), float(step_ceiling(interval, self._memory)))
         if cut is not None:
             again = 1 if self._timetable.opens(self._decisions) else max(self._guard.returns, 1)
             step = min(step, FORCED_CUT * again)
+        if verdict == ANOTHER_LOSS:
+            step = -before  # as if the run began here
         if not trainable(self.optimizer):
             step = min(step, 0.0)
             self._notices.tell(
@@ -163,6 +167,13 @@ class Deciding:
             self._guard.look_after(self._step, interval, self._memory)
         self._decisions += 1
         self._begin_interval()
+
+    def _tell_of_overrun(self, announced: int) -> None:
+        self._notices.tell(
+            "overrun",
+            f"pilot.step is called after the {announced} steps that were announced: the rate stays as it is "
+            "(total_steps counts the optimizer's steps, not epochs; pilot.extend(total_steps) announces more)",
+        )
 
     def _attend(self) -> None:
         """Write the interval down, and take up a rate that somebody else has written."""
@@ -238,13 +249,15 @@ class Deciding:
             raise error
         return verdict
 
-    def _observe(self, interval: Interval, *, taken_back: bool) -> Float[Tensor, " feature"]:
+    def _observe(self, interval: Interval, verdict: str | None) -> Float[Tensor, " feature"]:
         """The features; the network is taken back, and what is remembered of it with it."""
-        features, after = observe(replace(interval, taken_back=True) if taken_back else interval, self._memory)
-        if taken_back:
+        features, after = observe(replace(interval, taken_back=verdict is not None), self._memory)
+        if verdict is not None:
             self._guard.take_back(counts=not self._timetable.opens(self._decisions))
             self._measured = None
-            if self._guard.memory is not None:
+            if verdict == ANOTHER_LOSS:
+                after, self._policy_memory = Memory.of_one_run(), self.policy.initial_memory()
+            elif self._guard.memory is not None:
                 after = Memory.of_one_run(self._guard.memory)._replace(highest=after.highest)
         self._memory = after
         return features

@@ -17,7 +17,7 @@ from .buffers import Buffers
 from .interval import MEASURED_STEPS, Interval
 from .memory import PROGRESS, Memory, anchored, log_losses
 from .optimizers import members_of
-from .soundness import blown_up, lost, takes_back
+from .soundness import another_loss, blown_up, lost, takes_back
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,6 +33,9 @@ PATIENCE = 3
 
 SMALL = 16_000_000
 """Of a network with no more parameters a copy is kept throughout: its memory will hardly be missed."""
+
+ANOTHER_LOSS = "the losses before were of another size"
+"""The verdict after which the run begins again."""
 
 
 class Copy(NamedTuple):
@@ -126,6 +129,8 @@ class Guard:
             return (
                 "the loss was higher than the untrained network's" if worse else "no progress after a far higher rate"
             )
+        if self._good.memory is None and another_loss(interval, memory):
+            return ANOTHER_LOSS
         if blown_up(interval, memory):
             return "the loss was far higher than the untrained network's"
         if self.rollback and not opens and lost(interval, memory, half=True):

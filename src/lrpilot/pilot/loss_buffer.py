@@ -49,7 +49,7 @@ class LossBuffer:
         It is copied at once, so that a step captured in a CUDA graph may overwrite its own loss.
 
         Raises:
-            InvalidArgument: it is neither.
+            InvalidArgument: it is neither, or on the meta device.
         """
         if isinstance(loss, Tensor):
             if loss.numel() != 1:
@@ -106,6 +106,8 @@ class LossBuffer:
         self._parts, self._part_count = None, 0
 
     def _append_on_device(self, loss: Tensor) -> None:
+        if loss.is_meta:
+            raise InvalidArgument("loss", "a scalar that holds a number", "one on the meta device")
         if self._length == 0 and loss.device != self._values.device:
             self._make_room(len(self._values), loss.device)
         self._values[self._length] = loss

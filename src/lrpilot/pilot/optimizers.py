@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lrpilot.core.snapshot import check_numbers
 from lrpilot.errors import InvalidArgument
 
 
@@ -16,7 +17,8 @@ def unwrapped(optimizer: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ..
     """The optimizers whose steps can be seen, in the order given.
 
     Raises:
-        InvalidArgument: there is none, or one twice, or one that maximises or takes many steps along one gradient.
+        InvalidArgument: there is none, or one twice, or one that maximises, takes many steps along one gradient, or has
+            parameters on the meta device.
     """
     given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
     optimizers = tuple(map(_unwrapped, given))
@@ -38,6 +40,7 @@ def _unwrapped(given: Any) -> Optimizer:
         raise InvalidArgument("optimizer", "one that takes one step along each gradient", "LBFGS")
     if any(group.get("maximize") for group in optimizer.param_groups):
         raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
+    check_numbers(optimizer)
     return optimizer
 
 

@@ -55,6 +55,17 @@ def takes_back(interval: Interval, memory: Memory, *, closing: bool) -> Truth:
     return exploded | (stalled & (memory.highest - interval.log_rate > -FORCED_CUT))
 
 
+def another_loss(interval: Interval, memory: Memory) -> bool:
+    """Whether one run's loss has fallen as no step explains: it is another one now, and what came before told nothing.
+
+    Its last value lies more than `SPIKE` below the last interval's mean. Yet to move the weights by all of their size
+    along the gradient of that time would have taken less than an eighth from it.
+    """
+    before, now = float(memory.last), float(log_losses(interval.losses[-1:], memory))
+    pull = float(log(memory.gradient_norm * interval.weight_norm))
+    return now < before - SPIKE and pull < before - math.log(8.0)
+
+
 def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
     """Which networks have surely lost all that they had learned, or ``half`` of it.
 

@@ -53,7 +53,11 @@ def on_the_suite(store: Store) -> str:
         return ""
     grids = {method: standings[way] for method, way in GRIDS.items()}
     best = min(alone, key=lambda way: alone[way].mean)
-    return render("judged.md", tasks=len(rows), seeds=_seeds(rows), alone=alone, best=best, **grids)
+    wins = {opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()}
+    of_best = standings[best]
+    return render(
+        "judged.md", tasks=len(rows), seeds=_seeds(rows), alone=alone, best=best, of_best=of_best, wins=wins, **grids
+    )
 
 
 def in_words(compared: Store, template: str = "evidence.md") -> str:
@@ -72,6 +76,7 @@ def in_words(compared: Store, template: str = "evidence.md") -> str:
         comparisons=len(rows),
         networks=len(tasks),
         seeds=_seeds(rows),
+        peers=len({method for row in rows for method in row.runs.method if method in OPPONENTS["peer"]}),
         names=AGAINST,
         wins={opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()},
         with_adam=_wins([row for row in rows if row.title.split(", ")[1] in ("adam", "adamw")], ("cosine",)),
@@ -91,13 +96,13 @@ def _seeds(rows: Sequence[Row]) -> list[int]:
 
 
 def _wins(rows: Sequence[Row], methods: Sequence[str]) -> dict[str, Any]:
-    """In how many rows the pilot's worst start is at or below the best of these, and where it is furthest above."""
+    """In how many rows the pilot's worst start is at or below the best of these, and in which three furthest above."""
     both = [(row, best) for row in rows if (best := row.best(methods)) is not None]
     ends = [(row.title, row.way(PILOT).mean(axis=1).max(), best.mean()) for row, best in both]
     found = DataFrame(ends, columns=["title", "mine", "theirs"])
-    ratios = found.mine / found.theirs
-    furthest = found.iloc[ratios.argmax()] if (ratios > 1).any() else None
-    return {"won": (found.mine <= found.theirs).sum(), "of": len(found), "furthest": furthest}
+    ratios = (found.mine / found.theirs).sort_values(ascending=False)
+    above = [found.loc[place] for place in ratios[ratios > 1].index[:3]]
+    return {"won": (found.mine <= found.theirs).sum(), "of": len(found), "above": above}
 
 
 def _worst_over_best(rows: Sequence[Row], way: Way) -> float | None:

@@ -115,8 +115,9 @@ def standings(compared: Comparisons) -> Table:
         bold.append(1 + [*row].index(str(errors.idxmin())) if errors.notna().any() else None)
     tasks = {task: TASKS[task].about for task, _, _ in compared if task in TASKS}
     note = (
-        "Mean ± standard deviation over seeds. In brackets the rate or the peer that did best on the test set. "
-        "Bold: the lowest of the pilot's worst start and the others' best. A number without ± is of one seed. "
+        "Mean ± standard deviation over seeds. In brackets the rate or the rate-free optimizer that did best on the "
+        "test set, which favours it. Bold: the best of a row, the pilot taken at its worst start. A number without ± "
+        "comes from one seed. "
         f"{'; '.join(f'{name}: {about}' for name, about in tasks.items())}."
     )
     cells = DataFrame(rows, index=[title(*key) for key in compared])
