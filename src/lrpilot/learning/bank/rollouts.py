@@ -85,10 +85,10 @@ class RecordedPilot(Pilot):
         self.log_rates: list[float] = []
         super().__init__(*args, **kwargs)
 
-    def _observe(self, interval: Interval, *, taken_back: bool) -> Tensor:
-        self.intervals.append(replace(interval, taken_back=taken_back))
+    def _observe(self, interval: Interval, verdict: str | None) -> Tensor:
+        self.intervals.append(replace(interval, taken_back=verdict is not None))
         self.log_rates.append(math.log(self._rate))
-        return super()._observe(interval, taken_back=taken_back)
+        return super()._observe(interval, verdict)
 
 
 def roll_out(training: BankTraining, driver: Drives, start: float) -> BankRollout:
