@@ -106,8 +106,10 @@ def test_the_suite_in_words(store):
     for factor in (constant, cosine, peer):  # the peer is the best on validation
         assert f"{factor:.2f}x [{factor:.2f}, {factor:.2f}]" in text
     alone = (0.4 + 0.002) / (0.8 + 0.002)
-    assert f"Of 3 optimizers and searches that need no rate, the best single one, DoG, ends at {alone:.2f}x" in text
-    assert "the pilot ends 0.10 nats above the best run of all, a constant rate 0.80" in text
+    assert f"Of 3 optimizers and searches that need no rate, the best single one is DoG: {alone:.2f}x" in text
+    assert "the best cosine's loss, 0.00 nats above the lowest" in text  # it is the lowest
+    assert "lies 0.10 nats above the lowest that any method reached, with a constant rate 0.80" in text
+    assert "Its worst start is above the best constant rate on 0 of 2 tasks and above the best cosine on 0." in text
     assert on_the_suite(Store(store.root / "elsewhere")) == ""
 
 
