@@ -75,6 +75,7 @@ def test_every_kind_can_be_trained(kind):
     assert training.follow(Schedule(-3.0)) == measured
 
 
+@pytest.mark.integration
 def test_data_by_hand():
     recall = data.load("recall", {"length": 5, "symbols": 4, "rows": 20, "seed": 0})
     assert torch.equal(recall.targets, recall.inputs[:, 0])

@@ -253,6 +253,7 @@ def test_rollback_at_the_very_end():
     assert pilot.history.decisions[-1].back_to == good
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("pause", "lr", "rollback"),
     [(1, 50.0, False), (3, 50.0, True), (13, 50.0, False), (79, 0.02, True), (81, 0.02, False), (299, 0.02, True)],

@@ -75,6 +75,7 @@ def test_the_precision_may_change_at_any_step(moment):
     assert [d.step for d in pilot.history.decisions if d.step < 40] == list(decision_steps(40)[:-1])
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings(IN_VAIN)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("pause", [4, 30, 62])

@@ -26,6 +26,7 @@ def batch(step, rows=slice(None)):
 
 
 # torch.compile itself reads the loss's .grad where a graph breaks.
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("what", ["model", "in place", "optimizer", "whole step"])
 def test_compiled_steps(what):

@@ -173,6 +173,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path, undisturb
     assert metrics(out) == undisturbed
 
 
+@pytest.mark.integration
 def test_without_any_sound_checkpoint_the_run_starts_again(tmp_path, undisturbed):
     out = tmp_path / "run"
     run(out)
