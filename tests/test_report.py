@@ -299,8 +299,8 @@ def test_commands_make_runs_and_pages(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "M1: the discount" in out
     assert "5 done, 0 diverged, 0 failed" in out  # five discounts
-    assert command("reproduce", "all", *results, "--only", "no such run") == 0
-    assert "0 done" in capsys.readouterr().out
+    assert command("reproduce", "all", *results, "--only", "no such run") == 2
+    assert "--only must be part of the name of one of the" in capsys.readouterr().err
     assert command("reproduce", "table3", *results, "--only", "m2/sgd") == 0
     out = capsys.readouterr().out
     assert "M2" in out
