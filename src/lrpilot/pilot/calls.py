@@ -135,6 +135,14 @@ class Calls:
                 "called after each; the steps are counted, and the losses between are taken to be like this one",
             )
 
+    def after_the_end(self, total_steps: int) -> None:
+        """A call came later than the last step that was announced."""
+        self._notices.tell(
+            "overrun",
+            f"pilot.step is called after the {total_steps} steps that were announced: the rate stays as it is "
+            "(total_steps counts the optimizer's steps, not epochs; pilot.extend(total_steps) announces more)",
+        )
+
     def look_at(self, losses: Tensor, *, step: int, moved: float) -> None:
         """The losses before a decision: whether they have been one number all along, though the weights move.
 

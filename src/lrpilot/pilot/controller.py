@@ -139,7 +139,7 @@ class Pilot(Deciding, Shape):
         self._refuse_if_replaced()
         if self._over:
             if self._step == self.total_steps:
-                self._tell_of_overrun(self._step)
+                self._calls.after_the_end(self._step)
             return
         if self._hooks.captured:
             self._hooks.taken = self._step + 1

@@ -134,7 +134,7 @@ class Deciding:
                 self._guard.take_back()
                 self._record(interval, rate_before=rate_before, reason=verdict, back_to=back_to)
             if self._step > self.total_steps:
-                self._tell_of_overrun(self.total_steps)
+                self._calls.after_the_end(self.total_steps)
             self.close()
             return
         features = self._observe(interval, verdict)
@@ -167,13 +167,6 @@ class Deciding:
             self._guard.look_after(self._step, interval, self._memory)
         self._decisions += 1
         self._begin_interval()
-
-    def _tell_of_overrun(self, announced: int) -> None:
-        self._notices.tell(
-            "overrun",
-            f"pilot.step is called after the {announced} steps that were announced: the rate stays as it is "
-            "(total_steps counts the optimizer's steps, not epochs; pilot.extend(total_steps) announces more)",
-        )
 
     def _attend(self) -> None:
         """Write the interval down, and take up a rate that somebody else has written."""
