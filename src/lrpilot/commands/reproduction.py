@@ -21,8 +21,8 @@ ProfileName = Annotated[
     str,
     typer.Option(
         "--profile",
-        help="How long it all takes: smoke (minutes), quick (hours), long (the paper's lengths at quick's settings: a "
-        "day) or paper (weeks).",
+        help="How long it all takes: smoke (minutes), quick (hours), long (the paper's lengths at quick's settings: "
+        "about 50 hours of one core) or paper (weeks).",
     ),
 ]
 ResultsFolder = Annotated[Path, path_option("Folder of all results, a subfolder for each profile.", "--results")]
