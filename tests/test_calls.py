@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from lrpilot.pilot import calls
 from lrpilot.pilot.buffers import Buffers
 from lrpilot.pilot.calls import Calls
 from lrpilot.pilot.loss_buffer import LossBuffer
+from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.notices import Notices, PilotWarning
 
 
@@ -184,3 +187,43 @@ def test_one_loss_for_all_steps_is_told_of():
         called.look_at(torch.tensor([2.0, other]), step=2, moved=moved)
         for losses, step in steps:
             called.look_at(losses, step=step, moved=moved)
+
+
+def interval(*losses, gradient_norm=1.0):
+    return SimpleNamespace(losses=torch.tensor(losses), gradient_norm=gradient_norm)
+
+
+def remembered(log_loss, **rest):
+    return Memory.of_one_run()._replace(first=0.1, last=log_loss, long=log_loss, **rest)
+
+
+@pytest.mark.parametrize(
+    ("memory", "step", "total_steps", "told"),
+    [
+        (remembered(math.log(1.51)), 25, 100, True),
+        (remembered(math.log(1.51)), 24, 100, False),  # not yet a quarter of the run
+        (remembered(math.log(1.49)), 25, 100, False),
+        (remembered(math.log(9.0))._replace(last=0.0), 99, 100, False),  # it has come down again
+        (remembered(math.log(9.0))._replace(long=0.0), 99, 100, False),  # once, for now
+        (remembered(math.log(9.0)), 199, None, False),
+        (remembered(math.log(9.0)), 200, None, True),
+    ],
+)
+def test_a_loss_that_has_risen_for_good_is_told_of(memory, step, total_steps, told):
+    _, called, _, notices = watched()
+    called.look_at_interval(interval(0.4, 0.6), memory, step=step, total_steps=total_steps)
+    assert [kind for kind, _ in notices] == ["risen"] * told
+    for _, message in notices:
+        assert message.startswith(f"the loss stands at 0.5 after {step} steps, far above the first one, 0.1: ")
+
+
+def test_lengths_are_compared_when_a_state_is_taken_up():
+    """A run of 1000 goes on at step 400: 600 are left; 1000 or any other number is a length of the whole."""
+    _, called, _, told = watched()
+    for planned, before in ((1000, 1000), (2000, 1000), (599, 1000), (None, 1000), (600, None)):
+        called.compare_lengths(planned, before, step=400)
+    assert told == []
+    called.compare_lengths(600, 1000, step=400)
+    ((kind, message),) = told
+    assert kind == "left"
+    assert "the run ends 200 steps from here; make it 1000" in message

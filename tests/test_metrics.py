@@ -46,6 +46,15 @@ def test_the_bootstrap_draws_seeds_within_tasks():
     assert metrics.bootstrap([np.array([[1.0]])]) is None
 
 
+def test_tasks_can_be_drawn_anew_too():
+    """Both of one task in a quarter of the draws each; of one task the same as the draw of its seeds."""
+    assert metrics.bootstrap_over_tasks([np.array([[1.0, 1.0]]), np.array([[3.0, 3.0]])]) == (1.0, 3.0)
+    assert metrics.bootstrap_over_tasks([np.array([[0.0, 1.0]] * 3)]) == (0.0, 1.0)
+    summary = metrics.Summary.of([(np.array([[level, level]]), np.array([1.0, 1.0]), 9.0) for level in (1.0, 3.0)])
+    assert summary is not None
+    assert summary.over_tasks == "[1.00, 2.98]"  # (3 + 0.009) / (1 + 0.009)
+
+
 def test_shares_are_of_starts_by_their_means():
     mine = [np.array([[1.0, 3.0], [2.0, 2.1]]), np.array([[math.inf, 1.0]])]
     theirs = [np.array([2.0, 2.0]), np.array([5.0, 5.0])]

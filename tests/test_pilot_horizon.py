@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import pytest
 import torch
@@ -199,3 +200,48 @@ def test_schedules_stretch_and_come_back_from_disk(tmp_path, steps):
     stretched = driven(lambda o: pilot.export_schedule(o, total_steps=steps))
     assert driven(lambda o: lrpilot.load_schedule(tmp_path / "schedule.json", o, total_steps=steps)) == stretched
     assert stretched == pytest.approx([rates[int((step + 0.5) * 100 / steps)] for step in range(steps)])
+
+
+OPTIMIZERS = {
+    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.02, momentum=0.9),
+    "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01),
+    "Adagrad": lambda parameters: torch.optim.Adagrad(parameters, lr=0.01),  # whose state is there from the beginning
+}
+
+
+@pytest.mark.parametrize("made_first", [True, False])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_resume_without_the_pilots_state_is_told_of(kind, made_first):
+    """Case L24, whether the pilot is made before the optimizer's state is loaded or after. With its state there is
+    nothing to tell, nor at the beginning of a run."""
+
+    def begun(state=None):
+        model = network()
+        optimizer = OPTIMIZERS[kind](model.parameters())
+        if state is not None and not made_first:
+            optimizer.load_state_dict(state)
+        pilot = Pilot(optimizer, 40, policy=Scripted(0.0))
+        if state is not None and made_first:
+            optimizer.load_state_dict(state)
+        return model, pilot
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model, pilot = begun()
+        train(pilot, model, 20)
+        saved, state = pilot.state_dict(), pilot.optimizer.state_dict()
+        model, pilot = begun(state)
+        pilot.load_state_dict(saved)
+        train(pilot, model, 5, begin=20)
+    model, pilot = begun(state)
+    with pytest.warns(PilotWarning, match=rf"^{kind} comes with the state of earlier steps, .* load the pilot's state"):
+        train(pilot, model, 1, begin=20)
+
+
+def test_a_resume_for_the_steps_that_are_left_is_told_of():
+    """total_steps counts those before too."""
+    model, pilot = piloted(100)
+    train(pilot, model, 40)
+    _, again = piloted(60)
+    with pytest.warns(PilotWarning, match=r"total_steps=60 is what was left .* make it 100"):
+        again.load_state_dict(pilot.state_dict())

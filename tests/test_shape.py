@@ -54,7 +54,7 @@ def test_it_says_where_it_stands() -> None:
 
 
 def test_the_run_in_words_ends_in_where_it_stands() -> None:
-    run = Still(*map(decision, (1, 2)))
+    run = Still(decision(1))
     assert run.explain() == f"{run.history.explain()}\nnow at step 7 of 9, rate 0.4"
     assert Still().explain() == "now at step 7 of 9, rate 0.4"
     open_ended = "now at step 7, rate 0.4; no end is announced: pilot.finish(steps) ends with a decay"
@@ -81,3 +81,12 @@ def test_a_picture_where_there_is_something_to_be_seen(monkeypatch: pytest.Monke
     assert one._repr_png_() is not None
     monkeypatch.setattr(shape, "find_spec", lambda name: None)
     assert run._repr_png_() is None
+
+
+def test_several_decisions_in_short() -> None:
+    """From the first to the last, by way of the highest rate."""
+    run = Still(decision(1), decision(3, rate=0.65), decision(4, rate=0.65, back_to=0), decision(6, rate=0.01))
+    *_, short, now = run.explain().splitlines()
+    long = "in short: loss 0.1 -> 0.6; rate 0.1 -> 0.65 (highest, from step 3) -> 0.01; network taken back 1 time"
+    assert (short, now) == (long, "now at step 7 of 9, rate 0.4")
+    assert "taken back" not in Still(decision(1), decision(3)).explain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,13 +12,15 @@ from .loaders import batches_for
 from .optimizers import inner_optimizers, names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Mapping, Sequence, Set
 
     from torch import Tensor
     from torch.optim import Optimizer
 
     from .buffers import Buffers
+    from .interval import Interval
     from .loss_buffer import Loss, LossBuffer
+    from .memory import Memory
     from .notices import Notices
 
 IN_VAIN = 100
@@ -35,6 +37,10 @@ MOVES = 1e-4
 
 FIRST_LOOK = 8
 """From so many steps on it shows how many batches each takes."""
+
+RISEN = math.log(1.5)
+"""A log loss that stands this far above the first one after a quarter of the run is hardly that of a network that
+learns."""
 
 
 class Calls:
@@ -162,6 +168,48 @@ class Calls:
                 "of each step's batch",
             )
 
+    def look_at_interval(self, interval: Interval, memory: Memory, *, step: int, total_steps: int | None) -> None:
+        """At a decision: whether there are gradients, and whether the loss stands far above its first value for good.
+
+        Args:
+            interval: which has just ended.
+            memory: after it.
+            step: of the decision.
+            total_steps: of the run; None if unknown.
+        """
+        if interval.gradient_norm == 0:
+            self._notices.tell(
+                "zero",
+                "all gradients of the last steps are zero, so the learning rate is not raised: if they stay so, are "
+                "the optimizer's parameters those of the model that is trained?",
+            )
+        late = step >= (2 * UNHEARD if total_steps is None else total_steps / 4)
+        if late and min(memory.long, memory.last) > RISEN:
+            self._notices.tell(
+                "risen",
+                f"the loss stands at {interval.losses.mean():.4g} after {step} steps, far above the first one, "
+                f"{memory.first:.4g}: pilot.step takes the loss that is minimised, not a metric that grows, such as "
+                "accuracy",
+            )
+
+    def begins_anew(self, optimizer: Optimizer) -> None:
+        """Before the first step: whether the optimizer has already taken some, of which this pilot knows nothing."""
+        if any(_has_stepped(state) for state in optimizer.state.values()):
+            self._notices.tell(
+                "anew",
+                f"{names(self._optimizers)} comes with the state of earlier steps, but the pilot begins a new run, at "
+                "a tenth of the given rate: to resume a run, load the pilot's state too (pilot.load_state_dict)",
+            )
+
+    def compare_lengths(self, planned: int | None, before: int | None, *, step: int) -> None:
+        """A state is loaded into a pilot made for another length: perhaps for the steps that are left of the run."""
+        if planned is not None and before is not None and planned == before - step:
+            self._notices.tell(
+                "left",
+                f"total_steps={planned} is what was left of the run at step {step}, but total_steps counts those "
+                f"{step} too: the run ends {planned - step} steps from here; make it {before}",
+            )
+
     def look_back(self, *, step: int, total_steps: int | None, disturbed: bool, idle: Set[int] = frozenset()) -> None:
         """At a decision: what only shows over several calls. ``idle``: places of optimizers that left the step out."""
         if step >= FIRST_LOOK and idle:
@@ -178,6 +226,11 @@ class Calls:
             found = [name for optimizer in self._optimizers for name in schedulers_of(optimizer)]
             who = " and ".join(found) if found else "something else"
             self._notices.tell("rates", f"{who} writes the learning rate too: leave the rate to the pilot alone")
+
+
+def _has_stepped(state: Mapping[str, Any]) -> bool:
+    """Whether an optimizer's state of a parameter is from a step; Adagrad's is there before its first one."""
+    return float(state["step"]) > 0 if "step" in state else any(value is not None for value in state.values())
 
 
 def first_call_by(total_steps: int | None) -> int:

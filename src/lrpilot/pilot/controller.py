@@ -266,13 +266,14 @@ class Pilot(Deciding, Shape):
         self._rates.load_state_dict(state["rates"])
         self._written = len(self._losses.values)
         self._hooks.taken = self._hooks.resumed = self._step
-        self._hooks.first = None if self._guard.started else self._guard.remember_start
+        self._hooks.first = None if self._guard.started else self._before_the_first_step
         self._hooks.measurement = None
         if state["measurement"] is not None:
             self._hooks.measurement = Measurement()
             self._hooks.measurement.load_state_dict(state["measurement"], self.optimizer)
         self._mark()
         if self._parts.total_steps not in (state["total_steps"], self.total_steps):
+            self._calls.compare_lengths(self._parts.total_steps, self.total_steps, step=self._step)
             self._plan(Timetable(self._parts.total_steps), keep_rate=False)
         elif state["over"]:
             self.close()

@@ -78,12 +78,16 @@ class Deciding:
         self._measured: Measurement | None = None  # of the interval that has just ended
         self._guard = Guard(self.optimizer, rollback=parts.rollback, buffers=parts.buffers)
         self._listen()
-        self._hooks.first, self._hooks.unheard = self._guard.remember_start, self._calls.unheard
+        self._hooks.first, self._hooks.unheard = self._before_the_first_step, self._calls.unheard
         self._hooks.deadline = first_call_by(self.total_steps)
         self._rates.write(self._rate, step=-1)
         if any(isinstance(optimizer, torch.optim.Rprop) for optimizer in parts.optimizers):
             self._notices.tell("rprop", "Rprop reads the learning rate at its first step alone: no pilot can drive it")
         self._begin_interval()
+
+    def _before_the_first_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self._guard.remember_start(optimizer)
+        self._calls.begins_anew(optimizer)
 
     def _listen(self) -> None:
         self._over = False
@@ -153,12 +157,7 @@ class Deciding:
                 f"no parameter of {names(self._parts.optimizers)} requires a gradient, so nothing is measured and the "
                 "learning rate is not raised: call requires_grad_() on those that are trained",
             )
-        if interval.gradient_norm == 0:
-            self._notices.tell(
-                "zero",
-                "all gradients of the last steps are zero, so the learning rate is not raised: if they stay so, are "
-                "the optimizer's parameters those of the model that is trained?",
-            )
+        self._calls.look_at_interval(interval, self._memory, step=self._step, total_steps=self.total_steps)
         self._move_to(before + step)
         self._last_step = self._log_rate - before
         seen = tuple(features.tolist())

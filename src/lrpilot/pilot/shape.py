@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -69,13 +70,25 @@ class Shape:
         }
 
     def explain(self) -> str:
-        """The run in words: a line for each decision, and one that says where it stands."""
+        """The run in words: a line for each decision, one for all of them, and one that says where the run stands."""
         rate = f"rate {self.get_last_lr()[0]:.3g}"
         if self.total_steps is None:
             now = f"now at step {self._step}, {rate}; no end is announced: pilot.finish(steps) ends with a decay"
         else:
             now = f"now at step {self._step} of {self.total_steps}, {rate}"
-        return "\n".join([*self.history.explain().splitlines(), now])
+        return "\n".join([*self.history.explain().splitlines(), *self._in_short(), now])
+
+    def _in_short(self) -> Iterator[str]:
+        decisions = self.history.decisions
+        if len(decisions) < 2:
+            return
+        first, last, highest = decisions[0], decisions[-1], max(decisions, key=lambda decision: decision.rate)
+        backs = sum(decision.back_to is not None for decision in decisions)
+        back = f"; network taken back {backs} time{'s' * (backs > 1)}" if backs else ""
+        yield (
+            f"in short: loss {first.loss:.3g} -> {last.loss:.3g}; rate {first.rate_before:.3g} -> {highest.rate:.3g} "
+            f"(highest, from step {highest.step}) -> {last.rate:.3g}{back}"
+        )
 
     def plot(self) -> Figure:
         """Loss and rate by step, as a matplotlib figure."""

@@ -134,7 +134,7 @@ def against_start(tasks: Mapping[str, DataFrame], *, title: str = "", compact: b
         plain_numbers(panel, "x")
         plain_numbers(panel)
         if place + ROW >= len(tasks) or not compact:
-            panel.set_xlabel("starting rate")
+            panel.set_xlabel("learning rate given")
         if place % ROW == 0 or not compact:
             panel.set_ylabel(QUANTITIES["test_error"])
         name_ends(panel, height=share * size[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import trim_mean
@@ -66,6 +66,18 @@ def bootstrap(regrets: Sequence[Losses]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+def bootstrap_over_tasks(regrets: Sequence[Losses]) -> tuple[float, float]:
+    """The same with the tasks drawn anew too, and the seeds within each: what other tasks of the kind might give."""
+    generator = np.random.default_rng(0)
+
+    def drawn() -> float:
+        tasks = [regrets[i] for i in generator.integers(len(regrets), size=len(regrets))]
+        return interquartile_mean([t[:, generator.integers(t.shape[1], size=t.shape[1])] for t in tasks])
+
+    low, high = np.percentile([drawn() for _ in range(DRAWS)], [2.5, 97.5])
+    return float(low), float(high)
+
+
 def share_at_or_below(losses: Sequence[Losses], others: Sequence[Losses]) -> float:
     """The share of starts, over tasks, whose mean loss over seeds is at or below the opponent's mean."""
     wins = [mine.mean(1) <= theirs.mean() for mine, theirs in zip(losses, others, strict=True)]
@@ -85,6 +97,7 @@ class Summary:
     mean: float
     interval: tuple[float, float] | None
     below: float  # share of starts at or below the opponent
+    regrets: Sequence[Losses] = field(repr=False, compare=False)  # of each task
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Losses, Losses, float]]) -> Summary | None:
@@ -93,7 +106,7 @@ class Summary:
             return None
         regrets = [log_regret(*pair) for pair in pairs]
         losses, others, _ = zip(*pairs, strict=True)
-        return cls(interquartile_mean(regrets), bootstrap(regrets), share_at_or_below(losses, others))
+        return cls(interquartile_mean(regrets), bootstrap(regrets), share_at_or_below(losses, others), regrets)
 
     def __str__(self) -> str:
         """``-0.031 [-0.040, -0.022]``."""
@@ -103,5 +116,13 @@ class Summary:
     @property
     def factor(self) -> str:
         """``0.97x [0.96, 0.98]``: the same as a multiple of the opponent's loss."""
-        ends = " [{:.2f}, {:.2f}]".format(*map(math.exp, self.interval)) if self.interval else ""
-        return f"{math.exp(self.mean):.2f}x{ends}"
+        return f"{math.exp(self.mean):.2f}x{' ' + _factors(self.interval) if self.interval else ''}"
+
+    @property
+    def over_tasks(self) -> str:
+        """``[0.94, 1.01]``: the interval with the tasks drawn anew too, as multiples of the opponent's loss."""
+        return _factors(bootstrap_over_tasks(self.regrets))
+
+
+def _factors(interval: tuple[float, float]) -> str:
+    return "[{:.2f}, {:.2f}]".format(*map(math.exp, interval))
