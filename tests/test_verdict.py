@@ -59,6 +59,12 @@ def test_runs_are_paired_by_their_seed():
     assert paired_ratios(own, rival, TEST_ERROR) == [2.0, 0.25]
 
 
+def test_the_means_are_those_of_the_pairs():
+    """Of seeds 1 and 2: 6 and 5 against 7 and 20, in which seeds 0 and 3 have no part."""
+    own, rival = runs(2.0, 6.0, 5.0), runs(7.0, 20.0, 3.0, first_seed=1)
+    assert compare(own, rival, TEST_ERROR).numbers.startswith("5.50% against 13.50% (SGD), 0.46x")
+
+
 def test_pairs_decide_where_means_and_spreads_would_not():
     # Seed 2 is hard for both. Unpaired, the spread hides a difference that is there in every pair.
     own, rival = runs(2.0, 2.1, 8.0), runs(2.2, 2.31, 8.8, method="adam")

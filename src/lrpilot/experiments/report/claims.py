@@ -25,12 +25,12 @@ UNKNOWN = "not measured"
 ONLINE = "online-{}"
 NOTE = (
     "Lower is better throughout; accuracies are turned into errors. A claim compares with the best rival by the "
-    "mean, at the setting with the least test error, as in the paper. The factor is the geometric mean of "
-    "the ratios of runs of the same seed, in brackets its 95% interval (Student's, over seeds): a claim holds if all "
-    "of it is below the limit (1 where none is named), does not hold if all of it is above, and is undecided "
-    "otherwise. A run collapsed if it diverged or ended hardly better than guessing (81%): against a rival that did, "
-    "nothing is decided; a method that did where its rival never does loses. The paper's text names no range for "
-    "Figure 5 and one step count, Figure 4's; what it does not say is not judged."
+    "mean, at the setting with the least test error, as in the paper. Means and factor are over the seeds that both "
+    "have; the factor is the geometric mean of the ratios of runs of the same seed, in brackets its 95% interval "
+    "(Student's, over seeds): a claim holds if all of it is below the limit (1 where none is named), does not hold if "
+    "all of it is above, and is undecided otherwise. A run collapsed if it diverged or ended hardly better than "
+    "guessing (81%): against a rival that did, nothing is decided; a method that did where its rival never does loses. "
+    "The paper's text names no range for Figure 5 and one step count, Figure 4's; what it does not say is not judged."
 )
 
 
@@ -84,7 +84,7 @@ GENERALISES = "another batch for the actor generalises better than the same one,
 IMPROVES = "learning offline over runs improves on online, "
 LEARNED = "(implied) what is learned matters: better than an untrained actor and than a constant rate at its mean, "
 LEARNED_OVER_RUNS = "(implied) what is learned over runs matters: better than both, "
-ANY_START = f"(ours) sound from any starting rate: the worst within {SOUND:g}x the best constant rate's error, "
+ANY_START = f"(ours) any starting rate will do: the worst within {SOUND:g}x the best constant rate's error, "
 CONTROLS = ("frozen-{}", "mean-rate-{}")
 OFFLINE_CONTROLS = ("untrained-offline-{}", "mean-rate-offline-{}")
 CONVOLUTIONAL = ("mnist-cnn", "cifar10-cnn")

@@ -70,10 +70,10 @@ def collapsed(runs: DataFrame) -> Series:
 
 
 def compare(own: DataFrame, rival: DataFrame, measure: Measure, limit: float = 1.0) -> Verdict | None:
-    """Whether a method's measure is below ``limit`` times its rival's; None where they share no seed.
+    """Whether a method's measure is below ``limit`` times its rival's over the seeds that both have; None without any.
 
-    A rival whose run collapsed is no yardstick, and leaves the claim undecided. If only runs of the method itself
-    collapsed, the claim does not hold.
+    All runs count where one has collapsed. A rival whose run collapsed is no yardstick, and leaves the claim undecided.
+    If only runs of the method itself collapsed, the claim does not hold.
     """
     ratios = paired_ratios(own, rival, measure)
     if not ratios:
@@ -85,6 +85,7 @@ def compare(own: DataFrame, rival: DataFrame, measure: Measure, limit: float = 1
         counts = f"collapsed: {lost.sum()} of {len(lost)} runs against {theirs.sum()} of {len(theirs)}"
         return Verdict(UNDECIDED if theirs.any() else FAILS, f"{errors}; {counts}")
     ratio, ends = mean_ratio(ratios)
+    own, rival = own[own.seed.isin(rival.seed)], rival[rival.seed.isin(own.seed)]
     means = measure.text.format(measure.mean(own), measure.mean(rival))
     shown = "[{:.2f}, {:.2f}]".format(*ends) if ends else "of one seed"
     return Verdict(decide(ends, limit), f"{means} ({name}), {ratio:.2f}x {shown}")
