@@ -22,6 +22,7 @@ from joblib import Parallel, delayed
 from pandas import DataFrame
 from rich.console import Console
 
+from lrpilot.commands.options import Pages
 from lrpilot.commands.terminal import show
 from lrpilot.experiments.report.readme import fill, parts
 from lrpilot.experiments.report.tables import Table
@@ -199,10 +200,7 @@ def main(
     bank: Annotated[Path, typer.Option(help="The bank's file.")] = Path("results/bank.jsonl"),
     out: Annotated[Path, typer.Option(help="The results; new ones are added.")] = Path("results/bank-judged.jsonl"),
     workers: Annotated[int, typer.Option(help="Tasks side by side, each with one thread.")] = 1,
-    readme: Annotated[
-        list[Path] | None,
-        typer.Option(help="A page whose parts `origin`, `bank`, `held-out` and `unseen` are to be written."),
-    ] = None,
+    readme: Pages = None,  # parts origin, bank, held-out and unseen
 ) -> None:
     """Judge a policy on the held-out tasks of the bank; an hour on one core."""
     torch.set_num_threads(1)

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from benchmarks.ledger import Finding, Ledger
 from benchmarks.small_runs import Problem, Step, online, piloted, plain, problem, rows
+from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import show
 from lrpilot.errors import Diverged
 from lrpilot.experiments.choices import choose
@@ -103,7 +104,7 @@ def divergence(
     out: Annotated[Path, typer.Option(help="What was found, which grows: a line of JSON a run.")] = Path(
         "results/divergence.jsonl"
     ),
-    readme: Annotated[Path | None, typer.Option(help="Write the table between this file's divergence markers.")] = None,
+    readme: Page = None,
 ) -> None:
     """Every optimizer of torch.optim from twelve rates, alone and driven; some minutes."""
     torch.set_num_threads(1)

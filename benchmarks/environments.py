@@ -23,6 +23,7 @@ from rich.console import Console
 from torch import nn
 
 from benchmarks.costs import one_thread
+from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import say, show
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
@@ -143,7 +144,7 @@ def environments(
     episodes: Annotated[int, typer.Option(help="Of each environment; one of DACBench's, which are alike.", min=1)] = 8,
     data: Annotated[Path | None, typer.Option(help="The folder with MNIST, for DACBench.")] = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
-    readme: Annotated[Path | None, typer.Option(help="Write the table between this file's markers.")] = None,
+    readme: Page = None,
 ) -> None:
     """One training at a time and 16, 64, 256 at once; DACBench's SGD environment where ``dacbench`` is installed."""
     console = Console()

@@ -27,6 +27,7 @@ import typer
 from rich.console import Console
 
 from lrpilot.cli import BAD_INPUT, main
+from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import say, show
 from lrpilot.core.files import Log, fingerprint, load_state
 from lrpilot.errors import Damaged, InvalidArgument, Unusable
@@ -281,7 +282,7 @@ def faults(
     out: Annotated[Path, typer.Option(help="What was found, which grows: a line of JSON a row.")] = Path(
         "results/faults.jsonl"
     ),
-    readme: Annotated[Path | None, typer.Option(help="Write the table between this file's faults markers.")] = None,
+    readme: Page = None,
 ) -> None:
     """What is lost when processes are killed, disks fill, and two share a folder. reproduce needs LRPILOT_DATA."""
     commands = [choose("--command", name, {each: each for each in COMMANDS}) for name in commands or COMMANDS]

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import torch
 import typer
@@ -30,6 +29,7 @@ from benchmarks.small_runs import Problem, Step, online, piloted, plain, problem
 from benchmarks.small_runs import rows as batches
 from benchmarks.steps import measure_network
 from benchmarks.workloads import WORKLOADS
+from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import say, show
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
@@ -145,7 +145,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def gpu(
-    readme: Annotated[Path | None, typer.Option(help="Write the tables between this file's gpu markers.")] = None,
+    readme: Page = None,
 ) -> None:
     """The contract tests, a run of each controller, host waits and costs on a CUDA device."""
     if not torch.cuda.is_available():

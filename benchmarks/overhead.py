@@ -17,6 +17,7 @@ from benchmarks.costs import HEADER, Cost, markdown, rows
 from benchmarks.runs import measure_run
 from benchmarks.steps import measure_arithmetic, measure_network
 from benchmarks.workloads import WORKLOADS
+from lrpilot.commands.options import Page
 from lrpilot.experiments.report.readme import fill
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def plan(*, quick: bool) -> dict[str, Callable[[], list[Cost]]]:
 def overhead(
     quick: Annotated[bool, typer.Option("--quick", help="The small networks only, in a minute.")] = False,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers.")] = None,
-    readme: Annotated[
-        Path | None, typer.Option(help="Write the table between this file's overhead markers as well.")
-    ] = None,
+    readme: Page = None,
 ) -> None:
     """The cost of a step: plain SGD, the online controller, the literal transcription; and of whole piloted runs."""
     console = Console()

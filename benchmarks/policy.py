@@ -21,6 +21,7 @@ from pandas import DataFrame
 from rich.console import Console
 
 from benchmarks.ledger import Finding, Ledger
+from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import show
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table, mean_text
@@ -218,9 +219,7 @@ def policy(
     seeds: Annotated[
         int, typer.Option(help="How often each variant of the pretraining is learned anew, some minutes each.", min=0)
     ] = 3,
-    readme: Annotated[
-        Path | None, typer.Option(help="Write the tables between this file's policy markers as well.")
-    ] = None,
+    readme: Page = None,
 ) -> None:
     """What the policy loses without each of its parts; the noisy quadratic against its optimum. Hours on one core.
 

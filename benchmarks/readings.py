@@ -21,6 +21,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import show
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import choose
@@ -237,7 +238,7 @@ def readings(
     results: Annotated[Path, typer.Option(help="Where results are, and go.")] = Path("results/map"),
     workers: Annotated[int, typer.Option(help="Runs side by side.")] = 1,
     data: Annotated[Path | None, typer.Option(help="Where data sets lie.")] = None,
-    readme: Annotated[Path | None, typer.Option(help="Write the tables between this file's map markers too.")] = None,
+    readme: Page = None,
 ) -> None:
     """Make the runs of the map that are missing, and print a table a task. Hours on one core."""
     tasks = [choose("--task", name, {each: each for each in MNIST_NETWORKS}) for name in task or MNIST_NETWORKS]

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from benchmarks.ledger import Finding, Ledger
 from benchmarks.small_runs import PROBLEMS, problem, rows
+from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import show
 from lrpilot.errors import NonFiniteLoss
 from lrpilot.experiments.report.readme import fill
@@ -193,7 +194,7 @@ def rollback(
     out: Annotated[Path, typer.Option(help="What was found, which grows: a line of JSON a run.")] = Path(
         "results/rollback.jsonl"
     ),
-    readme: Annotated[Path | None, typer.Option(help="Write the counts between this file's rollback markers.")] = None,
+    readme: Page = None,
 ) -> None:
     """Random small runs with rollback and without, side by side; a second for each."""
     torch.set_num_threads(1)

@@ -312,6 +312,12 @@ def test_commands_make_runs_and_pages(tmp_path, monkeypatch, capsys):
     assert "| method | M2 |" in readme.read_text()
 
 
+@pytest.mark.parametrize("arguments", [("report",), ("bench", "overhead", "--quick")])
+def test_a_page_that_is_not_there_is_refused_at_once(arguments, tmp_path, capsys):
+    assert command(*arguments, "--readme", str(tmp_path / "gone.md")) == 2
+    assert capsys.readouterr().err == f"lrpilot: Invalid value for '--readme': there is no file '{tmp_path}/gone.md'\n"
+
+
 def test_reproduce_fails_where_a_run_crashed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(execute, "perform", lambda trial, data: result("failed", trial=trial))
     arguments = ("reproduce", "discount", "--results", str(tmp_path), "--only", "m1/online-stable")

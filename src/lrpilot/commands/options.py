@@ -29,18 +29,30 @@ def path(text: str | Path) -> Path:
     return expanded(text)
 
 
+def page(text: str | Path) -> Path:
+    """The path of a file that is there."""
+    found = path(text)
+    if not found.is_file():
+        raise typer.BadParameter(f"there is no file {str(text)!r}")
+    return found
+
+
 def command(*words: object) -> str:
     """A line to be typed, quoted where that is needed."""
     return shlex.join(["lrpilot", *map(str, words)])
 
 
-def path_option(help_: str, *names: str) -> Any:
+def path_option(help_: str, *names: str, parser: Callable[[str], Path] = path) -> Any:
     """An option for a path."""
-    return typer.Option(*names, help=help_, parser=path, metavar="PATH")
+    return typer.Option(*names, help=help_, parser=parser, metavar="PATH")
 
 
 TaskName = Annotated[str, typer.Argument(help=HELP)]
 Data = Annotated[Path | None, path_option("Folder of the data sets; default $LRPILOT_DATA, else the user's cache.")]
+Page = Annotated[Path | None, path_option("Also write the tables between this file's marker lines.", parser=page)]
+Pages = Annotated[
+    list[Path] | None, path_option("Also fill in the marked parts of this Markdown file; may be repeated.", parser=page)
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Repeat runs that crashed.")]
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from lrpilot.experiments.choices import check_found, choose
 from lrpilot.experiments.runs.execute import Engine, complete
 
-from .options import Data, RetryFailed, close, command, path_option, stoppable, with_options_of
+from .options import Data, Pages, RetryFailed, close, command, path_option, stoppable, with_options_of
 from .terminal import say, show
 
 ALL = "all"
@@ -93,10 +93,7 @@ def report(
     profile: ProfileName = "quick",
     results: ResultsFolder = Path("results"),
     out: Annotated[Path | None, path_option("Folder of the pages; default RESULTS/PROFILE/report.")] = None,
-    readme: Annotated[
-        list[Path] | None,
-        path_option("Also fill in the marked parts of this Markdown file; may be repeated."),
-    ] = None,
+    readme: Pages = None,
 ) -> None:
     """Write all results as a Markdown page and a self-contained HTML page, and print their conclusions."""
     from lrpilot.experiments.report import starts, suite
