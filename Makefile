@@ -18,7 +18,7 @@ test: $(VENV)/.dev                  ## the default test suite, within three minu
 integration: $(VENV)/.dev           ## the tests among other people's trainers, of examples, whole commands, killed processes, long runs
 	$(BIN)/python -m pytest -n 2 -m integration
 
-CHECKED := action actor calls chunk contracts critic displacement distill evaluation exploration features history \
+CHECKED := action actor actor_critic calls chunk contracts critic displacement distill evaluation exploration features history \
     knobs living logbook loss_buffer losses measurement observation offline online online_changes opening oracle \
     pilot pilot_guard policy population ppo pretrain rates refinement replay reward schedule score settings shape \
     snapshot state steps timetable

@@ -85,23 +85,17 @@ def test_a_term_that_is_switched_on(kind):
     assert sum(decision.back_to is not None for decision in pilot.history.decisions) <= 1
 
 
-settles = pytest.mark.xfail(strict=False, reason="one run in three settles for the second best arm: 0.889")
+@functools.cache
+def reward(baseline, lr=None):
+    """The mean over three runs of what REINFORCE earns a step: with a pilot from a rate, or Adam at a fixed 1e-2."""
 
-
-@pytest.mark.filterwarnings("ignore:the learning rate stands")
-@pytest.mark.integration
-@pytest.mark.parametrize("baseline", [pytest.param(False, marks=settles), True])
-@pytest.mark.parametrize("lr", [1e-4, 1e-2, 1e-1, 1.0])
-def test_reinforce_on_a_bandit(lr, baseline):
-    """Case L15: within 5 % of Adam at a fixed 1e-2, over the whole run. With a baseline losses begin at exactly 0."""
-
-    def reward(piloted):
-        generator = torch.Generator().manual_seed(0)
+    def earned(seed):
+        generator = torch.Generator().manual_seed(seed)
         means = torch.linspace(0, 1, 10)
         logits = nn.Parameter(torch.zeros(10))
-        optimizer = torch.optim.Adam([logits], lr=lr if piloted else 1e-2)
-        pilot = Pilot(optimizer, 2000) if piloted else None
-        earned = 0.0
+        optimizer = torch.optim.Adam([logits], lr=lr or 1e-2)
+        pilot = Pilot(optimizer, 2000) if lr else None
+        total = 0.0
         for _ in range(2000):
             chances = torch.distributions.Categorical(logits=logits)
             arms = torch.multinomial(logits.detach().softmax(0), 16, replacement=True, generator=generator)
@@ -112,10 +106,22 @@ def test_reinforce_on_a_bandit(lr, baseline):
             optimizer.step()
             if pilot is not None:
                 pilot.step(loss)
-            earned += (logits.detach().softmax(0) * means).sum().item() / 2000
-        return earned
+            total += (logits.detach().softmax(0) * means).sum().item() / 2000
+        return total
 
-    assert reward(piloted=True) >= 0.95 * reward(piloted=False)
+    return sum(map(earned, range(3))) / 3
+
+
+@pytest.mark.filterwarnings("ignore:the learning rate stands")
+@pytest.mark.integration
+@pytest.mark.parametrize("baseline", [False, True])
+@pytest.mark.parametrize("lr", [1e-4, 1e-2, 1e-1, 1.0])
+def test_reinforce_on_a_bandit(lr, baseline):
+    """Case L15: within 5 % of Adam at a fixed 1e-2, over the whole run. With a baseline losses begin at exactly 0.
+
+    Without one, a run in four settles for the second best arm, 0.889, as a high rate may: hence three runs.
+    """
+    assert reward(baseline, lr) >= 0.95 * reward(baseline)
 
 
 @pytest.mark.filterwarnings("ignore:all gradients of the last steps are zero")

@@ -1,0 +1,43 @@
+"""The critic's update against automatic differentiation of its loss as it is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from lrpilot.online import losses
+from lrpilot.online.action import AbsoluteRate
+from lrpilot.online.actor_critic import ActorCritic
+from lrpilot.online.replay import Transition
+from lrpilot.online.reward import LossDecrement
+from lrpilot.online.settings import STABLE, Setting
+
+RAW = dataclasses.replace(STABLE, action=AbsoluteRate)
+
+
+@pytest.mark.parametrize("setting", [STABLE, RAW], ids=["log rate", "rate"])
+def test_the_critics_update_is_the_gradient_of_both_of_its_losses(setting: Setting) -> None:
+    """Equation 8 and D4: halves of the mean squares of the TD error and of what the slope in log rate misses."""
+    generator = torch.Generator().manual_seed(0)
+    pair = ActorCritic(setting, generator=generator, like=torch.empty(0, dtype=torch.float64))
+    pair.begin_run([0.1])
+    size = setting.observation().size
+    s, following = torch.randn(2, 6, size, dtype=torch.float64, generator=generator)
+    rates, next_rates = (0.1 * torch.randn(2, 6, 1, dtype=torch.float64, generator=generator)).exp() / 10
+    r = torch.randn(6, dtype=torch.float64, generator=generator)
+    slope = torch.randn(6, 1, dtype=torch.float64, generator=generator)
+
+    log_rates = rates.log().requires_grad_()
+    q = pair.critic(s, pair.action.describe(log_rates.exp()))
+    (along,) = torch.autograd.grad(q.sum(), log_rates, create_graph=True)
+    with torch.no_grad():
+        q_next = pair.critic(following, pair.action.describe(next_rates))
+        target = losses.td_target(r, q_next, setting.discount)
+    loss = ((target - q).square().mean() + (slope - along).square().sum(1).mean()) / 2
+    expected = torch.autograd.grad(loss, list(pair.critic.parameters()))
+
+    pair.improve_critic(Transition(s, rates, r, following, next_rates, slope), LossDecrement())
+    for parameter, gradient in zip(pair.critic.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
