@@ -163,10 +163,27 @@ def test_a_network_that_has_lost_all_it_had_learned_goes_back_at_any_time(rollba
             assert (reason == "all that the network had learned was lost") == lost
 
 
+@pytest.mark.parametrize(
+    ("lowest", "losses", "lost"),
+    [
+        (0.45, (0.5, 1.2, 2.0), True),  # of the last two the geometric mean is 1.55
+        (0.45, (0.5, 1.1, 1.9), False),  # 1.45
+        (0.55, (0.5, 1.2, 2.0), False),  # half of the first loss was never gained
+        (0.45, (0.5, 9.0), False),  # one loss tells nothing
+        (0.45, (*[0.5] * 3, 1.2, 1.6, 1.9), True),
+    ],
+)
+def test_a_few_steps_tell_of_a_network_that_is_far_worse_than_untrained(lowest, losses, lost):
+    """Half above the first loss, as in the window: a rate that rose in it may do its harm right after it closed."""
+    memory = remembered(interval(1.0, 1.0), interval(lowest, lowest), interval(0.6, 0.6))
+    reason = ready().verdict(interval(*losses), memory, opens=False, closes=False)
+    assert (reason == "all that the network had learned was lost") == lost
+
+
 @pytest.mark.parametrize("learned", [True, False])
 def test_a_network_ten_times_worse_than_untrained_goes_back_at_any_time(learned):
     """All losses of the second half count, however few there are: of four the last two, of three as well."""
-    memory = remembered(interval(1.0), interval(0.3 if learned else 1.0))
+    memory = remembered(interval(1.0), interval(0.6 if learned else 1.0))
     for losses, lost in (
         ((0.3, 0.3, 11.0, 1e6), True),
         ((0.3, 0.3, 9.0, 1e6), False),
@@ -328,8 +345,9 @@ def test_verdicts_outside_the_window():
         assert verdict(interval(0.06, 0.09)) is None
         assert "not finite" in verdict(interval(*FINE, weight_norm=torch.inf))
         assert (verdict(half) is not None) == rollback
-        assert verdict(interval(*HIGH)) is None
+        assert verdict(interval(*[1.0] * 4)) is None
         assert "all that the network had learned" in verdict(interval(*[1.0] * 8))
+        assert "all that the network had learned" in verdict(interval(*HIGH))
 
 
 @pytest.mark.parametrize(

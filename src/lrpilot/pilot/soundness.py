@@ -71,16 +71,17 @@ def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
 
     Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
     interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors.
-    Intervals of fewer than `TELLING` steps tell nothing.
+    Intervals of fewer than `TELLING` steps tell only where it has stood there once and now lies half above the first
+    loss, as `takes_back` has it, on the mean of two losses or more.
     """
-    steps = interval.losses.shape[-1]
-    if steps < TELLING:
-        return False
     memory = anchored(interval, memory)
-    fallen = memory.short < -math.log(2.0)
+    steps = interval.losses.shape[-1]
+    fallen = (memory.short if steps >= TELLING else memory.best) < -math.log(2.0)
     if not anywhere(fallen):
         return fallen
     late = log_losses(interval.losses, memory)[..., steps // 2 :]
+    if steps < TELLING:
+        return fallen & (late.shape[-1] > 1) & (as_in(memory.first, late.mean(-1)) > math.log(CHANGED))
     surely = as_in(memory.first, late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1]))
     return fallen & (surely > (memory.short / 2 if half else PROGRESS))
 
