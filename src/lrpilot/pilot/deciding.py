@@ -32,7 +32,7 @@ from .optimizers import names, together
 from .parts import Parts
 from .ranks import Ranks
 from .rates import Rates
-from .soundness import FORCED_CUT, step_ceiling
+from .soundness import FORCED_CUT, fitted, step_ceiling
 from .steps import StepHooks
 from .timetable import Timetable
 from .vectors import trainable
@@ -153,7 +153,7 @@ class Deciding:
                 f"no parameter of {names(self._parts.optimizers)} requires a gradient, so nothing is measured and the "
                 "learning rate is not raised: call requires_grad_() on those that are trained",
             )
-        if interval.gradient_norm == 0:
+        if interval.gradient_norm == 0 and not fitted(interval, self._memory):
             self._notices.tell(
                 "zero",
                 "all gradients of the last steps are zero, so the learning rate is not raised: if they stay so, are "
