@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 
 import pytest
 import torch
@@ -132,6 +133,31 @@ def test_batches_that_teach_nothing_at_the_beginning(kind, masked):
     """All targets masked: neither loss nor gradient. The next batch's loss is then the first."""
     _, error = trained(kind, lambda loss, step: loss * (step not in masked))
     assert error <= 1.5 * error_of_plain(kind)
+
+
+def test_a_loss_that_is_learned_away_is_no_cause_for_a_warning():
+    """A hinge loss reaches 0, and its gradients with it. Where they vanish above 0 it is told."""
+    inputs = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    targets = (inputs[:, 0] > 0) * 2.0 - 1
+    inputs[:, 0] += targets  # apart
+
+    def loop(least):
+        weight = nn.Parameter(torch.zeros(4))
+        optimizer = torch.optim.SGD([weight], lr=0.1)
+        pilot = Pilot(optimizer, STEPS)
+        for _ in range(STEPS):
+            loss = (1 - targets * (inputs @ weight)).relu().mean().clamp(min=least)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pilot.step(loss)
+        return pilot.history["loss"][-1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert loop(least=0.0) == 0
+    with pytest.warns(PilotWarning, match="gradients of the last steps are zero"):
+        assert loop(least=0.1) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("constant", [0.0, 3.0])

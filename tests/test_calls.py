@@ -182,6 +182,10 @@ def test_one_loss_for_all_steps_is_told_of():
     with pytest.warns(PilotWarning, match=r"the loss has been 2 in all 50 steps, though the weights move") as told:
         look(steps[4:])
     assert len(told) == 1
+    called = alone()
+    with pytest.warns(PilotWarning, match="took 5 steps between two calls"):
+        called.with_step(missed=4)
+    look(steps)  # it was the pilot that wrote one loss down several times
     for other, moved in ((2.0001, 0.01), (2.0, 1e-5), (float("nan"), 0.01)):
         called = alone()
         called.look_at(torch.tensor([2.0, other]), step=2, moved=moved)

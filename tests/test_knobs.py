@@ -44,6 +44,14 @@ def test_a_tensor_is_filled_in_place() -> None:
     assert knobs.read("learning_rate") == pytest.approx([0.4, 0.8])
 
 
+@pytest.mark.parametrize("leaf", [True, False])
+def test_a_rate_that_is_learned_already_is_refused(leaf: bool) -> None:
+    """As hypergradient methods do: it could not be filled in place."""
+    held = torch.tensor(0.1, requires_grad=True)
+    with pytest.raises(lrpilot.InvalidArgument, match=r"must be a tensor .* that requires no gradient"):
+        rate_of(optimizer(held if leaf else held * 2))
+
+
 def test_a_tensor_rate_does_not_depend_on_the_default_dtype() -> None:
     held = torch.tensor(0.1)
     knobs = rate_of(optimizer(held))

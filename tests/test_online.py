@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -228,10 +229,39 @@ def test_a_drawing_function_is_asked_for_exactly_when_it_is_used() -> None:
         controller(Problem(), dataclasses.replace(lrpilot.PAPER, actor_batch="draw"))
 
 
-def test_an_optimizer_that_needs_a_closure_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (torch.optim.LBFGS, "one whose step needs no closure, got 'LBFGS'"),
+        (torch.optim.Rprop, "one that reads the learning rate at each step, not at its first, got 'Rprop'"),
+    ],
+)
+def test_an_optimizer_that_no_rate_drives_step_by_step_is_refused(make: Any, said: str) -> None:
     network = nn.Linear(2, 1)
-    with pytest.raises(lrpilot.InvalidArgument, match="one whose step needs no closure, got 'LBFGS'"):
-        lrpilot.OnlineActorCritic(torch.optim.LBFGS(network.parameters()))
+    with pytest.raises(lrpilot.InvalidArgument, match=said):
+        lrpilot.OnlineActorCritic(make(network.parameters()))
+
+
+def test_a_loss_that_takes_gradients_of_its_own() -> None:
+    """A gradient penalty: it must be able to where the loss is computed without gradients, and the error says how."""
+    network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def penalised(inputs: torch.Tensor) -> torch.Tensor:
+        inputs = inputs.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(network(inputs).sum(), inputs, create_graph=True)
+        return slope.square().mean() + (network(inputs) - 1).square().mean()
+
+    def steps(loss_fn: Any) -> None:
+        driven = lrpilot.OnlineActorCritic(torch.optim.SGD(network.parameters(), lr=0.01))
+        for _ in range(20):
+            driven.step(loss_fn, torch.ones(8, 2))
+
+    with pytest.raises(RuntimeError, match="does not require grad") as failure:
+        steps(penalised)
+    assert "torch.enable_grad()" in "".join(failure.value.__notes__)
+    before = penalised(torch.ones(8, 2)).item()
+    steps(torch.enable_grad()(penalised))
+    assert penalised(torch.ones(8, 2)).item() < before
 
 
 @pytest.mark.mistyped

@@ -33,6 +33,21 @@ def test_a_ring_of_wrappers_has_no_end_and_is_refused() -> None:
             unwrapped(wrong)  # type: ignore[arg-type]
 
 
+def test_a_wrapper_of_another_kind_is_told_where_its_optimizer_is() -> None:
+    """fastai's ``OptimWrapper`` keeps it as ``.opt``."""
+    wrapper = SimpleNamespace(opt=torch.optim.SGD([parameter()], lr=0.1), state={})
+    with pytest.raises(InvalidArgument, match=r"keeps one as \.optimizer \(perhaps its \.opt\), got 'SimpleNamespace'"):
+        unwrapped(wrapper)  # type: ignore[arg-type]
+
+
+def test_each_needs_a_learning_rate() -> None:
+    """Also where another one beside it has one: none could say what it was driven at."""
+    without = torch.optim.Optimizer([parameter()], {"step_size": 0.1})
+    for given in (without, [torch.optim.SGD([parameter()], lr=0.1), without]):
+        with pytest.raises(InvalidArgument, match="optimizer must be one with a learning rate, got 'Optimizer'"):
+            unwrapped(given)
+
+
 def test_one_optimizer_is_read_itself() -> None:
     one = torch.optim.SGD([parameter()], lr=0.1)
     assert together([one]) is one

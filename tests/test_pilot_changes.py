@@ -58,6 +58,27 @@ def test_what_trains_may_change_at_any_step(change, rollback):
         assert [d.step for d in pilot.history.decisions if d.step < 40] == list(decision_steps(40)[:-1])
 
 
+@pytest.mark.parametrize("frozen", ["one layer", "all"])
+def test_what_is_frozen_between_its_step_and_the_pilots_has_been_trained(frozen):
+    """As pix2pix freezes its discriminator while the generator trains: the run is that of a loop that does not."""
+    rates = {}
+    for freezes in (False, True):
+        model = network()
+        pilot = Pilot(adamw(model), STEPS, policy=Reactive())
+        other = model[0] if frozen == "one layer" else model
+        for step in range(STEPS):
+            other.requires_grad_(True)
+            loss = loss_of(model, step)
+            pilot.optimizer.zero_grad()
+            loss.backward()
+            pilot.optimizer.step()
+            other.requires_grad_(not freezes)
+            pilot.step(loss)
+        rates[freezes] = pilot.history["rate"]
+    assert len(rates[False].unique()) > 10
+    assert torch.equal(rates[True], rates[False])
+
+
 @pytest.mark.parametrize("moment", [1, 3, 12, 20, 36])
 def test_the_precision_may_change_at_any_step(moment):
     """As L1: the tensors are the same, and what was measured of them is not."""

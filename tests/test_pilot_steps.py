@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 
@@ -136,23 +137,31 @@ def test_a_resume_between_two_micro_batches():
     assert again.history["loss"].tolist() == [15 / 4]
 
 
-def test_steps_that_a_scaler_skips_do_not_count():
+@pytest.mark.parametrize("unscaled", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_steps_that_a_scaler_skips_do_not_count(fused, unscaled):
+    """The step of a fused optimizer is called all the same, and does nothing. Such a run is like one without them."""
     model = network()
-    optimizer = sgd(model)
-    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.0))
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
-    skipped = {0, 1, 7, 8, 30}
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02, fused=fused)
+    pilot = Pilot(optimizer, STEPS, policy=Reactive())
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=1000)
+    skipped, moved = {0, 1, 7, 8, 30}, 0
     for step in range(50):
         optimizer.zero_grad()
         loss = loss_of(model, step)
         scaler.scale(loss).backward()
         if step in skipped:
             next(model.parameters()).grad.fill_(torch.inf)
+        if unscaled:
+            scaler.unscale_(optimizer)
+        before = next(model.parameters()).clone()
         scaler.step(optimizer)
         scaler.update()
         pilot.step(loss)
-    assert pilot.last_epoch == 50 - len(skipped)
+        moved += not torch.equal(before, next(model.parameters()))
+    assert pilot.last_epoch == moved == 50 - len(skipped)
     assert [d.step for d in pilot.history.decisions] == [s for s in decision_steps(STEPS) if s <= 45]
+    assert all(math.isfinite(d.observation()["update_cosine"]) for d in pilot.history.decisions[2:])
 
 
 def test_losses_of_an_evaluation_are_left_out():

@@ -1,7 +1,6 @@
 """Knobs: hyperparameters of an optimizer's parameter groups, read and written while it trains.
 
-A :class:`Knob` is one hyperparameter of one group; :class:`Knobs` are some of them in all groups of an optimizer, and a
-decision is a mapping of their names to values::
+A :class:`Knob` is one of one group, :class:`Knobs` are some in all groups, and a decision maps their names to values::
 
     knobs = Knobs(optimizer, (LearningRate(), Momentum()))
     knobs.write({"learning_rate": 0.1, "momentum": 0.95})
@@ -82,8 +81,9 @@ class Knob:
         return 1.0
 
     def _number(self, held: Any) -> float:
-        if isinstance(held, Tensor) and not held.is_floating_point():
-            raise InvalidArgument(f"the optimizer's {_words(self)}", "a tensor of a floating-point number", held)
+        if isinstance(held, Tensor) and (held.requires_grad or not held.is_floating_point()):
+            allowed = "a tensor of a floating-point number that requires no gradient"
+            raise InvalidArgument(f"the optimizer's {_words(self)}", allowed, held)
         return as_float(f"the optimizer's {_words(self)}", self.allowed, held)
 
 

@@ -162,7 +162,8 @@ class OnlineActorCritic:
         Args:
             loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients (twice
                 in a step in which an opening takes the network back) and, where the setting asks for it, once
-                more without, at the new parameters; running statistics (BatchNorm) move with gradients only.
+                more without, at the new parameters; running statistics (BatchNorm) move with gradients only. One that
+                takes gradients of its own, such as a gradient penalty, does so under ``torch.enable_grad()``.
             batch: whatever ``loss_fn`` takes.
 
         Returns:

@@ -13,6 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+OWN_GRADIENTS = (
+    "The loss is computed once more without gradients: one that takes gradients of its own, such as a gradient "
+    "penalty, computes them under torch.enable_grad()."
+)
+
 LossFunction = Callable[[Any], Tensor]
 """``loss_fn(batch) -> loss``, a scalar that carries the graph to the parameters."""
 
@@ -67,6 +72,10 @@ class Evaluator:
             _set_random_states(self._random_states)
         try:
             return loss_fn(batch).detach()
+        except RuntimeError as error:
+            if "does not require grad" in str(error):
+                error.add_note(OWN_GRADIENTS)
+            raise
         finally:
             for module, name, buffer, value in kept:
                 _buffers_of(module)[name] = buffer.copy_(value)  # which the pass may have replaced by another tensor

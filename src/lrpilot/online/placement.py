@@ -19,6 +19,8 @@ def home_of(optimizer: torch.optim.Optimizer) -> torch.device:
         raise InvalidArgument("optimizer", "a torch.optim.Optimizer", type(optimizer).__name__)
     if isinstance(optimizer, torch.optim.LBFGS):
         raise InvalidArgument("optimizer", "one whose step needs no closure", "LBFGS")
+    if isinstance(optimizer, torch.optim.Rprop):
+        raise InvalidArgument("optimizer", "one that reads the learning rate at each step, not at its first", "Rprop")
     if any(group.get("maximize") for group in optimizer.param_groups):
         raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
     check_numbers(optimizer)

@@ -10,6 +10,7 @@ import torch
 from .living import schedulers_of
 from .loaders import batches_for
 from .optimizers import inner_optimizers, names
+from .soundness import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
@@ -62,7 +63,7 @@ class Calls:
         self._versions: list[int] | None = None
         self._apart: list[Set[int]] = []  # which optimizers had not stepped, at decisions at which some had not
         self._only_loss: float | None = None
-        self._loss_varies = False
+        self._compares_losses = True  # with the first one, as long as they are like it
         self._looked = False  # whether steps have been compared with batches
 
     def without_step(self, loss: Loss | None, *, step: int) -> None:
@@ -135,6 +136,7 @@ class Calls:
         """A step has been taken, and ``missed`` more for which the pilot was not called."""
         self._in_vain = 0
         if missed:
+            self._compares_losses = False  # of which one now stands for several steps
             self._notices.tell(
                 "missed",
                 f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step, which is to be "
@@ -157,11 +159,11 @@ class Calls:
             step: of the decision.
             moved: by what share of its size a weight tensor has moved in the last step.
         """
-        if self._loss_varies:
+        if not self._compares_losses:
             return
         only = float(losses[0]) if self._only_loss is None else self._only_loss
-        self._only_loss, self._loss_varies = only, bool((losses != only).any())
-        if not self._loss_varies and step >= SAME and moved > MOVES:
+        self._only_loss, self._compares_losses = only, bool((losses == only).all())
+        if self._compares_losses and step >= SAME and moved > MOVES:
             self._notices.tell(
                 "same",
                 f"the loss has been {only:.4g} in all {step} steps, though the weights move: give pilot.step the loss "
@@ -177,7 +179,7 @@ class Calls:
             step: of the decision.
             total_steps: of the run; None if unknown.
         """
-        if interval.gradient_norm == 0:
+        if interval.gradient_norm == 0 and not fitted(interval, memory):
             self._notices.tell(
                 "zero",
                 "all gradients of the last steps are zero, so the learning rate is not raised: if they stay so, are "

@@ -35,7 +35,6 @@ from .rates import Rates
 from .soundness import FORCED_CUT, step_ceiling
 from .steps import StepHooks
 from .timetable import Timetable
-from .vectors import trainable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -150,7 +149,7 @@ class Deciding:
             step = min(step, FORCED_CUT * again)
         if verdict == ANOTHER_LOSS:
             step = -before  # as if the run began here
-        if not trainable(self.optimizer):
+        if not self._trains:
             step = min(step, 0.0)
             self._notices.tell(
                 "frozen",
@@ -198,7 +197,7 @@ class Deciding:
         """What happened since the last decision, on the CPU: the one moment that waits for the device."""
         measurement = self._hooks.measurement or Measurement()
         totals = measurement.totals(self.optimizer)
-        self._measured = measurement
+        self._measured, self._trains = measurement, measurement.trains
         losses = self._losses.values
         numbers = torch.cat([losses.to(totals.device), totals])
         numbers = self._ranks.mean(numbers).cpu()

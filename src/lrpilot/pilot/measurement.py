@@ -74,6 +74,11 @@ class Measurement:
         self._spare: list[Tensor] = []  # memory of descents that are no longer needed
         self._squares = torch.zeros(2, dtype=torch.float32, device="cpu")  # |dw_t|^2 and |g_t|^2 of the last step
 
+    @property
+    def trains(self) -> bool:
+        """Whether any parameter required a gradient when it was measured last."""
+        return bool(self._parameters)
+
     def next(self) -> Measurement:
         """A measurement that goes on with the very next step: its first pair reaches back to this one's last step."""
         new = Measurement()
@@ -129,18 +134,19 @@ class Measurement:
 
         To be averaged over ranks before: every number is linear in what a rank holds.
         """
-        parameters = trainable(optimizer)
-        if not same_tensors(parameters, self._parameters):
-            self._forget()
-            self._parameters, self._pieces = parameters, bundles(parameters)
-        squares = [all_of(p, square(flat(p))) for p in parameters]
+        if not self.steps:  # else those count that the last step trained, whatever has been frozen after it
+            parameters = trainable(optimizer)
+            if not same_tensors(parameters, self._parameters):
+                self._forget()
+                self._parameters, self._pieces = parameters, bundles(parameters)
+        squares = [all_of(p, square(flat(p))) for p in self._parameters]
         if self.steps:
             descents = (
                 part
                 for piece, descent in zip(self._pieces, self._descents, strict=True)
                 for part in descent.split(sizes_of([flat(p) for p in piece]))
             )
-            squares += [all_of(p, square(descent)) for p, descent in zip(parameters, descents, strict=True)]
+            squares += [all_of(p, square(descent)) for p, descent in zip(self._parameters, descents, strict=True)]
         return torch.cat([stacked(squares), *self.steps, *self.pairs])
 
     def conclude(self, totals: Sequence[float]) -> Measured:

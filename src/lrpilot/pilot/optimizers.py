@@ -17,8 +17,8 @@ def unwrapped(optimizer: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ..
     """The optimizers whose steps can be seen, in the order given.
 
     Raises:
-        InvalidArgument: there is none, or one twice, or one that maximises, takes many steps along one gradient, or has
-            parameters on the meta device.
+        InvalidArgument: there is none, or one twice, or one that has no learning rate, maximises, takes many steps
+            along one gradient, or has parameters on the meta device.
     """
     given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
     optimizers = tuple(map(_unwrapped, given))
@@ -34,12 +34,16 @@ def _unwrapped(given: Any) -> Optimizer:
         inner = getattr(optimizer, "__dict__", {}).get("optimizer")
         if inner is None or hasattr(optimizer, "get_last_lr") or layers > 9:  # a scheduler has an optimizer too
             allowed = "a torch.optim.Optimizer, or a wrapper that keeps one as .optimizer"
-            raise InvalidArgument("optimizer", allowed, type(given).__name__)
+            within = [name for name in inner_optimizers([given]) if name != ".optimizer"]
+            hint = f" (perhaps its {' or '.join(within)})" if within else ""
+            raise InvalidArgument("optimizer", allowed + hint, type(given).__name__)
         optimizer, layers = inner, layers + 1
     if isinstance(optimizer, torch.optim.LBFGS):
         raise InvalidArgument("optimizer", "one that takes one step along each gradient", "LBFGS")
     if any(group.get("maximize") for group in optimizer.param_groups):
         raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
+    if any("lr" not in group for group in optimizer.param_groups):
+        raise InvalidArgument("optimizer", "one with a learning rate", type(optimizer).__name__)
     check_numbers(optimizer)
     return optimizer
 
@@ -113,6 +117,7 @@ def names(optimizers: Sequence[Optimizer]) -> str:
     return " and ".join(type(optimizer).__name__ for optimizer in optimizers)
 
 
-def inner_optimizers(optimizers: Sequence[Optimizer]) -> list[str]:
-    """The attributes in which optimizers keep others, such as SAM's ``.base_optimizer``."""
-    return [f".{name}" for o in optimizers for name, value in vars(o).items() if isinstance(value, Optimizer)]
+def inner_optimizers(holders: Sequence[object]) -> list[str]:
+    """The attributes in which optimizers or wrappers keep others, such as SAM's ``.base_optimizer``."""
+    held = (item for holder in holders for item in getattr(holder, "__dict__", {}).items())
+    return [f".{name}" for name, value in held if isinstance(value, Optimizer)]

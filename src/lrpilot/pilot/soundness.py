@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .arithmetic import anywhere, as_in, isnan, log, maximum, minimum, ratio, single, where
-from .interval import Interval
+from .interval import MEASURED_STEPS, Interval
 from .memory import CHANGED, PROGRESS, Memory, anchored, log_losses
 
 if TYPE_CHECKING:
@@ -91,6 +91,11 @@ def blown_up(interval: Interval, memory: Memory) -> Truth:
     memory = anchored(interval, memory)
     late = log_losses(interval.losses, memory)[..., interval.losses.shape[-1] // 2 :]
     return as_in(memory.first, late.amin(-1)) > FAR
+
+
+def fitted(interval: Interval, memory: Memory) -> bool:
+    """Whether one run's network has learned until nothing is left of its loss, as a hinge loss lets it."""
+    return float(memory.best) <= PROGRESS and not interval.losses[-MEASURED_STEPS:].any()
 
 
 def step_ceiling(interval: Interval, memory: Memory) -> Number:

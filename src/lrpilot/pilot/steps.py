@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from .interval import MEASURED_STEPS
@@ -103,8 +104,8 @@ class StepHooks:
         self._busy = measurement is not None or self._first is not None
 
     def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._within = optimizer
-        if not self._busy:
+        self._within = None if self._skips(optimizer) else optimizer
+        if not self._busy or self._within is None:
             return
         if self._first is not None:
             first, self.first = self._first, None
@@ -115,7 +116,7 @@ class StepHooks:
 
     def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._within is not optimizer:
-            return  # the step of a class whose base class has told of it already
+            return  # the step of a class whose base class has told of it already, or one that does nothing
         self._within = None
         complete = True
         if self._alone:
@@ -130,6 +131,16 @@ class StepHooks:
             self.captured = True
         if self._busy and complete and self._measurement is not None:
             self._call(self._measurement.after_step, self._all)
+
+    def _skips(self, optimizer: Optimizer) -> bool:
+        """Whether its step will do nothing. A ``GradScaler`` lets fused optimizers look for themselves.
+
+        Where the gradients are on a device, this waits for it, as the scaler itself does for all other optimizers.
+        """
+        found = getattr(optimizer, "found_inf", None)
+        if not isinstance(found, Tensor) or (self._on_cuda and torch.cuda.is_current_stream_capturing()):
+            return False
+        return bool(found)
 
     def _after_load(self, optimizer: Optimizer) -> None:
         """The optimizer's state holds a rate, which may be that of another length: the pilot's, if loaded, counts."""
