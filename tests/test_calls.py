@@ -59,7 +59,7 @@ def test_the_order_of_the_calls_shows_at_the_third_step():
         for _ in range(calls_before):
             called.without_step(1.0, step=0)
         for _ in range(2):
-            called.look_back(step=step, total_steps=None, disturbed=False)
+            called.look_back(step=step, total_steps=None)
         assert notices == (["order"] if told else [])
 
 
@@ -68,9 +68,9 @@ def test_steps_are_compared_with_batches_once_from_the_eighth_on(monkeypatch):
     called, asked = alone(), []
     monkeypatch.setattr(calls, "batches_for", lambda steps, total: asked.append((steps, total)))
     for step in range(1, 12):
-        called.look_back(step=step, total_steps=None, disturbed=False)
+        called.look_back(step=step, total_steps=None)
     for step in range(1, 12):
-        called.look_back(step=step, total_steps=30, disturbed=False)
+        called.look_back(step=step, total_steps=30)
     assert asked == [(8, 30)]
 
 
@@ -79,17 +79,22 @@ def test_how_many_steps_so_many_batches_make(monkeypatch, batches, proposed):
     """Of a hundred batches, two or three of which make a step; one more may have been fetched, or one less."""
     monkeypatch.setattr(calls, "batches_for", lambda steps, total: batches)
     with pytest.warns(PilotWarning, match=f"8 steps for {batches} batches.* make it {proposed}$"):
-        alone().look_back(step=8, total_steps=100, disturbed=False)
+        alone().look_back(step=8, total_steps=100)
 
 
 def test_whose_the_other_rates_are_is_looked_for_once(monkeypatch):
     called, asked = alone(), []
     monkeypatch.setattr(calls, "schedulers_of", lambda optimizer: asked.append(optimizer) or ["One", "Two"])
     with pytest.warns(PilotWarning, match="^One and Two writes the learning rate too"):
-        called.look_back(step=1, total_steps=None, disturbed=True)
-    called.look_back(step=2, total_steps=None, disturbed=True)
-    called.look_back(step=3, total_steps=None, disturbed=False)
+        called.rates_differ(loaded=True)
+    called.rates_differ(loaded=False)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("loaded", "told"), [(True, "the optimizer's load_state_dict"), (False, "something else")])
+def test_other_rates_of_no_scheduler(loaded, told):
+    with pytest.warns(PilotWarning, match=f"^{told} "):
+        alone().rates_differ(loaded=loaded)
 
 
 def test_an_optimizer_that_leaves_steps_out_is_told_of_once():
@@ -98,10 +103,10 @@ def test_an_optimizer_that_leaves_steps_out_is_told_of_once():
     called._optimizers = [*called._optimizers, torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])]
     called._notices.tell = lambda kind, message: told.append(message)
     for step, idle in ((3, {1}), (5, {1}), (8, {1}), (9, set())):
-        called.look_back(step=step, total_steps=None, disturbed=False, idle=idle)
+        called.look_back(step=step, total_steps=None, idle=idle)
     assert told == []
     for step in (12, 14):
-        called.look_back(step=step, total_steps=None, disturbed=False, idle={1})
+        called.look_back(step=step, total_steps=None, idle={1})
     (message,) = told
     assert message.startswith("AdamW (optimizer 2 of 2) left out steps that others took, so")
 
@@ -124,7 +129,7 @@ def test_losses_of_an_evaluation_are_no_parts():
     model.eval()
     called.without_step(1.0, step=5)
     assert not losses.has_parts
-    called.look_back(step=6, total_steps=None, disturbed=False)
+    called.look_back(step=6, total_steps=None)
     called.without_step(1.0, step=7)
     assert losses.has_parts
     with torch.no_grad():
@@ -132,7 +137,7 @@ def test_losses_of_an_evaluation_are_no_parts():
     assert losses.take_parts() == 1.0
     assert [kind for kind, _ in told] == ["evaluation"] * 2
     model.train()
-    called.look_back(step=8, total_steps=None, disturbed=False)
+    called.look_back(step=8, total_steps=None)
     model.eval()
     called.without_step(1.0, step=9)
     assert not losses.has_parts

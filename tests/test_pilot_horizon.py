@@ -85,7 +85,7 @@ def test_a_state_loaded_in_mid_run_brings_its_rate():
     train(pilot, model, 60)
     pilot.optimizer.load_state_dict(saved)
     assert pilot.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
-    with pytest.warns(PilotWarning, match="something else writes the learning rate"):
+    with pytest.warns(PilotWarning, match="load_state_dict brought back an earlier learning rate: load the pilot's"):
         train(pilot, model, 40, begin=60)
 
 

@@ -212,7 +212,7 @@ class Calls:
                 f"{step} too: the run ends {planned - step} steps from here; make it {before}",
             )
 
-    def look_back(self, *, step: int, total_steps: int | None, disturbed: bool, idle: Set[int] = frozenset()) -> None:
+    def look_back(self, *, step: int, total_steps: int | None, idle: Set[int] = frozenset()) -> None:
         """At a decision: what only shows over several calls. ``idle``: places of optimizers that left the step out."""
         if step >= FIRST_LOOK and idle:
             self._apart.append(idle)
@@ -224,10 +224,17 @@ class Calls:
         if self._began_in_vain and self._all_in_vain == 1 and step >= 3:
             self._notices.tell("order", "call pilot.step after optimizer.step, not before it")
             self._began_in_vain = False
-        if disturbed and not self._notices.told("rates"):  # finding out whose they are takes a tenth of a second
-            found = [name for optimizer in self._optimizers for name in schedulers_of(optimizer)]
-            who = " and ".join(found) if found else "something else"
-            self._notices.tell("rates", f"{who} writes the learning rate too: leave the rate to the pilot alone")
+
+    def rates_differ(self, *, loaded: bool) -> None:
+        """At a decision: somebody else has written a rate; ``loaded``: or an optimizer's state, without the pilot's."""
+        if self._notices.told("rates"):
+            return  # finding out whose they are takes a tenth of a second
+        found = [name for optimizer in self._optimizers for name in schedulers_of(optimizer)]
+        who = " and ".join(found) if found else "something else"
+        told = f"{who} writes the learning rate too: leave the rate to the pilot alone"
+        if loaded and not found:
+            told = "the optimizer's load_state_dict brought back an earlier learning rate: load the pilot's state too"
+        self._notices.tell("rates", told)
 
 
 def _has_stepped(state: Mapping[str, Any]) -> bool:

@@ -169,9 +169,9 @@ class Deciding:
     def _attend(self) -> None:
         """Write the interval down, and take up a rate that somebody else has written."""
         self._write_losses()
-        disturbed = self._rates.disturbed()
-        self._calls.look_back(step=self._step, total_steps=self.total_steps, disturbed=disturbed, idle=self._hooks.idle)
-        if disturbed:
+        self._calls.look_back(step=self._step, total_steps=self.total_steps, idle=self._hooks.idle)
+        if self._rates.disturbed():
+            self._calls.rates_differ(loaded=self._hooks.loaded)
             used = self._rates.at(self._step) / self.knobs.given["learning_rate"] * BELOW
             self._log_rate = _bounded(math.log(used) if used > 0 else -math.inf)
 

@@ -39,11 +39,12 @@ class StepHooks:
         unheard: called with the number of steps at step ``deadline``, if it still stands there.
         deadline: by which step the pilot should have been called.
         resumed: the step at which a state was taken up.
+        loaded: whether an optimizer's state was loaded without the pilot's.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int = 0) -> None:
         self.taken = taken
-        self.called = self.captured = self.replaced = False
+        self.called = self.captured = self.replaced = self.loaded = False
         self.rates = rates
         self.unheard: Callable[[int], None] | None = None
         self.deadline = 0
@@ -146,6 +147,8 @@ class StepHooks:
         """The optimizer's state holds a rate, which may be that of another length: the pilot's, if loaded, counts."""
         if self.taken == self.resumed:
             self.rates.write_again()
+        else:
+            self.loaded = True
 
     def _notice(self, optimizer: Optimizer) -> None:
         if optimizer is self._leader and not torch.compiler.is_compiling():
