@@ -31,7 +31,9 @@ from lrpilot.online.controller import OnlineActorCritic
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.notices import PilotWarning
 
-TAKEN = {name: kind for name, kind in OPTIMIZERS.items() if not name.startswith("tf-")}
+TAKEN = {  # Rprop reads the rate at its first step alone
+    name: kind for name, kind in OPTIMIZERS.items() if not name.startswith("tf-") and name != "rprop"
+}
 if hasattr(torch.optim, "Muon"):  # since torch 2.9; no plain loop's network is all matrices, this one is
     TAKEN["muon"] = torch.optim.Muon
 RATES = tuple(10.0**exponent for exponent in range(-8, 4))
@@ -106,7 +108,7 @@ def divergence(
     ),
     readme: Page = None,
 ) -> None:
-    """Every optimizer of torch.optim from twelve rates, alone and driven; some minutes."""
+    """Every optimizer of torch.optim that can be driven from twelve rates, alone and driven; some minutes."""
     torch.set_num_threads(1)
     chosen = [choose("--optimizer", name, {each: each for each in TAKEN}) for name in optimizers or TAKEN]
     console, ledger = Console(), Ledger(out)
