@@ -45,7 +45,7 @@ def two_moons(seed, *, lr, piloted):
     return cross_entropy(model(inputs), targets).item()
 
 
-@pytest.mark.parametrize("lr", [1e-3, 0.1, 10.0])
+@pytest.mark.parametrize("lr", [0.1, *(pytest.param(lr, marks=pytest.mark.integration) for lr in (1e-3, 10.0))])
 @pytest.mark.parametrize("seed", range(5))
 def test_two_moons(seed, lr):
     """Case L31: no worse than the rate of 1, about the best that stays the same."""
