@@ -410,5 +410,5 @@ def test_a_metric_in_place_of_the_loss_is_told_of():
             pilot.optimizer.step()
             pilot.step(1 / (1 + 5 * loss.detach()))
 
-    with pytest.warns(PilotWarning, match="not a metric that grows"):
+    with pytest.warns(PilotWarning, match="or pilot.step is given a metric that grows"):
         train_by_metric()

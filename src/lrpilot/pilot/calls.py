@@ -190,16 +190,16 @@ class Calls:
             self._notices.tell(
                 "risen",
                 f"the loss stands at {interval.losses.mean():.4g} after {step} steps, far above the first one, "
-                f"{memory.first:.4g}: pilot.step takes the loss that is minimised, not a metric that grows, such as "
-                "accuracy",
+                f"{memory.first:.4g}: either the network unlearns, or pilot.step is given a metric that grows, such as "
+                "accuracy, in place of the loss",
             )
 
     def begins_anew(self, optimizer: Optimizer) -> None:
-        """Before the first step: whether the optimizer has already taken some, of which this pilot knows nothing."""
+        """Before the first step: a state has been loaded into the optimizer, but none into the pilot made for it."""
         if any(_has_stepped(state) for state in optimizer.state.values()):
             self._notices.tell(
                 "anew",
-                f"{names(self._optimizers)} comes with the state of earlier steps, but the pilot begins a new run, at "
+                f"{names(self._optimizers)} has loaded the state of earlier steps, but the pilot begins a new run, at "
                 "a tenth of the given rate: to resume a run, load the pilot's state too (pilot.load_state_dict)",
             )
 

@@ -86,7 +86,8 @@ class Deciding:
 
     def _before_the_first_step(self, optimizer: torch.optim.Optimizer) -> None:
         self._guard.remember_start(optimizer)
-        self._calls.begins_anew(optimizer)
+        if self._hooks.loaded:
+            self._calls.begins_anew(optimizer)
 
     def _listen(self) -> None:
         self._over = False
