@@ -85,7 +85,6 @@ def test_a_resume(tmp_path):
         assert_same_run(fit(tmp_path, 5, resume=tmp_path / f"{epoch}.ckpt")[1], plain)
 
 
-@pytest.mark.filterwarnings("ignore:the loss stands at")  # the policy is made up
 def test_a_longer_run(tmp_path):
     """Case L25."""
     trainer, _ = fit(tmp_path, 3)
@@ -115,7 +114,6 @@ def test_a_callback_that_has_resumed_begins_anew_with_the_next_network(tmp_path)
     assert_same_run(pilot, Plain(5).run(5))
 
 
-@pytest.mark.filterwarnings("ignore:the loss stands at")  # the policy is made up
 def test_training_that_goes_on_without_a_pilots_state_is_planned_for_what_is_left(tmp_path):
     trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", logger=False, default_root_dir=tmp_path)
     trainer.fit(Module(), loader())

@@ -92,7 +92,6 @@ def test_a_resume(tmp_path):
         assert_same_run(train(tmp_path, 5, resume=str(tmp_path / f"checkpoint-{step}")).lr_scheduler, plain)
 
 
-@pytest.mark.filterwarnings("ignore:the loss stands at")  # the policy is made up
 def test_a_longer_run(tmp_path):
     """Case L25."""
     train(tmp_path, 3)
@@ -124,7 +123,6 @@ def test_arguments_at_their_defaults_are_not(tmp_path, recwarn):
     assert not [warning for warning in recwarn if warning.category is PilotWarning]
 
 
-@pytest.mark.filterwarnings("ignore:the loss stands at")  # the policy is made up
 def test_training_that_goes_on_without_a_pilots_state_is_planned_for_what_is_left(tmp_path):
     train(tmp_path, 3, save_only_model=True)
     pilot = train(tmp_path, 4, resume=str(tmp_path / "checkpoint-24")).lr_scheduler
