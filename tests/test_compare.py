@@ -174,6 +174,7 @@ def test_the_picture_has_a_line_a_method_and_a_level_a_peer(tmp_path):
     assert {text.get_text(): text.get_color() for text in panels[0].texts} == colours
 
 
+@pytest.mark.integration
 def test_report_and_readme_begin_with_the_comparisons(tmp_path, capsys):
     store = Store(tmp_path / "results")
     for task, optimizer in (("m1", "sgd"), ("m0", "sgd")):

@@ -236,6 +236,7 @@ def test_an_untrained_networks_loss_is_that_before_the_first_step():
     assert perform(trial).final("test_loss") == pytest.approx(perform(least).final("test_loss"), abs=1e-3)
 
 
+@pytest.mark.integration
 def test_packages_are_imported_when_used():
     packages = ("dog", "momo", "mechanic_pytorch", "prodigyplus", "efficient_polling_lr_scheduler", "transformers")
     code = f"import sys, lrpilot.experiments.runs.methods; sys.exit(any(name in sys.modules for name in {packages}))"

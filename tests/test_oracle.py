@@ -54,9 +54,16 @@ READINGS = {
     },
 }
 """Changes of the paper's setting, by what they are."""
+SLOW = {"marks": pytest.mark.integration}  # the sliding window's further readings
 
 
-@pytest.mark.parametrize("changes", READINGS.values(), ids=READINGS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(changes, id=name, **(SLOW if name.startswith("sliding,") else {}))
+        for name, changes in READINGS.items()
+    ],
+)
 def test_trace_equals_the_transcription(changes: dict) -> None:
     network, batches, others = problem()
     setting = dataclasses.replace(lrpilot.PAPER, **changes)

@@ -57,6 +57,7 @@ def test_effective_rate_of_an_adapted_distance():
     assert effective_rate(optimizer) == optimizer.param_groups[0]["d"] != 1.0
 
 
+@pytest.mark.integration
 def test_packages_are_imported_when_used():
     code = (
         "import sys, lrpilot.baselines.peers; "

@@ -83,6 +83,7 @@ def test_an_actor_critic_logs_its_own_columns():
     assert "dq_da" not in perform(digits("sgd")).curve
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("setting", ["paper", "stable"])
 def test_the_control_of_an_offline_study_runs_the_very_actor_that_then_learns(setting, monkeypatch):
     actors = {}
