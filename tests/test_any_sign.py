@@ -87,8 +87,8 @@ def test_a_term_that_is_switched_on(kind):
 
 
 @functools.cache
-def reward(baseline, lr=None):
-    """The mean over three runs of what REINFORCE earns a step: with a pilot from a rate, or Adam at a fixed 1e-2."""
+def rewards(baseline, lr=None):
+    """What REINFORCE earns a step, in three runs: with a pilot from a rate, or Adam at a fixed 1e-2."""
 
     def earned(seed):
         generator = torch.Generator().manual_seed(seed)
@@ -110,7 +110,7 @@ def reward(baseline, lr=None):
             total += (logits.detach().softmax(0) * means).sum().item() / 2000
         return total
 
-    return sum(map(earned, range(3))) / 3
+    return torch.tensor([earned(seed) for seed in range(3)])
 
 
 @pytest.mark.filterwarnings("ignore:the learning rate stands")
@@ -121,9 +121,12 @@ def reward(baseline, lr=None):
 def test_reinforce_on_a_bandit(lr, baseline):
     """Case L15: within 5 % of Adam at a fixed 1e-2, over the whole run. With a baseline losses begin at exactly 0.
 
-    Without one, a run in four settles for the second best arm, 0.889, as a high rate may: hence three runs.
+    Without one, a run in five settles for the second best arm, 0.889: the mean of three runs is judged.
     """
-    assert reward(baseline, lr) >= 0.95 * reward(baseline)
+    piloted, fixed = rewards(baseline, lr), rewards(baseline)
+    assert piloted.mean() >= 0.95 * fixed.mean()
+    if baseline:
+        assert piloted[0] >= 0.95 * fixed[0]
 
 
 @pytest.mark.filterwarnings("ignore:all gradients of the last steps are zero")

@@ -135,4 +135,4 @@ def test_a_command_line_of_any_words_ends_in_one_line(words, tmp_path, monkeypat
     captured = capsys.readouterr()
     assert left.value.code in (0, 2), captured.err
     assert captured.err.count("\n") <= 1
-    assert not list(Path("runs").glob("*"))  # demo makes the folder before it loads anything
+    assert not Path("runs").exists()

@@ -110,7 +110,10 @@ def test_the_suites_table(store):
 
 def test_the_suite_in_words(store):
     text = on_the_suite(store)
-    assert "**On 2 tasks that nothing was tuned on** ([the suite](docs/suite.md), 2 seeds)" in text
+    assert (
+        "**On 2 tasks on which neither the policy nor a setting was chosen** ([the suite](docs/suite.md), 2 seeds)"
+        in text
+    )
     constant, cosine, peer = ((0.5 + 0.002) / (other + 0.002) for other in (1.0, 0.8, 0.6))
     for factor in (constant, cosine, peer):  # the peer is the best on validation
         assert f"{factor:.2f}x [{factor:.2f}, {factor:.2f}]" in text

@@ -19,7 +19,7 @@ BENCHMARKS = {
     "environments": "The speed of the learning rate environments, in steps a second.",
     "policy": "What the pilot's policy loses without each of its parts; hours on one core.",
     "bank": "A policy on the bank's held-out tasks; an hour on one core.",
-    "suite": "The pilot and its opponents on tasks that nothing was tuned on; hours on one core, resumable.",
+    "suite": "The pilot and its opponents on tasks that no policy was chosen on; hours on one core, resumable.",
     "faults": "What is lost when processes are killed, disks fill, and two runs share a folder.",
     "rollback": "Random small runs with and without rollback=True; minutes, resumable.",
     "divergence": "Every optimizer from rates that are decades off, with the pilot and without; minutes, resumable.",

@@ -81,13 +81,14 @@ def demo(
     import torch
 
     from lrpilot.core.files import replaceable
+    from lrpilot.core.folders import make, remove
     from lrpilot.experiments.report.pictures import draw_comparison
     from lrpilot.experiments.studies.demo import LEARNED, POOR_START, Row, run_demo, verdict
 
     at_least(1, steps=steps)
     for picture in (out, out.with_suffix(".svg")):
         replaceable(picture)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    made = make(out.parent)
     torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()
     say(
@@ -103,8 +104,12 @@ def demo(
         error = f"{row.error:.1f} %{' (diverged)' if last.diverged else ''}"
         return [row.label, f"{row.start:g}", f"{last.learning_rate:.3g}", error, f"{last.seconds:.1f}"]
 
-    with console.status("training"):
-        rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
+    try:
+        with console.status("training"):
+            rows = run_demo(steps=steps, show=lambda row: say(console, f"  {row.label}: {row.error:.1f} %"))
+    except BaseException:
+        remove(made)
+        raise
     header = ["method", "rate at the start", "rate at the end", "test error", "seconds"]
     show(console, Table("Handwritten digits", header, list(map(cells, rows))))
     curves = {row.label: [record.as_json() for record in row.records] for row in rows}

@@ -52,8 +52,7 @@ def working_folder(path: Path, marker: str, *, resume: bool = False, made: Seque
         if not (path / marker).exists():
             with suppress(OSError):
                 (path / LOCK).unlink()
-                for folder in made:
-                    folder.rmdir()
+                remove(made)
 
 
 def make(path: Path, *, exist_ok: bool = True) -> list[Path]:
@@ -61,6 +60,13 @@ def make(path: Path, *, exist_ok: bool = True) -> list[Path]:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=exist_ok)
     return missing
+
+
+def remove(made: Sequence[Path]) -> None:
+    """Take back what :func:`make` made, as far as it is still empty."""
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
 
 
 def make_fresh(path: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """Knobs: hyperparameters of an optimizer's parameter groups, read and written while it trains.
 
-A :class:`Knob` is one of one group, :class:`Knobs` are some in all groups, and a decision maps their names to values::
+A :class:`Knob` belongs to one group, :class:`Knobs` to all of them; a decision maps names of knobs to values::
 
     knobs = Knobs(optimizer, (LearningRate(), Momentum()))
     knobs.write({"learning_rate": 0.1, "momentum": 0.95})

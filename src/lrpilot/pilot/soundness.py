@@ -71,8 +71,8 @@ def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
 
     Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
     interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors.
-    Intervals of fewer than `TELLING` steps tell only where it has stood there once and now lies half above the first
-    loss, as `takes_back` has it, on the mean of two losses or more.
+    Fewer than `TELLING` steps tell less. There the loss must have stood at less than half of the first one in any
+    earlier interval, and the second half of this one, two losses or more, must lie half above the first one.
     """
     memory = anchored(interval, memory)
     steps = interval.losses.shape[-1]
