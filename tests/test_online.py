@@ -124,6 +124,18 @@ def test_a_run_that_opens_anew_drops_the_chunk_under_way() -> None:
         assert (judged[t + 1] - (dropped if t > 206 else 0)) % 20 == 0
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_step_returns_belongs_to_the_caller(setting: str) -> None:
+    rates = []
+    for factor in (1.0, 100.0):
+        problem = Problem()
+        drive = controller(problem, setting)
+        for t in range(30):
+            drive.step(problem.loss_fn, problem.batch(t)).mul_(factor)
+        rates.append(drive.history.numbers("rate"))
+    assert rates[0] == rates[1]
+
+
 def test_two_with_a_batch_of_its_own() -> None:
     problem = Problem()
     setting = dataclasses.replace(lrpilot.PAPER, actor_batch="draw")

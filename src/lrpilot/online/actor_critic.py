@@ -82,7 +82,8 @@ class ActorCritic:
 
     def _place(self, s: Float[Tensor, " s"]) -> Float[Tensor, "place x"]:
         """What the actor reads in each place: the observation, and what the place shows."""
-        return torch.cat((s.expand(self.layout.places, -1), self._shown), dim=-1)
+        everywhere = s.expand(self.layout.places, -1)
+        return torch.cat((everywhere, self._shown), dim=-1) if self.layout.shown else everywhere
 
     def _read(self, s: Float[Tensor, " s"]) -> tuple[Float[Tensor, " action"], LSTMState]:
         """The actor's raw action at ``s`` and the memory then; sliding, from the very kernel that reads its window.
@@ -102,8 +103,9 @@ class ActorCritic:
     def decide(self, s_t: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
         """Line 6, ``a_t = pi(s_t)``: the decision, which advances the actor's memory."""
         raw, memory = self._read(s_t)
-        self._recollection.commit(self._place(s_t), memory)
-        self._chunk.visit(self._place(s_t))
+        here = self._place(s_t)
+        self._recollection.commit(here, memory)
+        self._chunk.visit(here)
         return self.action.rate(raw)
 
     @torch.no_grad()

@@ -324,7 +324,7 @@ class OnlineActorCritic:
             raise InvalidArgument("the loss", "a tensor of one element", came)
         if loss.is_meta:
             raise InvalidArgument("the loss", "a tensor that holds a number", "one on the meta device")
-        value = loss.detach().to(self._like).reshape(())
+        value = loss.detach().to(self._like, copy=True).reshape(())  # the caller keeps the loss
         if not math.isfinite(value):
             raise NonFiniteLoss(self._step, self.get_last_lr()[0], float(value))
         return value

@@ -32,12 +32,13 @@ class JointAction:
         self._counts = layout.counts
         self._limits = [layout.limits[knob] for _, knob in layout.seats]
         self._places, self._knobs = (list(numbers) for numbers in zip(*layout.seats, strict=True))
+        self._all = len(layout.seats) == layout.places * len(layout.limits)
         self.size = sum(action.size * count for action, count in zip(self._actions, self._counts, strict=True))
         """How many numbers the critic sees."""
 
     def pick(self, outputs: Float[Tensor, "*batch place knob"]) -> Float[Tensor, "*batch action"]:
         """Of what the actor puts out for each knob in each place, the numbers that there are."""
-        return outputs[..., self._places, self._knobs]
+        return outputs.mT.flatten(-2) if self._all else outputs[..., self._places, self._knobs]
 
     def rate(self, raw: Float[Tensor, "*batch action"]) -> Float[Tensor, "*batch action"]:
         """The action of raw outputs."""
