@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -72,13 +73,16 @@ def run(driver: str, optimizer: str, rate: float) -> Finding:
 def table(findings: Sequence[Finding]) -> Table:
     """Counts by what drives."""
     trainable = {each["optimizer"] for each in findings if each["driver"] == CONSTANT and not _above(each)}
-    cells = [
-        [driver, *map(str, _counts([each for each in findings if each["driver"] == driver], trainable))]
-        for driver in DRIVERS
-    ]
+    by_driver = {driver: [each for each in findings if each["driver"] == driver] for driver in DRIVERS}
+    cells = [[driver, *map(str, _counts(own, trainable))] for driver, own in by_driver.items()]
     header = ["driven by", "runs", "stopped by an error", "not finite, no error", "above the untrained loss", "faults"]
     kinds = len({each["optimizer"] for each in findings})
     note = f"{kinds} optimizers, {len(RATES)} rates from {RATES[0]:g} to {RATES[-1]:g}, {STEPS} steps."
+    for driver in [driver for driver in DRIVERS if driver != CONSTANT]:
+        counts = Counter(each["optimizer"] for each in by_driver[driver] if _harmed(each, trainable))
+        if counts:
+            with_each = ", ".join(f"{optimizer} ({count})" for optimizer, count in counts.items())
+            note += f" Above the untrained loss with {driver}: {with_each}."
     return Table("Runs from rates that are decades off", header, cells, note)
 
 
@@ -88,9 +92,13 @@ def _counts(findings: Sequence[Finding], trainable: set[str]) -> list[int]:
         len(findings),
         sum(each["said"] is not None for each in findings),
         sum(each["loss"] is None and each["said"] is None and each["fault"] is None for each in findings),
-        sum(_above(each) and each["optimizer"] in trainable for each in findings),
+        sum(_harmed(each, trainable) for each in findings),
         sum(each["fault"] is not None for each in findings),
     ]
+
+
+def _harmed(finding: Finding, trainable: set[str]) -> bool:
+    return _above(finding) and finding["optimizer"] in trainable
 
 
 def _above(finding: Finding) -> bool:

@@ -58,7 +58,10 @@ def test_what_is_counted():
         found(pilot, "sgd", None, said="the loss must be a finite scalar"),
         found(stable, "sgd", 0.4, fault="Traceback"),
     ]
-    assert table(findings).rows == [
+    counted = table(findings)
+    assert counted.note is not None
+    assert counted.note.endswith(" 30 steps. Above the untrained loss with Pilot: sgd (2).")
+    assert counted.rows == [
         [constant, "3", "0", "1", "1", "0"],
         [pilot, "3", "1", "0", "2", "0"],
         [stable, "1", "0", "0", "0", "1"],
