@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from loops import take_a_step
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteWeights
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.notices import PilotWarning
@@ -32,7 +32,7 @@ def batch(step):
     return inputs, inputs[:, :2].sum(1, keepdim=True)
 
 
-def run(pilot, model, steps, *, begin=0, scale=1.0):
+def run(pilot, model, steps, *, begin=0, scale=1.0, shown=1.0):
     rates = []
     for step in range(begin, begin + steps):
         inputs, targets = batch(step)
@@ -41,7 +41,7 @@ def run(pilot, model, steps, *, begin=0, scale=1.0):
         pilot.optimizer.zero_grad()
         loss.backward()
         pilot.optimizer.step()
-        pilot.step(loss)
+        pilot.step(shown * loss.detach())
     return rates
 
 
@@ -166,9 +166,9 @@ def test_weights_that_are_not_finite_raise_where_nothing_is_kept():
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
     run(pilot, model, 500)
     spoil(model)
-    with pytest.raises(NonFiniteLoss, match="step 5") as raised:
+    with pytest.raises(NonFiniteWeights, match=r"^the weights are not finite at step 5.*rollback=True") as raised:
         run(pilot, model, 100, begin=500)
-    assert "rollback=True" in raised.value.__notes__[0]
+    assert isinstance(raised.value, NonFiniteLoss)
     assert not pilot.optimizer._optimizer_step_pre_hooks
 
 
@@ -211,10 +211,26 @@ def test_a_loss_that_is_not_finite_cuts_the_rate_at_any_time():
     due = next(step for step in decision_steps(1000) if step > 500)
     run(pilot, model, due - 501, begin=500)
     take_a_step(pilot.optimizer)
-    pilot.step(torch.inf)
+    with pytest.warns(PilotWarning, match=r"^1 of the \d+ losses before step 5\d\d were not finite"):
+        pilot.step(torch.inf)
     decision = pilot.history.decisions[-1]
     assert (decision.step, decision.reason, decision.back_to) == (due, "the loss was not finite", None)
     assert pilot.get_last_lr()[0] == pytest.approx(0.001 * math.exp(FORCED_CUT))
+
+
+@pytest.mark.parametrize("begin", [0, 500])
+def test_losses_that_are_never_finite_again_are_told_of_once(begin):
+    """From there on nothing tells of the network, whose weights are finite: it goes on as it is."""
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 1000, policy=Scripted(0.0))
+    run(pilot, model, begin)
+    with pytest.warns(PilotWarning) as told:
+        run(pilot, model, 1000 - begin, begin=begin, shown=math.nan)
+    (message,) = (str(each.message) for each in told if "the learning rate stands" not in str(each.message))
+    assert message.startswith("the loss is not finite, and putting the network back to an earlier copy does not help")
+    given_up = int(message.partition("from step ")[2].partition(" ")[0])
+    late = [decision for decision in pilot.history.decisions if decision.step >= given_up]
+    assert all((decision.reason, decision.back_to) == ("the loss was not finite", None) for decision in late)
 
 
 def test_rollback_goes_to_the_last_good_network():

@@ -206,10 +206,25 @@ def test_a_copy_that_does_not_help_is_given_up():
         guard.take_back()
         guard.look_after(1, interval(1.0, 1.0, 0.99, 0.99), remembered(interval(1.0, 1.0, 0.99, 0.99)))
     assert guard.in_vain(interval(11.0, 11.0), memory)
-    guard.begin_again()
+    guard.begin_again(blind=False)
     assert not guard.in_vain(interval(11.0, 11.0), memory)
     broken = interval(*NAN, weight_norm=torch.nan)  # these have no other place to go to
     assert guard.verdict(broken, memory, opens=False, closes=False) == "the weights were not finite"
+
+
+def test_losses_that_are_not_finite_are_given_up_on_until_one_is():
+    guard, memory = ready(rollback=True), remembered(interval(*FINE))
+    nothing = interval(torch.nan, torch.nan)
+    assert not guard.in_vain(nothing, memory)
+    guard.begin_again(blind=True)
+    guard.look_after(1, nothing, memory)
+    again = ready(rollback=True)
+    again.load_state_dict(guard.state_dict())
+    for each in (guard, again):
+        assert each.in_vain(nothing, memory)
+        assert not each.in_vain(interval(*NAN), memory)
+        each.look_after(2, interval(*FINE), memory)
+        assert not each.in_vain(nothing, memory)
 
 
 def test_returns_to_one_copy_are_counted_but_for_those_in_the_window():
@@ -277,7 +292,7 @@ def test_verdicts_within_the_window():
 
     assert verdict(interval(*FINE)) is None
     assert "untrained" in verdict(interval(*HIGH))
-    assert "untrained" in verdict(interval(*NAN))
+    assert verdict(interval(*NAN)) == "the loss was not finite"
     assert "not finite" in verdict(interval(*FINE, weight_norm=torch.nan))
     stalled = interval(1.0, 1.0, log_rate=-3.0)
     assert verdict(stalled, memory=remembered(interval(1.0, 1.0)), closes=False) is None

@@ -28,7 +28,9 @@ def _line(received: object) -> str:
 
 
 class Diverged(ArithmeticError):  # noqa: N818
-    """A run cannot go on, for a number that it hangs on is not finite. The network is as the last step left it.
+    """Raised when a run cannot go on because a number it depends on is not finite.
+
+    The network is as the last step left it.
 
     Attributes:
         step: counted from 0, the step that was not made.
@@ -47,6 +49,14 @@ class NonFiniteLoss(Diverged):
     def __init__(self, step: int, learning_rate: float, loss: float) -> None:
         after = f"at step {step}, after a learning rate of {learning_rate:.4g}"
         super().__init__(f"the loss must be a finite scalar, got {loss} {after}", step, learning_rate)
+
+
+class NonFiniteWeights(NonFiniteLoss):
+    """Weights that are not finite, and no copy of the network to go back to."""
+
+    def __init__(self, step: int, learning_rate: float) -> None:
+        said = f"the weights are not finite at step {step}, after a learning rate of {learning_rate:.4g}"
+        Diverged.__init__(self, f"{said}: Pilot(..., rollback=True) keeps a copy to go back to", step, learning_rate)
 
 
 class NonFiniteRate(Diverged):

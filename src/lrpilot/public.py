@@ -2,7 +2,7 @@
 
 from .core.knobs import Beta, Dropout, Knob, LearningRate, Momentum, WeightDecay
 from .core.schedule import load_schedule
-from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate
+from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate, NonFiniteWeights
 from .learning.refinement import Refinement, RefinementConfig
 from .online.action import AbsoluteRate, LogRate
 from .online.controller import OnlineActorCritic
@@ -39,6 +39,7 @@ __all__ = [
     "Momentum",
     "NonFiniteLoss",
     "NonFiniteRate",
+    "NonFiniteWeights",
     "OfflineActorCritic",
     "OnlineActorCritic",
     "Opening",

@@ -171,7 +171,7 @@ class Calls:
             )
 
     def look_at_interval(self, interval: Interval, memory: Memory, *, step: int, total_steps: int | None) -> None:
-        """At a decision: whether there are gradients, and whether the loss stands far above its first value for good.
+        """At a decision: whether there are losses and gradients, and whether the loss stands far above its first for good.
 
         Args:
             interval: which has just ended.
@@ -185,8 +185,15 @@ class Calls:
                 "all gradients of the last steps are zero, so the learning rate is not raised: if they stay so, are "
                 "the optimizer's parameters those of the model that is trained?",
             )
+        count, lost = len(interval.losses), int((~interval.losses.isfinite()).sum())
+        if lost:
+            self._notices.tell(
+                "loss",
+                f"{lost} of the {count} losses before step {step} were not finite, though the weights are; "
+                "the rate is cut where the last one is not: check the data, the loss function and the precision",
+            )
         late = step >= (2 * UNHEARD if total_steps is None else total_steps / 4)
-        if late and min(memory.long, memory.last) > RISEN:
+        if late and not lost and math.isfinite(memory.first) and min(memory.long, memory.last) > RISEN:
             self._notices.tell(
                 "risen",
                 f"the loss stands at {interval.losses.mean():.4g} after {step} steps, far above the first one, "

@@ -120,7 +120,7 @@ class Pilot(Deciding, Shape):
 
         Raises:
             InvalidArgument: the loss is not a scalar; or another pilot has been made for the optimizer since.
-            NonFiniteLoss: the weights are not finite, and there is no copy to go back to. The pilot is closed then.
+            NonFiniteWeights: the weights are not finite, and there is no copy to go back to. The pilot is closed then.
         """
         self._hooks.called = True
         if self._hooks.taken != self._expected:

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from lrpilot.core.knobs import Knobs, LearningRate
-from lrpilot.errors import InvalidArgument, NonFiniteLoss
+from lrpilot.errors import InvalidArgument, NonFiniteWeights
 
 from .calls import Calls, first_call_by
 from .defaults import own_defaults
 from .features import observe
-from .guard import ANOTHER_LOSS, WIDEST, Guard
+from .guard import ANOTHER_LOSS, NOT_FINITE, WIDEST, Guard
 from .interval import MEASURED_STEPS, Interval
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
@@ -143,7 +143,7 @@ class Deciding:
             return
         features = self._observe(interval, verdict)
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
-        cut = "the loss was not finite" if verdict is None and not interval.losses[-1].isfinite() else verdict
+        cut = NOT_FINITE if verdict is None and not interval.losses[-1].isfinite() else verdict
         step = min(float(proposed), float(step_ceiling(interval, self._memory)))
         if cut is not None:
             again = 1 if self._timetable.opens(self._decisions) else max(self._guard.returns, 1)
@@ -157,7 +157,8 @@ class Deciding:
                 f"no parameter of {names(self._parts.optimizers)} requires a gradient, so nothing is measured and the "
                 "learning rate is not raised: call requires_grad_() on those that are trained",
             )
-        self._calls.look_at_interval(interval, self._memory, step=self._step, total_steps=self.total_steps)
+        if verdict is None:
+            self._calls.look_at_interval(interval, self._memory, step=self._step, total_steps=self.total_steps)
         self._move_to(before + step)
         self._last_step = self._log_rate - before
         seen = tuple(features.tolist())
@@ -218,13 +219,14 @@ class Deciding:
         finite = math.isfinite(interval.weight_norm)
         verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
         if verdict is not None and finite and not opens and self._guard.in_vain(interval, self._memory):
-            what = "stays far above what it was" if interval.losses[-1].isfinite() else "is not finite"
+            blind = not interval.losses[-1].isfinite()
+            what = "is not finite" if blind else "stays far above what it was"
             self._notices.tell(
-                "given up",
+                "loss" if blind else "given up",
                 f"the loss {what}, and putting the network back to an earlier copy does not help: the run goes on from "
                 f"step {self._step} as it is; check the data and the loss function",
             )
-            self._guard.begin_again()
+            self._guard.begin_again(blind=blind)
             self._memory = self._memory.from_here(interval)
             verdict = None
         before = [decision.reason for decision in self._history.decisions[1 - STUBBORN :]]
@@ -236,9 +238,7 @@ class Deciding:
             )
         if verdict is None and not finite:
             self.close()
-            error = NonFiniteLoss(self._step, self._rate, float(interval.losses[-1]))
-            error.add_note("The weights are not finite; Pilot(..., rollback=True) goes back to the last good ones.")
-            raise error
+            raise NonFiniteWeights(self._step, self._rate)
         return verdict
 
     def _observe(self, interval: Interval, verdict: str | None) -> Float[Tensor, " feature"]:

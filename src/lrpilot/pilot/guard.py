@@ -37,6 +37,8 @@ SMALL = 16_000_000
 ANOTHER_LOSS = "the losses before were of another size"
 """The verdict after which the run begins again."""
 
+NOT_FINITE = "the loss was not finite"
+
 
 class Copy(NamedTuple):
     """A network as it was.
@@ -81,6 +83,7 @@ class Guard:
         self._unproven: Copy | None = None
         self._returns = 0  # to the good copy
         self._returned = False  # at the last decision
+        self._blind = False  # given up on losses that are not finite, which tell nothing
 
     @property
     def step(self) -> int:
@@ -122,6 +125,11 @@ class Guard:
             return None
         if not isfinite(interval.weight_norm):
             return "the weights were not finite"
+        verdict = self._harm(interval, memory, opens=opens, closes=closes)
+        return NOT_FINITE if verdict is not None and not interval.losses.isfinite().all() else verdict
+
+    def _harm(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
+        """What the losses tell against the network."""
         if lost(interval, memory, half=False):
             return "all that the network had learned was lost"
         if opens and takes_back(interval, memory, closing=closes):
@@ -129,7 +137,7 @@ class Guard:
             return (
                 "the loss was higher than the untrained network's" if worse else "no progress after a far higher rate"
             )
-        if self._good.memory is None and another_loss(interval, memory):
+        if self.memory is None and another_loss(interval, memory):
             return ANOTHER_LOSS
         if blown_up(interval, memory):
             return "the loss was far higher than the untrained network's"
@@ -143,16 +151,21 @@ class Guard:
         It has been too often, or the copy itself gives losses far above those that it gave when it was taken: then the
         loss function or the data have changed.
         """
-        return self._returns >= PATIENCE or (self._returned and _another_loss(interval, memory))
+        blind = self._blind and not interval.losses.isfinite().any()
+        return blind or self._returns >= PATIENCE or (self._returned and _another_loss(interval, memory))
 
-    def begin_again(self) -> None:
-        """Going back did not help: the run goes on from where it is. Weights that are not finite still go back."""
-        self._returns, self._returned = 0, False
+    def begin_again(self, *, blind: bool) -> None:
+        """Going back did not help: the run goes on from where it is. Weights that are not finite still go back.
+
+        Args:
+            blind: whether the losses are not finite. Until one is, they are no reason to go back again.
+        """
+        self._returns, self._returned, self._blind = 0, False, blind
 
     def give_up(self) -> None:
         """Free the copies: the run goes on from where it is."""
         self._good = self._unproven = None
-        self._returns, self._returned = 0, False
+        self.begin_again(blind=False)
 
     def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
         """Outside the window, once an interval ends well: replace the copy of the start, or free it.
@@ -171,6 +184,7 @@ class Guard:
         unproven, self._unproven = self._unproven, None
         if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
             return
+        self._blind = False
         if max(memory.best, memory.last) > PROGRESS:
             return
         if not keeps:
@@ -210,6 +224,7 @@ class Guard:
             "changing": self._changing,
             "returns": self._returns,
             "returned": self._returned,
+            "blind": self._blind,
             "good": self._state_of(self._good),
             "unproven": self._state_of(self._unproven),
         }
@@ -226,6 +241,7 @@ class Guard:
         except InvalidArgument:  # taken after parameters had joined that this optimizer lacks: another one will come
             self._unproven = None
         self._returns, self._returned, self._changing = state["returns"], state["returned"], state["changing"]
+        self._blind = state.get("blind", False)  # 0.2 did not keep it
         self._untouched = {} if self.started else self._buffers.copies()
 
     def _state_of(self, copy: Copy | None) -> StateDict | None:
