@@ -54,9 +54,20 @@ def on_the_suite(store: Store) -> str:
     grids = {method: standings[way] for method, way in GRIDS.items()}
     best = min(alone, key=lambda way: alone[way].mean)
     wins = {opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()}
-    of_best = standings[best]
+    parts = {row.title: found for row in rows if row.in_nats and (found := row.sensitivity(PILOT)) is not None}
+    steepest = max(parts, key=parts.__getitem__)
     return render(
-        "judged.md", tasks=len(rows), seeds=_seeds(rows), alone=alone, best=best, of_best=of_best, wins=wins, **grids
+        "judged.md",
+        tasks=len(rows),
+        seeds=_seeds(rows),
+        alone=alone,
+        best=best,
+        of_best=standings[best],
+        wins=wins,
+        sharp=len(parts),
+        steepest=steepest,
+        share=parts[steepest] / sum(parts.values()),
+        **grids,
     )
 
 
@@ -76,6 +87,7 @@ def in_words(compared: Store, template: str = "evidence.md") -> str:
         comparisons=len(rows),
         networks=len(tasks),
         seeds=_seeds(rows),
+        single=_seeds(rows).count(1),
         peers=len({method for row in rows for method in row.runs.method if method in OPPONENTS["peer"]}),
         names=AGAINST,
         wins={opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()},

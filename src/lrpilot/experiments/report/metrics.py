@@ -44,12 +44,20 @@ def log_regret(losses: Losses, other: Losses, untrained: float) -> Losses:
 
 
 def interquartile_mean(regrets: Sequence[Losses]) -> float:
-    """The mean of the middle half of all numbers of all tasks (Agarwal et al., 2021)."""
-    return float(trim_mean(np.concatenate([each.ravel() for each in regrets]), 0.25))
+    """The mean of the middle half of all numbers of all tasks (Agarwal et al., 2021).
+
+    A task with fewer seeds weighs as much as the others: each of its numbers counts so many times more.
+    """
+    return float(trim_mean(np.concatenate([each.ravel() for each in _with_equal_weights(regrets)]), 0.25))
+
+
+def _with_equal_weights(regrets: Sequence[Losses]) -> list[Losses]:
+    seeds = math.lcm(*(each.shape[-1] for each in regrets))
+    return [each.repeat(seeds // each.shape[-1], axis=-1) for each in regrets]
 
 
 def bootstrap(regrets: Sequence[Losses]) -> tuple[float, float] | None:
-    """The 95% percentile interval of the interquartile mean, seeds drawn anew within each task.
+    """The 95% percentile interval of the interquartile mean, seeds resampled within each task.
 
     The tasks are the strata, as rliable has them; all settings of a task are drawn with the same seeds. None where no
     task has two seeds.
@@ -57,17 +65,17 @@ def bootstrap(regrets: Sequence[Losses]) -> tuple[float, float] | None:
     if max(each.shape[1] for each in regrets) < 2:
         return None
     generator = np.random.default_rng(0)
-    drawn: list[np.ndarray] = []  # of each task, [draw, setting x seed]
+    drawn: list[np.ndarray] = []  # of each task, [draw, setting, seed]
     for each in regrets:
         seeds = generator.integers(each.shape[1], size=(DRAWS, each.shape[1]))
-        drawn.append(each[:, seeds].swapaxes(0, 1).reshape(DRAWS, -1))
-    means = trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
+        drawn.append(each[:, seeds].swapaxes(0, 1))
+    means = trim_mean(np.concatenate([d.reshape(DRAWS, -1) for d in _with_equal_weights(drawn)], axis=1), 0.25, axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 def bootstrap_over_tasks(regrets: Sequence[Losses]) -> tuple[float, float]:
-    """The same with the tasks drawn anew too, and the seeds within each: what other tasks of the kind might give."""
+    """The same with the tasks resampled too, and the seeds within each: what other tasks of the kind might give."""
     generator = np.random.default_rng(0)
 
     def drawn() -> float:
@@ -114,13 +122,18 @@ class Summary:
         return f"{self.mean:+.3f}{ends}"
 
     @property
+    def ratio(self) -> float:
+        """The mean as a multiple of the opponent's loss."""
+        return math.exp(self.mean)
+
+    @property
     def factor(self) -> str:
         """``0.97x [0.96, 0.98]``: the same as a multiple of the opponent's loss."""
-        return f"{math.exp(self.mean):.2f}x{' ' + _factors(self.interval) if self.interval else ''}"
+        return f"{self.ratio:.2f}x{' ' + _factors(self.interval) if self.interval else ''}"
 
     @property
     def over_tasks(self) -> str:
-        """``[0.94, 1.01]``: the interval with the tasks drawn anew too, as multiples of the opponent's loss."""
+        """``[0.94, 1.01]``: the interval with the tasks resampled too, as multiples of the opponent's loss."""
         return _factors(bootstrap_over_tasks(self.regrets))
 
 
