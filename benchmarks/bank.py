@@ -38,6 +38,8 @@ BAD = 0.2
 """A run with this regret or more is lost, or nearly so."""
 
 SAME_SCHEDULE = "best schedule, other seeds"
+ABOUT = {"caa253dfa75a": "of version 0.1", "1e41eef35e21": "a single policy, before the panel"}
+"""What policies that do not ship any more were, by their fingerprints."""
 
 app = typer.Typer(add_completion=False)
 
@@ -98,10 +100,11 @@ def regrets(path: Path, entries: Sequence[Entry]) -> DataFrame:
 
 def table(frame: DataFrame, by: str) -> Table:
     """Regrets, a row for each value of a column."""
+    about = ABOUT | {fingerprint("shipped"): "shipped"}
     groups = frame.groupby(by, sort=True)
     rows = [
         (
-            str(value),
+            f"{value} ({about[value]})" if value in about else str(value),
             str(group["task"].nunique()),
             f"{group['regret'].mean():.3f}",
             f"{group['regret'].median():.3f}",
@@ -111,7 +114,7 @@ def table(frame: DataFrame, by: str) -> Table:
         for value, group in groups
     ]
     heading = (by, "tasks", "mean regret", "median", f"{BAD} or more", "runs worse than untrained")
-    return Table("Held-out tasks of the bank", heading, rows)
+    return Table(f"Held-out tasks of the bank, by {by}", heading, rows)
 
 
 def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
@@ -128,7 +131,7 @@ def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
     return (
         f"**Trainings that no policy learned from.** {own['task'].nunique()} held-out trainings, drawn at random, "
         f"{starts}: half of the runs end less than {middle} above the best of {tried:.0f} schedules tried on the "
-        f"training, {share} of them {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), and "
+        f"training, {share} of the runs {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), and "
         f"{own['worse than untrained'].sum()} of {len(own)} are worse than untrained. The best schedules themselves, "
         f"run again with other seeds, have {lucky} and {unlucky}."
     )

@@ -101,5 +101,5 @@ def test_the_sentence_by_hand(tmp_path, small_bank):
     said = bank.in_words(bank.regrets(tmp_path / "judged.jsonl", entries), "abc", entries)
     assert "1 held-out trainings" in said
     assert f"less than 35.0 % above the best of {tried} schedules" in said
-    assert "60 % of them 22 % or more above it (by loss and error together), and 1 of 5 are worse" in said
+    assert "60 % of the runs 22 % or more above it (by loss and error together), and 1 of 5 are worse" in said
     assert said.endswith("again with other seeds, have 5.1 % and 20 %.")

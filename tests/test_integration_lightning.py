@@ -72,6 +72,26 @@ def test_the_rates_of_the_plain_loop(tmp_path, settings, same):
     assert_same_run(pilot, Plain(5, **same).run(5))
 
 
+class Stopping(lightning.Callback):
+    def on_train_epoch_end(self, trainer, module):
+        trainer.should_stop = trainer.current_epoch == 2
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_training_without_an_end_that_nobody_finished(tmp_path, finished):
+    class Finishing(lightning.Callback):
+        def on_train_epoch_start(self, trainer, module):
+            if finished and trainer.current_epoch == 2:
+                callback.pilot.finish(len(loader()))
+
+    callback = PilotCallback(policy=Reactive())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", lrpilot.PilotWarning)
+        fit(tmp_path, -1, callback=callback, more=[Finishing(), Stopping()])
+    said = [str(warning.message) for warning in told if issubclass(warning.category, lrpilot.PilotWarning)]
+    assert [message.partition(" that ")[2][:19] for message in said] == ([] if finished else ["has not decayed: gi"])
+
+
 def test_a_resume(tmp_path):
     """At an epoch's end: within one, Lightning gives the batches from the first one on again."""
 

@@ -325,7 +325,7 @@ def test_the_command(capsys):
     highest = rate.partition("a tenth of ")[2].partition(",")[0]
     assert any(line.split()[::2] == [highest, "sound"] for line in evidence)
     assert any(line.endswith("too high") for line in map(str.rstrip, evidence))
-    assert said("suggest digits --optimizer adamw")[-3].startswith("No rate was too high.")
+    assert said("suggest digits --optimizer adamw")[-3].startswith("No loss rose to half above")
 
 
 def test_the_command_says_when_it_is_unsure():

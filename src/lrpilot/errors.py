@@ -44,7 +44,7 @@ class Diverged(ArithmeticError):  # noqa: N818
 
 
 class NonFiniteLoss(Diverged):
-    """A loss that is not a finite scalar."""
+    """A loss, or weights, that are not finite."""
 
     def __init__(self, step: int, learning_rate: float, loss: float) -> None:
         after = f"at step {step}, after a learning rate of {learning_rate:.4g}"

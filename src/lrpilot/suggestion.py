@@ -100,8 +100,11 @@ def suggest(
         optimizer: as `Pilot` takes it, at any rate within eight decades of what is to be found.
         step: makes one step of the training, on another batch each time, and returns its loss, of any sign. What it
             changes beside (an iterator, a ``GradScaler``) stays changed.
-        steps: of the ramp: a percent of a run, but not fewer than the default.
+        steps: of the ramp: about 1 % of the run's steps, and at least the default.
         network: whose buffers are put back; None: looked for, as `Pilot` does.
+
+    Returns:
+        The rate for the optimizer's first group, and the evidence for it.
 
     Raises:
         InvalidArgument: a pilot drives the optimizer already, or ``step`` does not train or gives no loss.

@@ -49,7 +49,10 @@ def suggest(
     if doubt:
         say(console, doubt)
     elif found.highest_sound == found.rates[-1]:
-        say(console, "No rate was too high. The probe ends where a step moves the weights by their own size.")
+        say(
+            console,
+            "No loss rose to half above the untrained one's. The probe ends where a step moves the weights by their own size.",
+        )
     say(console, f"Learning rate {found}.")
     words = ["--optimizer", optimizer, *([] if momentum is None else ["--momentum", momentum])]
     say(console, f"Try it: {command('train', task, '--controller', 'none', *words, '--lr', f'{found.rate:.2g}')}")

@@ -116,6 +116,9 @@ class Beta(Knob):
 
     Args:
         number: 1 for that of the mean, 2 for that of the square.
+
+    Raises:
+        InvalidArgument: another number.
     """
 
     key = "betas"

@@ -24,7 +24,7 @@ class PilotCallback(keras.callbacks.Callback):
     planned as a run of its own.
 
     Args:
-        options: keywords of `lrpilot.Pilot`.
+        options: keywords of `lrpilot.Pilot`, but for ``optimizer`` and ``total_steps``.
 
     Attributes:
         pilot: from the first epoch of ``fit`` on.

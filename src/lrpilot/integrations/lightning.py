@@ -23,7 +23,7 @@ class PilotCallback(Callback):
     planned anew; one that goes on without a pilot's state is planned for the steps that are left.
 
     Args:
-        options: keywords of `lrpilot.Pilot`.
+        options: keywords of `lrpilot.Pilot`, but for ``optimizer`` and ``total_steps``.
 
     Attributes:
         pilot: from the beginning of the training on.
@@ -67,6 +67,16 @@ class PilotCallback(Callback):
             return
         self.pilot.step(outputs["loss"] * trainer.accumulate_grad_batches)  # which Lightning has divided it by
         pl_module.log("lr", self.pilot.get_used_lr()[0], prog_bar=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A run of unknown length should have been finished."""
+        if self.pilot is not None and self.pilot.total_steps is None:
+            warnings.warn(
+                f"the training ends at a rate of {self.pilot.get_last_lr()[0]:.3g} that has not decayed: give "
+                "max_epochs or max_steps, or call callback.pilot.finish(steps) before its last steps",
+                PilotWarning,
+                stacklevel=2,
+            )
 
     def state_dict(self) -> StateDict:
         """That of the pilot."""

@@ -139,8 +139,8 @@ class Calls:
             self._compares_losses = False  # of which one now stands for several steps
             self._notices.tell(
                 "missed",
-                f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step, which is to be "
-                "called after each; the steps are counted, and the losses between are taken to be like this one",
+                f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step: call it after every "
+                "step; the steps are counted, and this loss is used for the skipped ones",
             )
 
     def after_the_end(self, total_steps: int) -> None:
@@ -197,7 +197,7 @@ class Calls:
             self._notices.tell(
                 "risen",
                 f"the loss stands at {interval.losses.mean():.4g} after {step} steps, far above the first one, "
-                f"{memory.first:.4g}: either the network unlearns, or pilot.step is given a metric that grows, such as "
+                f"{memory.first:.4g}: either training is diverging, or pilot.step is given a metric that grows, such as "
                 "accuracy, in place of the loss",
             )
 

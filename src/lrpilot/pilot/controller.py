@@ -59,16 +59,14 @@ class Pilot(Deciding, Shape):
     the optimizer's step hooks read gradients and updates, and up to three copies of the trainable parameters exist;
     otherwise a step keeps its loss on its device and does nothing more. Ratios between parameter groups are kept.
 
-    If the loss rises above the untrained network's within the first twentieth of the run, or has not moved after a
-    far higher rate, the network is taken back to its start (weights, optimizer state, BatchNorm's statistics) and the
-    rate is cut; if the first losses turn out to have been of another size, the run begins again there. One copy is
-    kept for this until all is well after that twentieth and something has been learned. Of a network of up to 16
-    million parameters, or with ``rollback``, the last good one is kept from then on: a network goes back to it whose
-    weights are not finite, that has lost all it had learned, or whose losses lie tenfold above the first one. A loss
-    that is not finite shows at the next decision, and cuts the rate at any time.
+    In the first twentieth of the run, if the loss rises to 1.5 times its first value, or nothing has been learned after
+    a much higher rate, weights, optimizer state and buffers go back to the start and the rate is cut. One copy is kept
+    for this until that twentieth has gone well and something has been learned. Afterwards, with up to 16 million
+    parameters or ``rollback``, they go back to the last good copy if weights are not finite, if all that was learned is
+    lost, or if the losses are ten times the first. A loss that is not finite right before a decision cuts the rate.
 
     Steps are the optimizer's. Under gradient accumulation :meth:`step` may be called for every micro-batch: the losses
-    between two steps are averaged. What is amiss in the loop is told once, as a `PilotWarning`.
+    between two steps are averaged. Each kind of mistake in the loop is reported once, as a `PilotWarning`.
 
     Where `torch.distributed` is initialised, all ranks of ``process_group`` decide alike, on the mean of what they see.
 
@@ -87,6 +85,12 @@ class Pilot(Deciding, Shape):
         on_decision: called with every `Decision`.
         on_rollback: called after the network has been taken back, with the `Decision` that did so: the moment to reset
             an average of the weights.
+
+    Attributes:
+        total_steps: of the run; None if unknown.
+        last_epoch: how many steps the optimizer has taken, under the name that schedulers have for it.
+        base_lrs: the rate that each group was given.
+        history: a `Logbook` of losses, rates and decisions.
 
     Raises:
         InvalidArgument: an argument outside its range.
@@ -111,7 +115,7 @@ class Pilot(Deciding, Shape):
         )
 
     def step(self, loss: Loss | None = None) -> None:
-        """To be called once after each step of the optimizer; at a decision, changes the rates in ``param_groups``.
+        """Call once after each step of the optimizer. At a decision, changes the rates in ``param_groups``.
 
         Args:
             loss: of this step's batch: a scalar of any sign, on any device, with its graph or without. Multiplying all
@@ -188,7 +192,14 @@ class Pilot(Deciding, Shape):
         self._plan(Timetable(total_steps), keep_rate=False)
 
     def finish(self, steps: int) -> None:
-        """End the run in ``steps`` steps, over which the rate decays to zero unless the policy holds it up."""
+        """End the run in ``steps`` steps, over which the rate decays to zero unless the policy holds it up.
+
+        Args:
+            steps: of the optimizer, from now on; at least 1.
+
+        Raises:
+            InvalidArgument: not a whole number of at least 1.
+        """
         self._plan(self._timetable.cooling(self._step, steps), keep_rate=True)
 
     def _plan(self, timetable: Timetable, *, keep_rate: bool) -> None:

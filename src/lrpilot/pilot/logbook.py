@@ -50,7 +50,11 @@ class Decision:
 
 
 class Logbook(History):
-    """The loss and the rate of each step in the columns ``"loss"`` and ``"rate"``, and every decision."""
+    """The loss and the rate of each step, and every decision.
+
+    ``logbook["loss"]`` (float32) and ``logbook["rate"]`` (float64, the first group's) are one-dimensional tensors with
+    one number for each step; ``decisions`` is a list of `Decision`.
+    """
 
     def __init__(self) -> None:
         super().__init__("loss", "rate")

@@ -11,7 +11,7 @@ BETWEEN = {PACKAGE, "torch", "contextlib"}
 
 
 class PilotWarning(UserWarning):
-    """The loop around a pilot is not what the pilot was made for; each kind is told once."""
+    """The loop around a pilot is not what the pilot was made for. Each kind is issued once."""
 
 
 class Notices:
