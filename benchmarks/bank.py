@@ -131,9 +131,9 @@ def in_words(frame: DataFrame, policy: str, entries: Sequence[Entry]) -> str:
     return (
         f"**Trainings that no policy learned from.** {own['task'].nunique()} held-out trainings, drawn at random, "
         f"{starts}: half of the runs end less than {middle} above the best of {tried:.0f} schedules tried on the "
-        f"training, {share} of the runs {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), and "
-        f"{own['worse than untrained'].sum()} of {len(own)} are worse than untrained. The best schedules themselves, "
-        f"run again with other seeds, have {lucky} and {unlucky}."
+        f"training, {share} of the runs {100 * math.expm1(BAD):.0f} % or more above it (by loss and error together), "
+        f"and {own['worse than untrained'].sum()} of {len(own)} are worse than untrained. The best schedules "
+        f"themselves, run again with other seeds, have {lucky} and {unlucky}."
     )
 
 

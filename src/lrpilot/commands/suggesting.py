@@ -51,7 +51,8 @@ def suggest(
     elif found.highest_sound == found.rates[-1]:
         say(
             console,
-            "No loss rose to half above the untrained one's. The probe ends where a step moves the weights by their own size.",
+            "No loss rose to half above the untrained one's. The probe ends where a step moves the weights by their "
+            "own size.",
         )
     say(console, f"Learning rate {found}.")
     words = ["--optimizer", optimizer, *([] if momentum is None else ["--momentum", momentum])]

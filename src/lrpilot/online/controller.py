@@ -87,8 +87,8 @@ class OnlineActorCritic:
         controls: what is driven, :class:`~lrpilot.LearningRate` first. All others begin at the value that the user gave
             and move around it on a log scale of their own.
         granularity: whether a knob has one value in all groups, which keep their ratios (``"global"``), one in each
-            parameter group (``"group"``), or one in each tensor (``"tensor"``: the groups are divided in place). One actor decides
-            for all, with a memory for each; the critic sees all values.
+            parameter group (``"group"``), or one in each tensor (``"tensor"``: the groups are divided in place). One
+            actor decides for all, with a memory for each; the critic sees all values.
         generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
             seeded from torch's global one, if None.
         dtype: of actor and critic.

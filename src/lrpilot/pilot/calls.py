@@ -139,8 +139,8 @@ class Calls:
             self._compares_losses = False  # of which one now stands for several steps
             self._notices.tell(
                 "missed",
-                f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step: call it after every "
-                "step; the steps are counted, and this loss is used for the skipped ones",
+                f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step: call it after "
+                "each step; the steps are counted, and this loss is used for the skipped ones",
             )
 
     def after_the_end(self, total_steps: int) -> None:
@@ -171,7 +171,7 @@ class Calls:
             )
 
     def look_at_interval(self, interval: Interval, memory: Memory, *, step: int, total_steps: int | None) -> None:
-        """At a decision: whether there are losses and gradients, and whether the loss stands far above its first for good.
+        """At a decision: whether losses are finite and gradients not 0, and whether the loss stays far above its first.
 
         Args:
             interval: which has just ended.
@@ -197,8 +197,8 @@ class Calls:
             self._notices.tell(
                 "risen",
                 f"the loss stands at {interval.losses.mean():.4g} after {step} steps, far above the first one, "
-                f"{memory.first:.4g}: either training is diverging, or pilot.step is given a metric that grows, such as "
-                "accuracy, in place of the loss",
+                f"{memory.first:.4g}: either training is diverging, or pilot.step is given a metric that grows, such "
+                "as accuracy, in place of the loss",
             )
 
     def begins_anew(self, optimizer: Optimizer) -> None:

@@ -23,6 +23,7 @@ from lrpilot.experiments.studies.frame import groups
 
 Points = tuple[Sequence[float], Sequence[float]]  # the steps of a run, and a quantity at each
 COLOURS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("colours.toml").read_text("utf-8"))
+OTHERS: Mapping[str, Any] = {"color": "0.82", "linewidth": 0.6, "zorder": 1}  # behind the panel's own
 DASHES = ("-", "--", ":", "-.")
 PANEL, COMPACT, SMALL = (3.4, 2.8), (2.05, 2.1), (2.5, 1.9)  # inches, the names of lines left out
 DPI = 130
@@ -30,6 +31,7 @@ NAMES = 1.5  # inches for these at the right of a panel
 COMPACT_NAMES = 1.05  # the same of a compact one
 NAME_SIZE = 7.5  # points
 NAME_LINE = 1.3 * NAME_SIZE / 72  # inches that a line of a name takes
+OUTSIDE = 0.02  # panel heights beyond the edge at which a line is out of sight
 THICK = 2.0  # points: the name of a line that is thicker than this is bold
 GID = "of:"
 """Before the name of a curve: by it a page finds what belongs to the curve (:func:`svg`)."""
@@ -99,23 +101,25 @@ def mark_lost(axes: Axes, curve: Points, style: Mapping[str, Any], *, top: float
 def name_ends(axes: Axes, *, height: float = 0.75 * PANEL[1]) -> None:
     """Each labelled line's name at the right of the panel, at the height where it ends, none above another.
 
-    Call it when the axes have their limits. ``height`` is that of the axes, in inches; a name may have several
-    rows.
+    Where a line ends outside of the panel its name has an arrow and the last number. Call it when the axes have their
+    limits. ``height`` is that of the axes, in inches; a name may have several rows.
     """
     lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     if not lines:
         return
-    ends = np.array([_height(axes, np.asarray(line.get_ydata(), dtype=float)) for line in lines])
+    real = np.array([_height(axes, np.asarray(line.get_ydata(), dtype=float)) for line in lines])
+    ends = real.clip(0, 1)
     order = np.argsort(ends, kind="stable")
     rows = np.array([1 + str(lines[place].get_label()).count("\n") for place in order])
     gap = min(NAME_LINE / height, 1.1 / rows.sum())
     steps = gap * (np.cumsum(rows) - (rows + rows[0]) / 2)  # from the middle of the lowest name to each one's
     heights = np.empty(len(ends))
     heights[order] = isotonic_regression(ends[order] - steps, y_max=max(0.0, 1.0 - steps[-1]), y_min=0.0) + steps
-    for line, end, middle in zip(lines, ends, heights, strict=True):
-        colour = line.get_color()
+    for line, truly, end, middle in zip(lines, real, ends, heights, strict=True):
+        colour, last = line.get_color(), np.asarray(line.get_ydata(), dtype=float)[-1:]
+        outside = f" {'↓' if truly < 0 else '↑'} {last[0]:.3g}" if abs(truly - end) > OUTSIDE else ""
         axes.annotate(
-            str(line.get_label()),
+            f"{line.get_label()}{outside}",
             (1.0, end),
             (1.06, middle),
             xycoords="axes fraction",
@@ -130,11 +134,11 @@ def name_ends(axes: Axes, *, height: float = 0.75 * PANEL[1]) -> None:
 
 
 def _height(axes: Axes, values: np.ndarray) -> float:
-    """Where a line ends, as a share of the panel's height; at the top where it has no number."""
+    """Where a line ends, in panel heights from the bottom; at the top where it has no number."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return 1.0
-    return float(np.clip(axes.transAxes.inverted().transform(axes.transData.transform((0, finite[-1])))[1], 0, 1))
+    return float(axes.transAxes.inverted().transform(axes.transData.transform((0, finite[-1])))[1])
 
 
 def _lay_out(figure: Figure) -> None:

@@ -21,6 +21,7 @@ from .drawing import (
     COMPACT,
     COMPACT_NAMES,
     NAMES,
+    OTHERS,
     PANEL,
     SMALL,
     Points,
@@ -43,7 +44,6 @@ LEAST_RATE = 1e-7  # in view: schedules end at 0
 ROW, SMALL_ROW = 3, 4  # panels in one
 TITLE = 36  # characters above a small panel
 LEVEL_NAME = 16  # characters of a row of a level's name in a compact figure
-OTHERS: Mapping[str, Any] = {"color": "0.82", "linewidth": 0.6, "zorder": 1}  # behind the panel's own
 BEHIND = 30  # points of each of these, at most
 
 
@@ -150,7 +150,7 @@ def _from_each_start(panel: Axes, runs: DataFrame, *, compact: bool) -> None:
         if label in levels.index:
             if label in drawn.index:
                 name = fill(f"best rate-free: {label}", LEVEL_NAME) if compact else label
-                panel.axhline(levels[label], linestyle="--", linewidth=1, label=name, **like)
+                panel.axhline(levels[label], linestyle="--", linewidth=1, label=name, zorder=4, **like)
             continue
         means = own.groupby("setting_lr").test_error.mean()
         (line,) = panel.plot(means.index, means, **style[label], label=label)

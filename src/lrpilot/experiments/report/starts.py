@@ -27,7 +27,8 @@ CAPTION = (
 )
 HEADLINE = (
     "Test error after training, against the learning rate that the run was given (log axes, lower is better).\n"
-    "A constant rate and a cosine have to be given a good one; the pilot adjusts the one it gets while it trains."
+    "A constant rate and a cosine have to be given a good one; the pilot adjusts the one it gets while it trains.\n"
+    "{shown} of {of} comparisons: of each optimizer the largest network first."
 )
 README_CAPTION = (
     "Final test error against the learning rate that a run is given, a panel for each optimizer: the pilot, a constant "
@@ -155,7 +156,8 @@ def headline(compared: Comparisons) -> Picture | None:
     drawn = {_about(key): compared[key][compared[key].method.isin(IN_HEADLINE)] for key in keys}
     if not drawn:
         return None
-    return Picture("headline", against_start(drawn, title=HEADLINE, compact=True), README_CAPTION)
+    heading = HEADLINE.format(shown=len(drawn), of=len(compared))
+    return Picture("headline", against_start(drawn, title=heading, compact=True), README_CAPTION)
 
 
 def sections(store: Store) -> list[Section]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.methods import GIVEN_NO_RATE, LABELS, SEARCHES
@@ -18,12 +17,13 @@ from lrpilot.experiments.tasks.suite import SUITE
 from lrpilot.pilot.policy_file import fingerprint
 
 from . import metrics
-from .drawing import COLOURS, GID, name_ends, panels
+from .drawing import COLOURS, GID, OTHERS, name_ends, panels
 from .page import Block, Picture, Section
 from .standing import OPPONENTS, PILOT, Row, Standing, Way, ways
 from .starts import shown
 from .tables import Table
 
+NAMED = 6  # ways in a panel of the profile that are told apart
 LEVELS = np.geomspace(1.0, 4.0, 200)  # of the profile: a run's loss as a multiple of the best
 
 
@@ -107,8 +107,16 @@ def profiles(name: str, rows: Sequence[Row]) -> Picture:
     }
     figure, axes = panels(len(families))
     for panel, (title, own) in zip(axes, families.items(), strict=True):
-        for way in dict.fromkeys([*(way for way in every if way == PILOT), *own]):
-            _profile(panel, way, shown)
+        curves = {way: _profile(way, shown) for way in dict.fromkeys([*(way for way in every if way == PILOT), *own])}
+        best = sorted(curves, key=lambda way: -curves[way].mean())[:NAMED]
+        for way, shares in curves.items():
+            label, thick = LABELS[way.method], 2.6 if way == PILOT else 1.2
+            if way in best or way == PILOT:
+                panel.plot(LEVELS, shares, label=label, gid=GID + label, color=COLOURS[way.method], linewidth=thick)
+            else:
+                panel.plot(LEVELS, shares, **OTHERS)
+        if len(curves) > NAMED:
+            title += f": the best {NAMED}"
         panel.set(xscale="log", xlabel="loss / best loss of all", ylabel="share of runs", ylim=(0, 1.02))
         panel.set_title(title, loc="left", fontsize=9)
         panel.set_xticks([1, 1.5, 2, 3, 4], labels=["1", "1.5", "2", "3", "4"])
@@ -117,12 +125,11 @@ def profiles(name: str, rows: Sequence[Row]) -> Picture:
     return Picture(name, figure, "Performance profile: the share of runs whose loss is at most so many times the best.")
 
 
-def _profile(panel: Axes, way: Way, rows: Sequence[Row]) -> None:
+def _profile(way: Way, rows: Sequence[Row]) -> np.ndarray:
+    """The share of runs within each of `LEVELS`."""
     there = [row for row in rows if not row.way(way).empty]
     regrets = [metrics.log_regret(row.way(way).to_numpy(), np.asarray(row.least), row.untrained) for row in there]
-    shares, thick = metrics.profile(regrets, np.log(LEVELS).tolist()), 2.6 if way.method == "pilot" else 1.2
-    label = LABELS[way.method]
-    panel.plot(LEVELS, shares, label=label, gid=GID + label, color=COLOURS[way.method], linewidth=thick)
+    return metrics.profile(regrets, np.log(LEVELS).tolist())
 
 
 def suite_blocks(rows: Sequence[Row]) -> list[Block]:
