@@ -23,14 +23,13 @@ from benchmarks.ledger import Finding, Ledger
 from benchmarks.small_runs import Problem, Step, online, piloted, plain, problem, rows
 from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import show
-from lrpilot.errors import Diverged
+from lrpilot.errors import Diverged, PilotWarning
 from lrpilot.experiments.choices import choose
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.runs.optimizers import OPTIMIZERS
 from lrpilot.online.controller import OnlineActorCritic
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.notices import PilotWarning
 
 TAKEN = {  # Rprop reads the rate at its first step alone
     name: kind for name, kind in OPTIMIZERS.items() if not name.startswith("tf-") and name != "rprop"

@@ -22,12 +22,11 @@ from benchmarks.ledger import Finding, Ledger
 from benchmarks.small_runs import PROBLEMS, problem, rows
 from lrpilot.commands.options import Page
 from lrpilot.commands.terminal import show
-from lrpilot.errors import NonFiniteLoss
+from lrpilot.errors import NonFiniteLoss, PilotWarning
 from lrpilot.experiments.report.readme import fill
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.runs.optimizers import make_optimizer
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.notices import PilotWarning
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad")
 WORSE = 1.01  # from this ratio of final losses on, one run is worse than the other

@@ -10,8 +10,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from lrpilot.errors import PilotWarning
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.notices import PilotWarning
 
 STEPS = 300
 

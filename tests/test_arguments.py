@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 import re
 from fractions import Fraction
 
@@ -32,6 +33,7 @@ from lrpilot import (
 )
 from lrpilot.core.arguments import real, whole
 from lrpilot.core.schedule import save_schedule
+from lrpilot.errors import Damaged, Diverged, NonFiniteLoss, NonFiniteRate
 from scripted import Scripted
 
 
@@ -339,6 +341,23 @@ def test_what_is_a_number():
     for odd in (True, 1.0, "1", 2**31):
         with pytest.raises(InvalidArgument, match=r"^n must be a whole number, at least 1"):
             whole("n", odd)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidArgument("discount", "a number in [0, 1]", lambda: 1.5),
+        Diverged("the loss is not finite", 3, 0.1),
+        NonFiniteLoss(3, 0.1, math.nan),
+        NonFiniteRate(3, 0.1, math.inf),
+        Damaged("a file is damaged: remove it"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_comes_back_from_another_process_as_it_was(error):
+    """Without that a pool of processes breaks in place of the error."""
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 def test_the_stable_setting_may_be_made_again():

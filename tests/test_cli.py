@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,8 @@ BAD = {
     "train --lr -0.1": ["lr must be a finite number above 0, got -0.1"],
     "train --lr nan": ["lr must be a finite number above 0, got nan"],
     "train --lr fast": ["'--lr'"],
+    "train --lr 1e31": ["lr must be at most 1e+30, got 1e+31"],
+    "train --lr 1e308 --controller none --optimizer adam": ["lr must be at most 1e+30"],
     "train --optimizer adam --momentum 0.9": ["momentum must be left out for adam"],
     "train --momentum 1.5": ["momentum must be a number in [0, 1), got 1.5"],
     "train --steps 0": ["steps must be a whole number of at least 1, got 0"],
@@ -110,6 +113,14 @@ BAD = {
     "demo --out /dev/null/run.png": ["/dev/null: File exists"],
     "demo --steps 0": ["steps must be a whole number of at least 1, got 0"],
     "compare --results /dev/null --steps 5": ["/dev/null"],
+    "demo --out .": ["is not a regular file"],
+    "demo --out /": ["/ is not a regular file"],
+    "demo --out demo.svg": ["--out must be the name of a PNG file, got 'demo.svg'"],
+    "suggest --optimizer rprop": ["optimizer must be one that reads the learning rate at each step", "got 'Rprop'"],
+    "compare --workers 99999999999999999999": ["workers must be a whole number of at most 2147483647"],
+    "compare --ray ''": ["--ray must be left out, or an address, got ''"],
+    "reproduce ALL --only m7": ["--only must be part of the name of one of the ", "got 'm7'"],
+    "train image-folder:circle": ["no pictures at", "circle"],
     "compare --seeds 99999999999999999999": ["seeds must be a whole number of at most"],
     "pretrain --seed 99999999999999999999": ["seed must be a whole number of at most 2147483647"],
     "pretrain --iterations 99999999999999999999": ["iterations must be a whole number of at most"],
@@ -131,6 +142,7 @@ BAD = {
 
 @pytest.mark.parametrize("command", list(BAD))
 def test_bad_input_gets_one_line(lrpilot, command):
+    Path("circle").symlink_to("circle")
     code, out, err = lrpilot(command)
     assert code == 2
     assert out == ""
@@ -139,6 +151,52 @@ def test_bad_input_gets_one_line(lrpilot, command):
     for part in BAD[command]:
         assert part in err
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("task", ["m0", "image-folder:nowhere"])
+def test_data_that_is_not_there_is_no_result_of_a_comparison(lrpilot, task):
+    code, _, err = lrpilot(f"compare {task} --data nowhere --steps 5 --seeds 1 --methods constant")
+    assert code == 2
+    assert err.startswith("lrpilot: ")
+    assert "nowhere" in err
+    assert err.count("\n") == 1
+    assert not list(Path().rglob("*.jsonl"))
+    assert not Path("nowhere").exists()
+
+
+def test_a_task_may_be_spelt_in_capitals(lrpilot):
+    lrpilot("train DIGITS --controller none --steps 5 --out run")
+    assert lrpilot("train digits --resume --out run")[0] == 0
+
+
+def test_a_warning_of_the_pilot_is_one_line(lrpilot):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _, err = lrpilot("train --optimizer rprop --steps 3")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("lrpilot: warning: Rprop reads the learning rate at its first step alone")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        code, _, err = lrpilot("train --optimizer rprop --steps 3")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("lrpilot: Rprop reads")
+
+
+def test_ctrl_c_in_a_benchmark(lrpilot, monkeypatch):
+    from benchmarks import rollouts
+
+    monkeypatch.setattr(rollouts, "load_sources", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    code, _, err = lrpilot("bench rollouts")
+    assert (code, err.strip()) == (130, "Stopped.")
+
+
+def test_a_terminal_of_no_width_shows_all(lrpilot, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "Learning rate " in lrpilot("suggest --steps 10")[1]
+
+
+def test_what_looks_like_a_picture_in_words_is_printed_as_it_is(lrpilot):
+    assert "tensorboard --logdir a:dog:b\n" in lrpilot("train --steps 3 --out a:dog:b")[1]
 
 
 def test_a_group_of_commands_alone_shows_its_help(lrpilot):

@@ -301,6 +301,7 @@ def test_hidden_folders_are_no_classes_and_leave_the_split(tmp_path):
     [
         (["train/a/1.png", "test/a/1.png", "train/b/1.png", "banner.png"], "banner.png in .* lies outside"),
         (["train/a/1.png", "test/a/1.png", "train/b/1.png", "more/b/1.png"], "more/b/1.png in .* lies outside"),
+        (["train/a/1.png", "train/b/1.png", "test/1.png"], r"test/1.png in .* outside the folders of its classes"),
         (["test/a/1.png", "val/a/1.png", "test/b/1.png"], "no folder train"),
         (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "class c in .* has no pictures for training"),
         (["train/1.png", "test/2.png"], "no pictures in folders named after their classes"),
@@ -340,6 +341,60 @@ def test_deep_pictures_are_scaled_to_eight_bits(values, mode, expected):
     image.save(stream, "TIFF" if mode == "F" else "PNG" if mode == "I;16" else "TIFF")
     decoded = decode(stream.getvalue(), 2)
     assert decoded.flatten(1).tolist() == [expected] * 3
+
+
+def decoded(image, kind="PNG", **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return decode(stream.getvalue(), 2)[0].tolist()
+
+
+def test_fractions_that_resampling_carried_beyond_their_bound():
+    values = np.array([[0, 0.5], [0.75, 1.02]], np.float32)
+    assert decoded(Image.fromarray(values), "TIFF") == [[0, 128], [191, 255]]
+    assert decoded(Image.fromarray(255 * values), "TIFF") == [[0, 128], [191, 255]]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white(mode):
+    """Black on nothing, as icons and drawings are: two rows, the upper one transparent."""
+    if mode == "P":
+        image = Image.fromarray(np.array([[0, 0], [1, 1]], np.uint8), "P")
+        image.putpalette([0] * 768)
+        assert decoded(image, transparency=0) == [[255, 255], [0, 0]]
+    else:
+        image = Image.new(mode, (2, 2), 0)
+        image.putalpha(Image.fromarray(np.array([[0, 0], [255, 255]], np.uint8)))
+        assert decoded(image) == [[255, 255], [0, 0]]
+
+
+def test_a_picture_that_a_camera_was_turned_for_stands_upright():
+    turned = Image.Exif()
+    turned[0x112] = 6  # to be turned clockwise
+    image = Image.fromarray(np.array([[0, 100], [200, 255]], np.uint8))
+    assert decoded(image, exif=turned) == [[200, 0], [255, 100]]
+
+
+def test_pictures_of_every_kind_are_seen(tmp_path):
+    """What cannot be decoded is refused, where a class of its own would be left out unseen."""
+    for name in ("a", "b"):
+        for index, suffix in enumerate(("ppm", "PGM", "jfif", "jp2", "tga")):
+            picture(tmp_path / "own" / name / f"{index}.png", shade=index)
+            (tmp_path / "own" / name / f"{index}.png").rename(tmp_path / "own" / name / f"{index}.{suffix}")
+    assert len(read_image_folder(tmp_path / "own", "own").train) == 8
+    (tmp_path / "own" / "c").mkdir()
+    (tmp_path / "own" / "c" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(Unusable, match=r"c/phone\.HEIC in .* is not a picture that can be decoded"):
+        read_image_folder(tmp_path / "own", "own")
+
+
+def test_a_zip_with_the_separators_of_windows(pictures):
+    target = pictures.with_suffix(".zip")
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(pictures.rglob("*.png")):
+            archive.writestr(str(file.relative_to(pictures)).replace("/", "\\"), file.read_bytes())
+    data = read_image_folder(target, "pets")
+    assert (data.classes, len(data.train), len(data.test)) == (3, 12, 6)
 
 
 def broken_link(folder):

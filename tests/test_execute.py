@@ -127,6 +127,13 @@ def test_without_ray_the_error_says_how_to_get_it(monkeypatch):
         list(run(real_trials(), Engine(ray="auto")))
 
 
+def test_no_more_processes_are_started_than_there_are_runs(monkeypatch):
+    asked = []
+    monkeypatch.setattr("joblib.Parallel", lambda n_jobs, **_: asked.append(n_jobs) or (lambda runs: map(str, runs)))
+    assert len(list(run(real_trials(), Engine(workers=1000)))) == 3
+    assert asked == [3]
+
+
 def test_workers_out_of_range_are_named():
     with pytest.raises(InvalidArgument, match="workers"):
         Engine(workers=0)

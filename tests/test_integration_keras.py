@@ -17,8 +17,8 @@ pytest.importorskip("keras", reason="needs lrpilot[keras]")
 
 import keras
 
+from lrpilot.errors import PilotWarning
 from lrpilot.integrations.keras import PilotCallback
-from lrpilot.pilot.notices import PilotWarning
 
 pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 RATE = 2.0**-4  # the same number in Keras's float32

@@ -17,8 +17,8 @@ pytest.importorskip("skorch", reason="needs lrpilot[skorch]")
 from sklearn.base import clone
 from skorch import NeuralNet
 
+from lrpilot.errors import PilotWarning
 from lrpilot.integrations.skorch import PilotCallback
-from lrpilot.pilot.notices import PilotWarning
 
 pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 

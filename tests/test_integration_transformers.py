@@ -17,8 +17,8 @@ pytest.importorskip("accelerate", reason="needs lrpilot[transformers]")
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
+from lrpilot.errors import PilotWarning
 from lrpilot.integrations.transformers import PilotTrainer
-from lrpilot.pilot.notices import PilotWarning
 
 pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
 

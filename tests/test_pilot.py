@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from loops import take_a_step
-from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteWeights
+from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteWeights, PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES
-from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.policy import Policy
 from lrpilot.pilot.soundness import FORCED_CUT
 from lrpilot.pilot.timetable import anytime_decision_step, decision_steps

@@ -10,10 +10,9 @@ import torch
 
 import lrpilot
 from loops import network, train
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY
-from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.timetable import Timetable, decision_steps
 from scripted import Reactive, Scripted
 

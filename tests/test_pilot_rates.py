@@ -9,10 +9,10 @@ import torch
 from torch.optim import lr_scheduler
 
 from loops import loss_of, network, train
+from lrpilot.errors import PilotWarning
 from lrpilot.pilot import calls
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.living import schedulers_of
-from lrpilot.pilot.notices import PilotWarning
 from scripted import Reactive, Scripted
 
 STEPS = 60

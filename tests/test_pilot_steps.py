@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from loops import batch, loss_of, network, take_a_step, train
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, PilotWarning
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.timetable import decision_steps
 from scripted import Reactive, Scripted
 

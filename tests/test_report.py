@@ -263,6 +263,16 @@ def test_readme_gets_the_tables_between_its_markers(store, tmp_path):
     assert readme.read_text() == "# No markers\n"
 
 
+def test_a_readme_keeps_the_line_ends_of_windows(store, tmp_path):
+    readmes = tmp_path / "unix.md", tmp_path / "windows.md"
+    for readme, end in zip(readmes, ("\n", "\r\n"), strict=True):
+        readme.write_bytes(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n".replace("\n", end).encode())
+        update_readme(readme, Evidence.load(SMOKE, store), compared=Store(tmp_path))
+    unix, windows = (readme.read_bytes() for readme in readmes)
+    assert b"| SGD | 2.34" in unix
+    assert windows == unix.replace(b"\n", b"\r\n")
+
+
 def test_a_part_named_after_an_experiment_is_its_tables(store, tmp_path):
     page = tmp_path / "results.md"
     blank = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("claims", "discount", "overhead"))

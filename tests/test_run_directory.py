@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lrpilot.core.files import load_state, save_state
+from lrpilot.core.files import fingerprint, load_state, save_state
 from lrpilot.errors import InvalidArgument, Unusable
 from lrpilot.experiments.report.pictures import draw_run
 from lrpilot.experiments.runs import single_run
@@ -363,6 +363,15 @@ def test_a_configuration_that_was_edited_is_refused_by_file(copy, old, new):
     with pytest.raises(Unusable, match=rf"^{copy / CONFIG} [^\n]*$"):
         run(copy, resume=True)
     assert (copy / METRICS).read_bytes() == before
+
+
+def test_a_run_with_a_choice_of_a_later_version_is_refused(copy):
+    content = json.loads((copy / CONFIG).read_text())
+    content["configuration"]["weight_decay"] = 0.1
+    content["fingerprint"] = fingerprint(content["configuration"])
+    (copy / CONFIG).write_text(json.dumps(content))
+    with pytest.raises(Unusable, match=rf"^{copy / CONFIG} has weight_decay, which this lrpilot does not know: use "):
+        run(copy, resume=True)
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(copy, tmp_path):

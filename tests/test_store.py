@@ -80,8 +80,13 @@ def test_a_damaged_line_is_named_counts_as_none_and_is_replaced(tmp_path, text, 
     assert store.missing([trial(seed=seed) for seed in (1, 2, 3)]) == [trial(seed=2)]
     (said,) = caplog.messages  # once, though three trials were asked for
     assert f"{path}, line 2" in said
+    before = path.read_bytes()
     store.save(replace(result(), trial=trial(seed=2)))
     assert [json.loads(line)["trial"]["seed"] for line in path.read_text().splitlines()] == [1, 2, 3]
+    kept = path.with_name("table3.jsonl.previous")
+    assert kept.read_bytes() == before  # a line of a later version could be read there
+    store.save(replace(result(), trial=trial(seed=4)))
+    assert kept.read_bytes() == before
 
 
 def changed(path, **values):
@@ -121,6 +126,11 @@ WRONG = [
     {"trial__setting": ["lr"]},
     {"trial__setting__lr": [0.1]},
     {"trial__fraction": 2},
+    {"trial__setting__lr": "0.1"},
+    {"trial__setting__lr": 0},
+    {"evaluations__test_error": [-1.0] * len(result().evaluations["test_error"])},
+    {"evaluations__test_loss": [10**400] * len(result().evaluations["test_loss"])},
+    {"steps": 10**400},
     {"version": 2},
     {"more": 1},
 ]

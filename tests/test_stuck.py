@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from loops import network, train
+from lrpilot.errors import PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.deciding import STUBBORN
-from lrpilot.pilot.notices import PilotWarning
 from scripted import Scripted
 
 

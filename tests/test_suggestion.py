@@ -227,6 +227,13 @@ def test_what_cannot_be_probed_is_refused(make, error, message):
         suggest(optimizer, step)
 
 
+def test_an_optimizer_that_reads_the_rate_once_is_refused():
+    model = nn.Linear(6, 1)
+    optimizer = torch.optim.Rprop(model.parameters())
+    with pytest.raises(InvalidArgument, match=r"^optimizer must be one that reads the learning rate at each step"):
+        suggest(optimizer, stepping(optimizer, lambda _: loss_of(model, 0)))
+
+
 @pytest.mark.integration
 def test_small_batches_of_noisy_examples_do_not_end_the_probe():
     """Losses of 8 noisy examples: by chance 9 of these 30 probes ended far below the edge, of which 2 are left."""

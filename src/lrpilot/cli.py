@@ -6,13 +6,14 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .core.signals import answering
-from .errors import Diverged, InvalidArgument, Unusable
+from .errors import Diverged, InvalidArgument, PilotWarning, Unusable
 
 BAD_INPUT, FAULT, STOPPED = 2, 70, 130
 
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     _make_writable()
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except SystemExit as left:
         code = left.code
@@ -59,7 +62,7 @@ def _explained(error: BaseException) -> tuple[int, str]:
         return STOPPED, "Stopped."
     if said is not None:
         return BAD_INPUT, said()
-    if isinstance(error, InvalidArgument | Diverged | Unusable):
+    if isinstance(error, InvalidArgument | Diverged | Unusable | PilotWarning):  # a warning by PYTHONWARNINGS=error
         return BAD_INPUT, str(error)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "lrpilot").startswith("lrpilot"):
         return BAD_INPUT, f"the command needs {error.name}: pip install 'lrpilot[experiments]'"
@@ -72,6 +75,14 @@ def _explained(error: BaseException) -> tuple[int, str]:
         traceback.print_exception(error)
     where = "LRPILOT_TRACEBACK=1 shows where"
     return FAULT, f"a fault in lrpilot, {type(error).__name__}: {error} ({where}; please report it)"
+
+
+def _show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    """A warning of the pilot is one line: a user of the command has no loop whose line it could name."""
+    if issubclass(category, PilotWarning):
+        print(f"lrpilot: warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno), end="", file=sys.stderr)
 
 
 def _fail(line: str) -> None:
@@ -94,3 +105,5 @@ def _make_writable() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if os.environ.get("COLUMNS") == "0":  # of a terminal that does not know its width: nothing would be printed
+        del os.environ["COLUMNS"]

@@ -1,12 +1,22 @@
-"""The package's errors. Each is one line that names what is wrong, what is allowed, and what came."""
+"""The package's errors and its warning. Each is one line that names what is wrong, what is allowed, and what came."""
 
 from __future__ import annotations
+
+import copyreg
+from typing import Any
 
 SHOWN = 200
 """Characters of what came that a message shows; a long list or number is cut there."""
 
 
-class InvalidArgument(ValueError):  # noqa: N818 - reads as the sentence it is
+class _Told(Exception):  # noqa: N818
+    """Made of several things, it goes from process to process as the line that it is."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
+
+
+class InvalidArgument(_Told, ValueError):  # noqa: N818 - reads as the sentence it is
     """An argument outside its range.
 
     >>> raise InvalidArgument("discount", "a number in [0, 1]", 1.5)
@@ -27,7 +37,7 @@ def _line(received: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-class Diverged(ArithmeticError):  # noqa: N818
+class Diverged(_Told, ArithmeticError):  # noqa: N818
     """Raised when a run cannot go on because a number it depends on is not finite.
 
     The network is as the last step left it.
@@ -73,3 +83,7 @@ class Unusable(RuntimeError):  # noqa: N818
 
 class Damaged(Unusable):
     """A file that is not as it was written."""
+
+
+class PilotWarning(UserWarning):
+    """The loop around a pilot is not what the pilot was made for. Each kind is issued once."""

@@ -2,7 +2,7 @@
 
 from .core.knobs import Beta, Dropout, Knob, LearningRate, Momentum, WeightDecay
 from .core.schedule import load_schedule
-from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate, NonFiniteWeights
+from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate, NonFiniteWeights, PilotWarning
 from .learning.refinement import Refinement, RefinementConfig
 from .online.action import AbsoluteRate, LogRate
 from .online.controller import OnlineActorCritic
@@ -15,7 +15,6 @@ from .online.reward import LossDecrement, TransferredDecrement
 from .online.settings import PAPER, STABLE, Setting, deviating
 from .pilot.controller import Pilot
 from .pilot.logbook import Decision, Logbook
-from .pilot.notices import PilotWarning
 from .pilot.policy import Policy
 from .suggestion import Suggestion, suggest
 

@@ -107,13 +107,15 @@ def suggest(
         The rate for the optimizer's first group, and the evidence for it.
 
     Raises:
-        InvalidArgument: a pilot drives the optimizer already, or ``step`` does not train or gives no loss.
+        InvalidArgument: a pilot drives the optimizer already, it is Rprop, or ``step`` does not train or gives no loss.
         NonFiniteLoss: the first losses are not finite.
     """
     optimizers = unwrapped(optimizer)
     listeners = (hook for each in optimizers for hook in vars(each)["_optimizer_step_post_hooks"].values())
     if any(isinstance(getattr(hook, "__self__", None), StepHooks) for hook in listeners):
         raise InvalidArgument("optimizer", "one that no pilot drives", names(optimizers))
+    if any(isinstance(each, torch.optim.Rprop) for each in optimizers):
+        raise InvalidArgument("optimizer", "one that reads the learning rate at each step, not at its first", "Rprop")
     if not callable(step):
         raise InvalidArgument("step", "a function that makes one step of the training and returns its loss", step)
     driven, steps = together(optimizers), whole("steps", steps)

@@ -10,6 +10,8 @@ import typer
 
 from lrpilot.errors import InvalidArgument
 
+from .terminal import STOPPED
+
 bench = typer.Typer(help="Measurements of lrpilot itself, from a checkout.", no_args_is_help=True)
 BENCHMARKS = {
     "overhead": "What a step costs, as a ratio to plain SGD; a minute with --quick.",
@@ -34,7 +36,10 @@ def _benchmark(context: typer.Context) -> None:
         raise InvalidArgument("bench", "called from a checkout of the repository", "an installed package")
     sys.path.insert(0, str(checkout))
     benchmark = import_module(f"benchmarks.{context.info_name}")
-    benchmark.app(context.args, prog_name=context.command_path, standalone_mode=False)
+    code = benchmark.app(context.args, prog_name=context.command_path, standalone_mode=False)
+    if code == STOPPED:  # which typer makes of a KeyboardInterrupt
+        raise KeyboardInterrupt
+    raise typer.Exit(code or 0)
 
 
 for _name, _help in BENCHMARKS.items():

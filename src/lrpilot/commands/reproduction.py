@@ -62,8 +62,7 @@ def reproduce(
     from lrpilot.experiments.studies.profiles import PROFILES
 
     size = choose("profile", profile, PROFILES)
-    for name in names:
-        choose("name", name, {**EXPERIMENTS, ALL: None})
+    names = [choose("name", name, {each: each for each in (*EXPERIMENTS, ALL)}) for name in names]
     chosen = list(EXPERIMENTS) if ALL in names else names
     store, console = Store(results / size.name), Console()
     plans = plans_of(chosen, size, store)

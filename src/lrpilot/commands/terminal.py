@@ -21,7 +21,7 @@ GAP = 2  # spaces between two columns
 
 def say(console: Console, line: str) -> None:
     """Print a line, neither wrapped nor coloured."""
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.out(line, highlight=False)
 
 
 def show(console: Console, table: ResultTable) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.report.tables import Table
 from lrpilot.experiments.runs.configuration import Configuration
@@ -86,8 +87,10 @@ def demo(
     from lrpilot.experiments.studies.demo import LEARNED, POOR_START, Row, run_demo, verdict
 
     at_least(1, steps=steps)
-    for picture in (out, out.with_suffix(".svg")):
-        replaceable(picture)
+    replaceable(out)
+    if out.suffix.lower() not in ("", ".png"):
+        raise InvalidArgument("--out", "the name of a PNG file", str(out))
+    replaceable(out.with_suffix(".svg"))
     made = make(out.parent)
     torch.set_num_threads(1)  # too small a network to be shared: on a busy machine two threads take ten times as long
     console = Console()

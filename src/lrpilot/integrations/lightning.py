@@ -11,9 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BackboneFinetuning
 
 from lrpilot.core.state import StateDict
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, PilotWarning
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.notices import PilotWarning
 
 
 class PilotCallback(Callback):

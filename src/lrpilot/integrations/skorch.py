@@ -9,8 +9,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from lrpilot.core.state import StateDict
+from lrpilot.errors import PilotWarning
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.optimizers import unwrapped
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from lrpilot.errors import InvalidArgument
+from lrpilot.errors import InvalidArgument, PilotWarning
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.notices import PilotWarning
 
 UNUSED = ("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "warmup_ratio")
 """Training arguments of a scheduler."""

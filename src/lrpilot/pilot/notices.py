@@ -5,13 +5,11 @@ from __future__ import annotations
 import inspect
 import warnings
 
+from lrpilot.errors import PilotWarning
+
 PACKAGE = __name__.partition(".")[0]
 BETWEEN = {PACKAGE, "torch", "contextlib"}
 """Packages whose functions stand between the user's line and what is told: hooks are called by torch."""
-
-
-class PilotWarning(UserWarning):
-    """The loop around a pilot is not what the pilot was made for. Each kind is issued once."""
 
 
 class Notices:

@@ -21,12 +21,15 @@ def fill(readme: Path, name: str, content: str) -> None:
         InvalidArgument: the file lacks one of the lines.
     """
     text = _text(readme)
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    text = text.replace("\r\n", "\n")
     before, begin, rest = text.partition(f"<!-- {name}:begin")
     opening, close, rest = rest.partition("-->\n")
     _, end, after = rest.partition(f"<!-- {name}:end -->")
     if not (begin and close and end):
         raise InvalidArgument("readme", f"a file with marker lines {name}:begin and {name}:end", str(readme))
-    replace_file(readme, f"{before}{begin}{opening}{close}\n{content.strip()}\n\n{end}{after}".encode())
+    filled = f"{before}{begin}{opening}{close}\n{content.strip()}\n\n{end}{after}"
+    replace_file(readme, filled.replace("\n", line_end).encode())
 
 
 def _text(readme: Path) -> str:

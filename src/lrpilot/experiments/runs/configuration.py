@@ -9,7 +9,7 @@ import torch
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import at_least, choose
-from lrpilot.experiments.tasks.catalogue import LoadedTask, task_named
+from lrpilot.experiments.tasks.catalogue import TASKS, LoadedTask, task_named
 from lrpilot.online.settings import resolve
 
 from .methods import METHODS, Method
@@ -42,6 +42,11 @@ class Configuration:
     seed: int | None = option("Seed of all random numbers; default 0.")
     evaluate_every: int | None = option("Steps between evaluations; default a twentieth of the run, but at least 100.")
     data: str | None = None  # the label of the data set used
+
+    def __post_init__(self) -> None:
+        """Spell the task as all do."""
+        if self.task.lower() in TASKS:
+            object.__setattr__(self, "task", self.task.lower())
 
     @property
     def driver(self) -> str:

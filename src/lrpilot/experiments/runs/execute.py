@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lrpilot.errors import InvalidArgument
+from lrpilot.experiments.choices import at_least
 from lrpilot.experiments.tasks.catalogue import task_named
 from lrpilot.experiments.tasks.suite import SUITE
 
@@ -36,9 +37,10 @@ class Engine:
     policy: Path | None = None  # of the pilot, on every machine; None for the shipped one
 
     def __post_init__(self) -> None:
-        """Check the number of workers."""
-        if self.workers < 1:
-            raise InvalidArgument("workers", "an integer >= 1", self.workers)
+        """Check what is given."""
+        at_least(1, workers=self.workers)
+        if self.ray == "":
+            raise InvalidArgument("--ray", "left out, or an address", self.ray)
 
 
 class Tally(Counter[str]):
@@ -106,7 +108,8 @@ def _side_by_side(trials: Sequence[Trial], engine: Engine, make: Callable[..., R
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = Parallel(n_jobs=engine.workers, return_as="generator_unordered", pre_dispatch="1.5*n_jobs")
+        workers = min(engine.workers, len(trials))
+        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="1.5*n_jobs")
         yield from cast("Iterator[Result]", parallel(delayed(make)(trial, engine.data) for trial in trials))
 
 

@@ -17,6 +17,9 @@ from lrpilot.experiments.choices import choose
 # torch's own default for SGD, 1e-3, is of use to few networks; TensorFlow's two have none: torch's are taken.
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.01, "tf-adagrad": 0.01, "tf-rmsprop": 0.01}
 
+LARGEST_RATE = 1e30
+"""Whatever an optimizer or the pilot makes of it is then a number that float32 holds."""
+
 # What a plain loop cannot drive, and why.
 REFUSED = {
     "lbfgs": "its step evaluates the loss several times",
@@ -63,7 +66,7 @@ def make_optimizer(
     Args:
         name: one of :data:`OPTIMIZERS`, upper or lower case alike.
         parameters: what it updates.
-        learning_rate: a finite number above 0; None: :func:`default_learning_rate`.
+        learning_rate: above 0, at most :data:`LARGEST_RATE`; None: :func:`default_learning_rate`.
         momentum: in ``[0, 1)``, for those that have one; None: their default.
         weight_decay: at least 0; None: their default.
 
@@ -74,6 +77,8 @@ def make_optimizer(
     rate = default_learning_rate(name) if learning_rate is None else learning_rate
     if not (math.isfinite(rate) and rate > 0):
         raise InvalidArgument("lr", "a finite number above 0", rate)
+    if rate > LARGEST_RATE:
+        raise InvalidArgument("lr", f"at most {LARGEST_RATE:g}", rate)
     options: dict[str, float] = {"lr": rate}
     if momentum is not None:
         if "momentum" not in inspect.signature(kind).parameters:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from lrpilot.errors import Unusable
 from lrpilot.experiments.tasks.catalogue import LoadedTask, load_task
 from lrpilot.experiments.tasks.suite import SUITE, load_suite_task
 
@@ -83,17 +84,22 @@ def perform(trial: Trial, folder: str | Path | None = None, *, policy: str | Pat
     """Train as ``trial`` says, with one thread, and report.
 
     A run whose loss is not finite, or in which anything is raised, gives a result that says so. Only what
-    stops the whole program (Ctrl-C) passes.
+    stops the whole program (Ctrl-C) passes, and that the data cannot be read, which says nothing of a method.
 
     Args:
         trial: what to do.
         folder: where data sets lie; None: the variable LRPILOT_DATA, or the user's cache.
         policy: of the pilot: the shipped one, or the path of another's file.
+
+    Raises:
+        Unusable: data that is not there or cannot be read.
     """
     torch.set_num_threads(1)
     making = Making(trial)
     try:
         failure = making.run(folder, policy).failure
+    except Unusable:
+        raise
     except Exception as error:
         return making.result("failed", f"{type(error).__name__}: {error}".splitlines()[0])
     return making.result("diverged" if failure else "finished", str(failure) if failure else None)

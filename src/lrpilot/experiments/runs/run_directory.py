@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class RunDirectory:
         """The configuration of the run that is here.
 
         Raises:
-            Unusable: ``config.json`` cannot be read, or was changed since the run began.
+            Unusable: ``config.json`` cannot be read, was changed since the run began, or is a later version's.
         """
         file = self.path / CONFIG
         content = parse_json(read_file(file), file)
@@ -93,6 +93,9 @@ class RunDirectory:
         saved = content.get("configuration")
         if not isinstance(saved, dict) or content.get("fingerprint") != fingerprint(saved):
             raise Unusable(f"{file} was changed since the run began: undo that, or train into another --out")
+        if unknown := saved.keys() - {each.name for each in fields(Configuration)}:
+            text = f"{file} has {min(unknown)}, which this lrpilot does not know: use the version that began the run"
+            raise Unusable(text)
         self._configuration = fingerprint(saved)
         return Configuration(**saved)
 

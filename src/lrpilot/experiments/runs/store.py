@@ -32,8 +32,8 @@ class Store:
     """The results below a folder, such as ``results/quick``: an experiment's in ``results/quick/EXPERIMENT.jsonl``.
 
     A line that is no result is named in the log and counts as none: its run is made again, and the file then written
-    without it. A file that cannot be read is named and passed over, and nothing is saved to it. Processes may save to
-    one store at the same time.
+    without it; as it was it is kept, as ``EXPERIMENT.jsonl.previous``. A file that cannot be read is named and passed
+    over, and nothing is saved to it. Processes may save to one store at the same time.
 
     Args:
         root: the folder; made when the first result is saved.
@@ -48,6 +48,7 @@ class Store:
         if not there.is_dir():
             raise Unusable(f"{there} is not a folder: name another one for results")
         self._named = set[Path]()  # files that cannot be read, once it has been said
+        self._skipped = set[Path]()  # files with a line that is no result
         self._read: dict[Path, tuple[object, dict[str, Line]]] = {}
 
     def load(self, trial: Trial) -> Result | None:
@@ -74,7 +75,9 @@ class Store:
             new = {r.trial.name: Line(t, Result.from_json(json.loads(t))) for r, t in zip(results, texts, strict=True)}
             lines = {**self._parsed(file), **new}
             lines = {name: lines[name] for name in sorted(lines, key=lambda name: name.split("/"))}
-            replace_file(file, "".join(f"{line.text}\n" for line in lines.values()).encode())
+            keep = file.with_name(f"{file.name}.previous") if file in self._skipped else None
+            replace_file(file, "".join(f"{line.text}\n" for line in lines.values()).encode(), keep=keep)
+            self._skipped.discard(file)
             self._read[file] = (_stamp(file), lines)
         return file
 
@@ -107,6 +110,7 @@ class Store:
                     result = Result.from_json(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     log.warning("%s, line %d is no result, skipped (%s)", file, number, error)
+                    self._skipped.add(file)
                 else:
                     lines[result.trial.name] = Line(line, result)
             self._read[file] = (stamp, lines)

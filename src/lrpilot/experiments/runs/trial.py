@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 from lrpilot.errors import InvalidArgument
 
@@ -20,6 +20,8 @@ NEEDED = {
 }
 """The columns of a result."""
 VERSION = 1  # of a result's form; a line without one is of the first
+LARGEST = 2**63
+"""Of a whole number: what no float holds cannot be averaged or drawn."""
 CHANCE = 0.9
 """The error of guessing among ten classes: what a network whose loss is not finite is worth."""
 
@@ -49,6 +51,8 @@ class Trial:
         _check(self, "fraction", _is_number(self.fraction) and 0 < self.fraction <= 1, "a number in (0, 1]")
         scalars = isinstance(self.setting, Mapping) and all(isinstance(v, Scalar) for v in self.setting.values())
         _check(self, "setting", scalars, "numbers and words by name")
+        rate = self.setting.get("lr", 1.0)
+        _check(self, "setting", _is_number(rate) and rate > 0, "one with an lr above 0, or without")
 
     @property
     def name(self) -> str:
@@ -93,6 +97,8 @@ class Result:
             numbers = all(_is_number(value) for column in columns.values() for value in column)
             sound = needed <= columns.keys() and numbers and len(set(map(len, columns.values()))) <= 1
             _check(self, name, sound, f"columns of numbers, as many in each, {', '.join(needed)} among them")
+        errors = (value for name, column in self.evaluations.items() if name.endswith("error") for value in column)
+        _check(self, "evaluations", not any(value < 0 for value in errors), "errors of at least 0 %")
         looked_at = self.status != "finished" or bool(self.evaluations["step"])
         _check(self, "evaluations", looked_at, "those of a finished run")
         words = all(isinstance(word, str) for word in (*self.about, *self.about.values()))
@@ -141,8 +147,8 @@ def _check(record: Trial | Result, name: str, fits: bool, allowed: str) -> None:
         raise InvalidArgument(name, allowed, getattr(record, name))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, float) or (type(value) is int and abs(value) <= LARGEST)
 
 
 def _guessing(measure: str) -> float:

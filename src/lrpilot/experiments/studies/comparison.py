@@ -6,6 +6,7 @@ training set is used: what a grid's best rate is, the test error itself decides,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class Comparison:
             choose("methods", method, dict.fromkeys(KNOWN))
         at_least(1, steps=steps, seeds=seeds)
         return cls(
-            task=f"{IMAGE_FOLDER}:{expanded(path).resolve()}" if kind == IMAGE_FOLDER else task.lower(),
+            task=f"{IMAGE_FOLDER}:{os.path.realpath(expanded(path))}" if kind == IMAGE_FOLDER else task.lower(),
             optimizer=optimizer.lower(),
             steps=steps or usual,
             seeds=seeds,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lrpilot.core.files import expanded
+from lrpilot.core.folders import make, remove
 from lrpilot.errors import Unusable
 
 from .image_folder import read_image_folder, user_cache
@@ -102,7 +103,7 @@ def _idx_files(source: type[MNIST], label: str, folder: Path) -> TensorData:
     names = [Path(name).stem for name, _ in source.resources]
     if not all((raw / name).exists() for name in names):
         looked_for = f"{source.__name__}/raw/ with {', '.join(names)}"
-        with _download(label, folder, looked_for, source.mirrors[0]):
+        with _download(label, folder, looked_for, source.mirrors[0], into=f"{source.__name__}/raw"):
             source(str(folder), download=True)
     return TensorData(label, _idx_examples(raw, "train"), _idx_examples(raw, "t10k"), classes=len(source.classes))
 
@@ -128,15 +129,20 @@ def _corrupt(file: Path, remove: Path) -> Unusable:
 
 
 @contextmanager
-def _download(label: str, folder: Path, looked_for: str, url: str) -> Generator[None]:
-    """Around a download: what goes wrong becomes one line on what is missing, where, and how to get it."""
+def _download(label: str, folder: Path, looked_for: str, url: str, *, into: str = "") -> Generator[None]:
+    """Around a download: what goes wrong becomes one line on what is missing, where, and how to get it.
+
+    A folder made for it, ``into`` below ``folder``, goes again then.
+    """
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    made: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        made = make(folder / into)
         with redirect_stdout(None):  # where torchvision before 0.21 says what it tries
             yield
     except (OSError, RuntimeError, EOFError) as error:
+        remove(made)
         reason = str(error).strip().splitlines()[-1]
         raise Unusable(
             f"{label} is not in {folder} (looked for {looked_for}) and could not be downloaded from {url} "

@@ -28,7 +28,7 @@ from .tensors import Examples, TensorData
 if TYPE_CHECKING:
     from torch import Tensor
 
-RULES = 3  # counts up when pictures are read otherwise, so that no older cache is taken
+RULES = 4  # counts up when pictures are read otherwise, so that no older cache is taken
 LARGEST_FILE = 2**30  # bytes of a picture within a zip: a bomb says less
 
 
@@ -45,7 +45,7 @@ def read_image_folder(path: str | Path, label: str, *, size: int = 32) -> Tensor
     Raises:
         Unusable: nothing there, another layout, or a picture that cannot be decoded (named).
     """
-    path = expanded(path).resolve()
+    path = Path(os.path.realpath(expanded(path)))  # Path.resolve raises a RuntimeError on a circle of links
     with _open_source(path) as (names, fingerprint, read):
         cached = [folder / f"pictures-{fingerprint}-{size}.safetensors" for folder in _cache_folders(path)]
         tensors = next(filter(None, map(_read_cache, cached)), None)
@@ -76,9 +76,11 @@ def _open_source(path: Path) -> Generator[tuple[list[str], str, Callable[[str], 
         except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
             raise Unusable(f"{path} is not a zip that can be read ({error}); get it again") from error
         with archive:
-            names = sorted(name for name in archive.namelist() if is_picture(Path(name)))
+            stored = {name.replace("\\", "/"): name for name in archive.namelist()}  # as Windows once zipped
+            names = sorted(name for name in stored if is_picture(Path(name)))
             stat = path.stat()
-            yield names, _digest([str(path), stat.st_size, stat.st_mtime_ns]), lambda name: _unzipped(archive, name)
+            mark = _digest([str(path), stat.st_size, stat.st_mtime_ns])
+            yield names, mark, lambda name: _unzipped(archive, stored[name])
     else:
         raise Unusable(f"no pictures at {path}: neither a folder nor a zip is there")
 

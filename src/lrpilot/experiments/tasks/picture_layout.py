@@ -15,7 +15,11 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from lrpilot.errors import Unusable
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".apng", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".avif", ".heic", ".heif"),
+)
+"""What the decoder cannot read (HEIC needs a plug-in) is refused by name: left out, a whole class would go unseen."""
 PARTS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("test", "testing", "testset"), "test"),
@@ -47,7 +51,7 @@ def arranged(names: Sequence[str], path: Path) -> Parts:
     found = {part for _, part, _ in places}
     outside = [name for name, part, _ in places if not part]
     if outside and len(found) > 1:
-        raise Unusable(f"{outside[0]} in {path} lies outside its folders for training and testing: move it")
+        raise Unusable(f"{outside[0]} in {path} lies outside the folders of its classes (train/CLASS/*): move it")
     as_parts = {_part_of(label) for _, _, label in places}  # what would the classes be as parts?
     unsorted = found == {""} and "" not in as_parts and "train" in as_parts
     if unsorted or not places or not all(label for _, _, label in places):

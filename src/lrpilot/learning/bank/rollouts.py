@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lrpilot.errors import NonFiniteLoss
+from lrpilot.errors import NonFiniteLoss, PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import LINEAR_DECAY
 from lrpilot.pilot.interval import Interval
-from lrpilot.pilot.notices import PilotWarning
 from lrpilot.pilot.policy import Drives, Policy, bounded_step
 
 from .task import BankTask, TaskDice

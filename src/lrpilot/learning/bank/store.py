@@ -111,8 +111,9 @@ def extend(
     known = {entry.task.index for entry in read(path)}
     if path.exists():
         os.truncate(path, len(_whole_lines(path)))
-    missing = (index for index in range(tasks) if index not in known)
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size="auto")
+    missing = [index for index in range(tasks) if index not in known]
+    processes = max(1, min(workers, len(missing)))
+    parallel = Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size="auto")
     lines = cast("Iterable[dict[str, Any]]", parallel(delayed(score_task)(index, seed) for index in missing))
     for line in lines:
         with path.open("a") as file:
