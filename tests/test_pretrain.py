@@ -49,6 +49,26 @@ def small_evaluation(monkeypatch):
     monkeypatch.setattr(EvaluationPopulation, "usual", small)
 
 
+def test_a_policy_that_has_not_changed_is_not_evaluated_again(tmp_path, monkeypatch):
+    """Runs of the bank are made for many minutes before the policy learns from them."""
+
+    class Waiting:
+        name, total, done, advances = "waiting", 2, 0, 0
+
+        def advance(self, learner):
+            self.advances += 1
+            self.done += self.advances % 3 == 0
+            return {}
+
+    evaluated: list[int] = []
+    waiting = Waiting()
+    run = Pretraining(replace(TINY, evaluate_every=0.0), tmp_path)
+    monkeypatch.setattr(run, "_stages", (waiting,))
+    monkeypatch.setattr(run, "evaluate", lambda: evaluated.append(waiting.advances))
+    run.finish()
+    assert evaluated == [3, 6, 6]  # and at the end
+
+
 @pytest.mark.integration
 @pytest.mark.usefixtures("small_evaluation")
 def test_pretraining_ends_in_a_policy_and_resumes(tmp_path):

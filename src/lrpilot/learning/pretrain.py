@@ -125,11 +125,11 @@ class Pretraining:
                 if stopped():
                     self.save()
                     return None
-                begin = time.monotonic()
+                begin, before = time.monotonic(), stage.done
                 event = stage.advance(self._learner)
                 self._seconds += time.monotonic() - begin
                 self._log({"stage": stage.name, "index": stage.done, "total": stage.total, **event})
-                if self._seconds - last > self.config.evaluate_every:
+                if stage.done > before and self._seconds - last > self.config.evaluate_every:  # else nothing was learned
                     last = self._seconds
                     self.evaluate()
         self.evaluate()
