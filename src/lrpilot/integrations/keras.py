@@ -68,7 +68,8 @@ class PilotCallback(keras.callbacks.Callback):
         length = None if batches is None else epochs * batches // parts
         # No torch module is looked for: the view holds the statistics, and Keras trains on in torch's evaluation mode
         # after a validation.
-        self.pilot = Pilot(self._view, length, **{"network": (), **self._options})
+        options: dict[str, Any] = {"network": (), **self._options}
+        self.pilot = Pilot(self._view, length, **options)
         if state:
             self.pilot.load_state_dict(state)
         self._outer.scale_loss, self._inner._backend_update_step = self._scale_loss, self._update
