@@ -124,6 +124,23 @@ def test_what_cannot_be_driven_is_refused() -> None:
         lrpilot.OnlineActorCritic(optimizer(model), controls=(LearningRate(), Dropout(model)))
 
 
+@pytest.mark.parametrize("change", ["joins", "leaves"])
+@pytest.mark.parametrize("setting", ["paper", "stable"])
+def test_groups_that_join_or_leave_places_are_refused_before_anything_moves(change: str, setting: str) -> None:
+    weights = nn.Parameter(torch.ones(3))
+    driven = torch.optim.SGD([{"params": [weights]}, {"params": [nn.Parameter(torch.ones(1))]}], lr=0.1)
+    drive = lrpilot.OnlineActorCritic(driven, setting, granularity="group")
+    drive.step(lambda _: weights.square().sum(), None)
+    if change == "joins":
+        driven.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+    else:
+        driven.param_groups.pop()
+    before = weights.detach().clone()
+    with pytest.raises(InvalidArgument, match="the optimizer's groups must be those that it had when the controller"):
+        drive.step(lambda _: weights.square().sum(), None)
+    assert torch.equal(weights, before)
+
+
 # docs/algorithm.md and CONTRIBUTING show this one.
 class LabelSmoothing(Knob):
     """The share of each target that is spread over all classes."""

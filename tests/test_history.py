@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -87,6 +89,16 @@ def test_plot_shows_both_curves() -> None:
     assert upper.lines[0].get_ydata()[-1] == pytest.approx(1 / 19)
     assert list(lower.lines[0].get_ydata()) == pytest.approx([0.1] * 19)
     assert {axes.get_yscale() for axes in (upper, lower)} == {"log"}
+
+
+@pytest.mark.parametrize("losses", [(math.inf,), (math.nan, math.inf, -1.0)])
+def test_losses_of_which_none_can_stand_on_a_log_axis(losses: tuple[float, ...]) -> None:
+    """matplotlib would warn."""
+    history = History("loss", "rate")
+    for loss in losses:
+        history.append(loss=torch.tensor(loss), rate=torch.tensor(0.1))
+    upper, _ = history.plot().axes
+    assert upper.get_yscale() == "linear"
 
 
 def test_losses_below_0_are_plotted_too() -> None:

@@ -34,7 +34,9 @@ def torch_sgd(model):
     return torch.optim.SGD([variable.value for variable in model.trainable_variables], lr=RATE)
 
 
-def fit(epochs, *, model=None, resume=None, policy="float32", begin=0, callback=None, others=(), **settings):
+def fit(
+    epochs, *, model=None, resume=None, policy="float32", begin=0, callback=None, others=(), validation=None, **settings
+):
     model = model or make(policy)
     if not model.compiled:
         model.compile(keras.optimizers.SGD(RATE, **settings), loss=mse)
@@ -43,7 +45,8 @@ def fit(epochs, *, model=None, resume=None, policy="float32", begin=0, callback=
         callback.load_state_dict(resume)
     callbacks = [callback, *others]
     arguments = {"batch_size": SIZE, "shuffle": False, "verbose": 0, "initial_epoch": begin, "callbacks": callbacks}
-    return model, callback, model.fit(INPUTS.numpy(), TARGETS.numpy(), epochs=epochs, **arguments)
+    told = model.fit(INPUTS.numpy(), TARGETS.numpy(), epochs=epochs, validation_data=validation, **arguments)
+    return model, callback, told
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,19 @@ def test_the_rates_of_the_plain_loop(settings, same):
     assert_same_run(callback.pilot, plain)
     per_epoch = len(plain.rates) // 5
     assert told.history["learning_rate"] == pytest.approx(plain.rates[per_epoch - 1 :: per_epoch], rel=1e-7)  # float32
+
+
+def test_a_network_that_is_built_by_fit_may_be_validated():
+    """After a validation Keras trains on with torch's modules in evaluation mode: for the pilot that is none."""
+    runs, data = [], (INPUTS.numpy(), TARGETS.numpy())
+    for validation in (None, data):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+        _, callback, _ = fit(3, model=model, validation=validation)
+        runs.append(callback.pilot.history)
+    assert len(runs[1]["loss"]) == 36
+    for column in ("loss", "rate"):
+        assert runs[1][column].tolist() == runs[0][column].tolist()
 
 
 @pytest.mark.parametrize(("planned", "then"), [(5, 5), (2, 3)])

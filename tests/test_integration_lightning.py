@@ -164,6 +164,51 @@ def test_a_loop_of_its_own_is_refused(tmp_path):
         fit(tmp_path, 1, module=Manual())
 
 
+def test_a_loop_of_its_own(tmp_path):
+    """With a pilot of the optimizer that Lightning hands out, which is a wrapper."""
+
+    class Manual(Module):
+        automatic_optimization = False
+
+        def on_train_start(self):
+            self.pilot = lrpilot.Pilot(self.optimizers(), 5 * BATCHES, policy=Reactive())
+
+        def training_step(self, pair, index):
+            loss = super().training_step(pair, index)
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            self.pilot.step(loss)
+
+    trainer = lightning.Trainer(
+        max_epochs=5,
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = Manual()
+    trainer.fit(module, loader())
+    assert_same_run(module.pilot, Plain(5).run(5))
+
+
+def test_fabric():
+    fabric = lightning.Fabric(accelerator="cpu", devices=1)
+    model = network()
+    model, optimizer = fabric.setup(model, sgd(model))
+    pilot = lrpilot.Pilot(optimizer, 5 * BATCHES, policy=Reactive())
+    for inputs, targets in [pair for _ in range(5) for pair in loader()]:
+        optimizer.zero_grad()
+        loss = mse(model(inputs), targets)
+        fabric.backward(loss)
+        optimizer.step()
+        pilot.step(loss)
+    assert_same_run(pilot, Plain(5).run(5))
+
+
 def test_the_example():
     example("lightning")
 

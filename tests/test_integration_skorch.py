@@ -15,6 +15,7 @@ from trainers import INPUTS, OTHERS_WARNINGS, SIZE, TARGETS, Plain, assert_same_
 pytest.importorskip("skorch", reason="needs lrpilot[skorch]")
 
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNet
 
 from lrpilot.errors import PilotWarning
@@ -84,6 +85,18 @@ def test_a_copy(copied):
         plain.run(1)
     copy.partial_fit(INPUTS, TARGETS)
     assert_same_run(pilot_of(copy), plain.run(5 if copied is clone else 4))
+
+
+def test_a_search_sets_any_parameter():
+    """Also one that the callback was not made with."""
+    lengths = {"callbacks__pilot__total_steps": [40, 60], "callbacks__pilot__rollback": [True]}
+    bare = net(2).set_params(callbacks=[("pilot", PilotCallback())])
+    search = GridSearchCV(bare, lengths, scoring="neg_mean_squared_error", cv=2).fit(INPUTS.numpy(), TARGETS.numpy())
+    pilot = pilot_of(search.best_estimator_)
+    assert pilot.total_steps == search.best_params_["callbacks__pilot__total_steps"]
+    assert pilot._guard.rollback
+    with pytest.raises(ValueError, match="Invalid parameter 'nothing'"):
+        bare.set_params(callbacks__pilot__nothing=1).fit(INPUTS, TARGETS)
 
 
 def test_epoch_by_epoch():

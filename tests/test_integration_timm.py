@@ -142,5 +142,23 @@ def test_the_rate_is_logged(tmp_path):
     assert logged == [rates[0] for rates in Plain(30).run(0, 30).rates]
 
 
+def test_lookahead():
+    """Two steps forward, one back: the optimizer within is driven, and counted."""
+    network = model()
+    optimizer = create_optimizer_v2(network, opt="lookahead_sgd", lr=1e-2)
+    pilot = Pilot(optimizer, 12, policy=Reactive())
+    rates = []
+    for step in range(12):
+        loss = loss_of(network, step, bf16=False)
+        optimizer.zero_grad()
+        loss.backward()
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        pilot.step(loss)
+    assert pilot.history["rate"].tolist() == rates
+    assert pilot.last_epoch == 12
+    assert len(set(rates)) > 5
+
+
 def test_the_example():
     example("timm")

@@ -245,7 +245,7 @@ def test_a_state_is_a_copy():
         optimizer.step()
 
     train(0)
-    state = hooks.measurement.state_dict()
+    state = hooks.measurement.state_dict(optimizer)
     before = {name: flat(state[name]) for name in ("gradients", "descents")}
     train(1)
     train(2)
@@ -309,7 +309,7 @@ def test_small_tensors_of_one_kind_are_measured_together():
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
-    assert [len(piece) for piece in hooks.measurement.state_dict()["descents"]] == [30, 30, 16_384, 16_384, 1]
+    assert [len(piece) for piece in hooks.measurement.state_dict(optimizer)["descents"]] == [30, 30, 16_384, 16_384, 1]
     assert concluded(hooks.measurement, optimizer).gradient_norm == pytest.approx(
         math.sqrt(10 + 20 + 30 + 2 * 16_384 + 1)
     )
@@ -322,7 +322,7 @@ def test_a_measurement_is_resumed_amid_its_steps():
     for gradient in (1.0, 2.0):
         weights.grad = torch.tensor([gradient])
         optimizer.step()
-    state = hooks.measurement.state_dict()
+    state = hooks.measurement.state_dict(optimizer)
     hooks.measurement = Measurement()
     hooks.measurement.load_state_dict(state, optimizer)
     weights.grad = torch.tensor([4.0])
@@ -341,7 +341,7 @@ def test_a_measurement_is_resumed_amid_its_steps():
 def test_a_measurement_before_its_first_step_is_resumed_too():
     weights = nn.Parameter(torch.tensor([3.0]))
     optimizer, hooks = watched(weights)
-    hooks.measurement.load_state_dict(Measurement().state_dict(), optimizer)
+    hooks.measurement.load_state_dict(Measurement().state_dict(optimizer), optimizer)
     weights.grad = torch.tensor([1.0])
     optimizer.step()
     assert concluded(hooks.measurement, optimizer).gradient_norm == 1.0
@@ -353,7 +353,7 @@ def test_nothing_is_taken_up_of_other_parameters():
     weights.grad = torch.ones(2)
     optimizer.step()
     other, again = watched(nn.Parameter(torch.ones(3)))
-    again.measurement.load_state_dict(hooks.measurement.state_dict(), other)
+    again.measurement.load_state_dict(hooks.measurement.state_dict(optimizer), other)
     assert (again.measurement.steps, again.measurement.pairs) == ([], [])
     assert concluded(again.measurement, other).weight_norm == pytest.approx(3**0.5)
 

@@ -195,6 +195,30 @@ def test_resume_is_bit_exact(setting: str | lrpilot.Setting, interrupted_at: int
         assert torch.equal(mine, theirs)
 
 
+def test_a_resume_right_before_the_opening_takes_the_network_back() -> None:
+    """The step at which it does so needs the copy that the state holds."""
+    problem = Problem()
+    drive = controller(problem, "stable")
+    state = None
+    for t in range(200):
+        if drive._sweep is None and t:
+            break
+        state = copy.deepcopy((problem.network.state_dict(), problem.optimizer.state_dict(), drive.state_dict()))
+        torch.manual_seed(t)
+        drive.step(problem.loss_fn, problem.batch(t))
+    assert state is not None
+    again = Problem()
+    resumed = lrpilot.OnlineActorCritic(again.optimizer, "stable")
+    for part, saved in zip((again.network, again.optimizer, resumed), state, strict=True):
+        part.load_state_dict(saved)
+    torch.manual_seed(t - 1)
+    resumed.step(again.loss_fn, again.batch(t - 1))
+    assert resumed.history["loss"].tolist() == drive.history["loss"].tolist()
+    assert resumed.get_last_lr() == drive.get_last_lr()
+    for mine, theirs in zip(again.network.state_dict().values(), problem.network.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_a_state_of_another_setting_is_refused() -> None:
     paper, stable = controller(Problem(), "paper"), controller(Problem(), "stable")
     with pytest.raises(lrpilot.InvalidArgument, match="the saved setting's action must be 'LogRate'"):
@@ -232,6 +256,15 @@ def test_a_loss_that_is_no_scalar_is_refused() -> None:
         lrpilot.InvalidArgument, match=r"the loss must be a tensor of one element, got 'shape \(32, 3\)'"
     ):
         drive.step(lambda batch: problem.network(batch[0]), problem.batch(0))
+
+
+@pytest.mark.parametrize("setting", ["paper", "stable"])
+def test_a_loss_that_is_no_real_number_is_refused(setting: str) -> None:
+    problem = Problem()
+    drive = controller(problem, setting)
+    with pytest.raises(lrpilot.InvalidArgument, match=r"of a floating-point dtype, got torch.complex64"):
+        drive.step(lambda batch: problem.loss_fn(batch) + 0j, problem.batch(0))
+    drive.step(problem.loss_fn, problem.batch(0))
 
 
 def test_a_drawing_function_is_asked_for_exactly_when_it_is_used() -> None:

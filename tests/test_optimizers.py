@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+import lrpilot
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.optimizers import inner_optimizers, names, together, unwrapped
 
@@ -23,6 +26,43 @@ def test_wrappers_are_opened() -> None:
     assert unwrapped([one, twice]) == unwrapped((one, two)) == (one, two)  # type: ignore[list-item]
     with pytest.raises(InvalidArgument, match="one optimizer, or several different ones, got 'SGD and SGD'"):
         unwrapped([one, SimpleNamespace(optimizer=one)])  # type: ignore[list-item]
+
+
+class Showing:
+    """As Lightning's: its class is made to be the optimizer's as well, whose attributes it shows, hooks included."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+        self.__class__ = type("Showing", (Showing, type(optimizer)), {})
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        return self._optimizer
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._optimizer, name)
+
+
+class Hooked(torch.optim.Optimizer):
+    """As timm's Lookahead: hooks of its own, which nobody calls, and no call of torch's constructor."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks = {}, {}  # type: ignore[assignment]
+        self.base, self.param_groups = optimizer, optimizer.param_groups
+
+
+@pytest.mark.parametrize("wrap", [Showing, Hooked, lambda one: Hooked(Showing(one))])
+def test_wrappers_with_the_hooks_of_an_optimizer_are_opened(wrap: Callable[[Any], Any]) -> None:
+    one = torch.optim.SGD([parameter()], lr=0.1)
+    assert unwrapped(wrap(one)) == (one,)
+    assert lrpilot.Pilot(wrap(one), 10).optimizer is one
+
+
+def test_which_of_two_optimizers_a_wrapper_means_is_asked() -> None:
+    wrapper = Hooked(torch.optim.SGD([parameter()], lr=0.1))
+    wrapper.other = torch.optim.SGD([parameter()], lr=0.1)
+    with pytest.raises(InvalidArgument, match=r"\(perhaps its \.base or \.other\), got 'Hooked'"):
+        unwrapped(wrapper)
 
 
 def test_a_ring_of_wrappers_has_no_end_and_is_refused() -> None:

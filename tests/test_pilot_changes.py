@@ -78,6 +78,70 @@ def test_what_is_frozen_between_its_step_and_the_pilots_has_been_trained(frozen)
     assert torch.equal(rates[True], rates[False])
 
 
+@pytest.mark.parametrize("pause", [3, 12, 36, 37, 40])
+@pytest.mark.parametrize("when", ["before the call", "after it"])
+def test_a_copy_is_made_while_what_was_trained_is_frozen(pause, when):
+    """In such a loop the copy flies on as the first one does, with all that was measured of the last step."""
+
+    def run(pause):
+        model = network()
+        pilot = Pilot(adamw(model), STEPS, policy=Reactive(), network=model)
+        for step in range(STEPS):
+            model.requires_grad_(True)
+            loss = loss_of(model, step)
+            pilot.optimizer.zero_grad()
+            loss.backward()
+            pilot.optimizer.step()
+            model.requires_grad_(False)
+            if step == pause and when == "before the call":
+                model, pilot = copy.deepcopy((model, pilot))
+            pilot.step(loss)
+            if step == pause and when == "after it":
+                model, pilot = copy.deepcopy((model, pilot))
+        return pilot.history
+
+    undisturbed, copied = run(None), run(pause)
+    assert copied["rate"].tolist() == undisturbed["rate"].tolist()
+    assert copied.decisions == undisturbed.decisions
+
+
+def test_a_state_taken_between_a_step_and_the_call_that_follows():
+    """A loop that resumes begins with the next batch: no step is forgotten, and none is told of."""
+    model = network()
+    pilot = Pilot(adamw(model), 40, policy=Reactive(), network=model)
+    train(pilot, model, 20)
+    loss_of(model, 20).backward()
+    pilot.optimizer.step()
+    parts = (model, pilot.optimizer, pilot)
+    states = [copy.deepcopy(part.state_dict()) for part in parts]
+    again = network()
+    resumed = Pilot(adamw(again), 40, policy=Reactive(), network=again)
+    for part, state in zip((again, resumed.optimizer, resumed), states, strict=True):
+        part.load_state_dict(state)
+    train(resumed, again, 19, begin=21)
+    assert resumed.last_epoch == len(resumed.history["rate"]) == 40
+    assert not resumed.optimizer._optimizer_step_post_hooks  # the run has ended, in time
+
+
+@pytest.mark.parametrize("refilled", [True, False])
+def test_an_optimizer_whose_groups_are_cleared(refilled):
+    """Its step does nothing then, and does not count; nor does it read a rate."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    pilot = Pilot(optimizer, 40, policy=Scripted(0.0), network=model)
+    train(pilot, model, 12)
+    rate = pilot.get_last_lr()[0]
+    optimizer.param_groups.clear()
+    for step in range(12, 15):
+        optimizer.step()
+        pilot.step(loss_of(model, step))
+    assert pilot.last_epoch == 12
+    if refilled:
+        optimizer.add_param_group({"params": list(model.parameters()), "lr": rate})
+        train(pilot, model, 28, begin=15)
+        assert pilot.last_epoch == len(pilot.history["rate"]) == 40
+
+
 @pytest.mark.parametrize("moment", [1, 3, 12, 20, 36])
 def test_the_precision_may_change_at_any_step(moment):
     """As L1: the tensors are the same, and what was measured of them is not."""

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from loops import batch, loss_of, network, take_a_step, train
+from lrpilot import OnlineActorCritic
 from lrpilot.errors import InvalidArgument, PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.timetable import decision_steps
@@ -117,6 +118,72 @@ def test_one_that_is_called_is_not_warned_of(steps):
     for _ in range(min(steps, 101)):
         take_a_step(optimizer)
         pilot.step(1.0)
+
+
+@pytest.mark.parametrize("total_steps", [100_000, None])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_pilot_that_nobody_keeps_is_told_of_once(total_steps, count):
+    optimizers = [sgd(network()) for _ in range(count)]
+    Pilot(optimizers, total_steps, policy=Scripted(0.0))
+    others = []
+    for optimizer in optimizers:  # which come after the pilot's, and are called as well
+        optimizer.register_step_pre_hook(lambda *_: others.append("pre"))
+        optimizer.register_step_post_hook(lambda *_: others.append("post"))
+
+    def loop():
+        for _ in range(150):
+            for optimizer in optimizers:
+                take_a_step(optimizer)
+
+    with pytest.warns(PilotWarning, match=r"made for SGD.* is gone, for no variable held it.* pilot = Pilot") as told:
+        loop()
+    assert len(told) == 1
+    assert told[0].filename == take_a_step.__code__.co_filename
+    assert others == ["pre", "post"] * 150 * count
+    pilot = Pilot(optimizers, 3, policy=Scripted(0.0))
+    for optimizer in optimizers:
+        take_a_step(optimizer)
+    pilot.step(1.0)
+    assert pilot.last_epoch == 1
+
+
+@pytest.mark.parametrize("another", ["a pilot", "an actor-critic", "a rate of one's own", "the end"])
+def test_a_pilot_that_nobody_needs_any_more_is_not_told_of(another):
+    optimizer = sgd(network())
+    pilot = Pilot(optimizer, 100_000, policy=Scripted(0.0))
+    if another == "a pilot":
+        pilot = Pilot(optimizer, 100_000, policy=Scripted(0.0))
+    elif another == "an actor-critic":
+        del pilot
+        weights = optimizer.param_groups[0]["params"][0]
+        OnlineActorCritic(optimizer, "paper").step(lambda _: weights.square().sum(), None)
+    elif another == "a rate of one's own":
+        del pilot
+        optimizer.param_groups[0]["lr"] = 0.1
+    else:
+        take_a_step(optimizer)
+        pilot.step(1.0)
+        del pilot
+    for _ in range(3):
+        take_a_step(optimizer)
+
+
+@pytest.mark.parametrize("left", [3, 4])
+def test_micro_batches_after_the_last_step_are_no_overrun(left):
+    """Fifteen batches in steps of four: the last three fill none. A fourth one would."""
+    model = network()
+    pilot = Pilot(sgd(model), total_steps=3, policy=Scripted(0.0))
+    for part in range(12):
+        loss = loss_of(model, part)
+        loss.backward()
+        if part % 4 == 3:
+            pilot.optimizer.step()
+        pilot.step(loss)
+    for _ in range(3):
+        pilot.step(loss)
+    if left > 3:
+        with pytest.warns(PilotWarning, match="after the 3 steps that were announced"):
+            pilot.step(loss)
 
 
 def test_a_resume_between_two_micro_batches():

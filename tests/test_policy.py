@@ -47,6 +47,15 @@ def test_loading_takes_no_random_numbers():
     assert torch.rand(3).tolist() == expected.tolist()
 
 
+def test_loading_where_torch_swaps_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which recurrent layers cannot."""
+    before = Policy.load().state_dict()
+    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    assert torch.__future__.get_swap_module_params_on_conversion()
+    for name, value in Policy.load().state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_saving_in_a_home_and_where_it_does_harm(policy, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     policy.save("~/policy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ class History:
             axes.plot(numbers, linewidth=0.8, color=colour)
             axes.set_ylabel(label)
             plain_panel(axes)
-            if any(number > 0 for number in numbers):
+            if any(0 < number < math.inf for number in numbers):
                 plain_numbers(axes)
         lower.set_xlabel("step")
         return figure

@@ -65,7 +65,11 @@ class PilotCallback(keras.callbacks.Callback):
         params = cast(Any, self.params)
         epochs, batches = params["epochs"] - (0 if state else epoch), params["steps"]
         parts = self._inner.gradient_accumulation_steps or 1
-        self.pilot = Pilot(self._view, None if batches is None else epochs * batches // parts, **self._options)
+        length = None if batches is None else epochs * batches // parts
+        # No torch module is looked for: the view holds the statistics, and Keras trains on in torch's evaluation mode
+        # after a validation.
+        options: dict[str, Any] = {"network": (), **self._options}
+        self.pilot = Pilot(self._view, length, **options)
         if state:
             self.pilot.load_state_dict(state)
         self._outer.scale_loss, self._inner._backend_update_step = self._scale_loss, self._update

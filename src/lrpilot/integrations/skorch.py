@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
@@ -12,6 +13,9 @@ from lrpilot.core.state import StateDict
 from lrpilot.errors import PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.optimizers import unwrapped
+
+OPTIONS = {name: given.default for name, given in inspect.signature(Pilot).parameters.items() if name != "optimizer"}
+"""Which parameters the callback has, and their defaults."""
 
 
 class PilotCallback(Callback):
@@ -29,7 +33,7 @@ class PilotCallback(Callback):
     """
 
     def __init__(self, **options: Any) -> None:
-        vars(self).update(options)
+        vars(self).update(OPTIONS | options)
 
     def initialize(self) -> PilotCallback:
         """Forget the last run."""
@@ -53,7 +57,7 @@ class PilotCallback(Callback):
 
     def _plan(self, net: NeuralNet, dataset_train: Any) -> None:
         options = self.get_params(deep=False)
-        total_steps = options.pop("total_steps", None)
+        total_steps = options.pop("total_steps")
         optimizer = unwrapped(net.optimizer_)[0]  # of Accelerate's wrapper, which skorch's nets may use
         pilot = self.pilot_ if self.pilot_ is not None and self.pilot_.optimizer is optimizer else None
         if total_steps is None:
@@ -80,7 +84,7 @@ class PilotCallback(Callback):
         net.history.record("lr", self.pilot_.get_used_lr()[0])
         batches: Any = net.history[-1, "train_batch_count"]
         steps = self.pilot_.last_epoch - self.begin_
-        if self.get_params(deep=False).get("total_steps") is None and 2 * steps <= batches:
+        if self.get_params(deep=False)["total_steps"] is None and 2 * steps <= batches:
             message = f"{batches} batches of an epoch were {steps} steps: the run will end before its time; where"
             message += " gradients are accumulated, give PilotCallback total_steps, in steps of the optimizer"
             warnings.warn(message, PilotWarning, stacklevel=2)

@@ -129,7 +129,9 @@ class Pretraining:
                 event = stage.advance(self._learner)
                 self._seconds += time.monotonic() - begin
                 self._log({"stage": stage.name, "index": stage.done, "total": stage.total, **event})
-                if stage.done > before and self._seconds - last > self.config.evaluate_every:  # else nothing was learned
+                if (
+                    stage.done > before and self._seconds - last > self.config.evaluate_every
+                ):  # else nothing was learned
                     last = self._seconds
                     self.evaluate()
         self.evaluate()

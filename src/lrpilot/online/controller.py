@@ -185,6 +185,8 @@ class OnlineActorCritic:
                 self._opening.look(float(f_t))
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
             self.learner.interrupt()
+        if self._sweep is not None:  # Deviation D8
+            self._sweep.attach(self.controls.given[0], self.optimizer, self._evaluator.buffers)
         s_t = self._backward(loss, f_t)  # line 8
         past, self._unlearned = self._unlearned, None
         if past is not None and not self._learn(past, loss_fn, Look(batch, f_t, s_t)):
@@ -238,8 +240,7 @@ class OnlineActorCritic:
 
     def _decide(self, s_t: Tensor) -> Tensor:
         a_t = self.learner.decide(s_t)
-        if self._sweep is not None:  # Deviation D8
-            self._sweep.attach(self.controls.given[0], self.optimizer, self._evaluator.buffers)
+        if self._sweep is not None:
             return a_t.new_tensor(self.controls.at(self._sweep.rate))
         if self.setting.exploration is not None:  # Deviation D7
             return self.learner.action.within(self.setting.exploration(a_t, self._step, self._generator))
@@ -324,6 +325,8 @@ class OnlineActorCritic:
             raise InvalidArgument("the loss", "a tensor of one element", came)
         if loss.is_meta:
             raise InvalidArgument("the loss", "a tensor that holds a number", "one on the meta device")
+        if not loss.is_floating_point():
+            raise InvalidArgument("the loss", "a tensor of a floating-point dtype", loss.dtype)
         value = loss.detach().to(self._like, copy=True).reshape(())  # the caller keeps the loss
         if not math.isfinite(value):
             raise NonFiniteLoss(self._step, self.get_last_lr()[0], float(value))

@@ -131,11 +131,9 @@ class Controls:
         """Set the knobs that work in the optimizer's step, or (``in_step`` False) the others.
 
         Raises:
-            InvalidArgument: a value would leave its range, or groups have joined that had no place.
+            InvalidArgument: a value would leave its range, or groups have joined that had no place, or left.
         """
-        groups = len(self.optimizer.param_groups)
-        if self.by_group and groups != sum(place.group is not None for place in self._places):
-            raise InvalidArgument("the optimizer's groups", "those that it had when the controller was made", groups)
+        self._check_groups()
         decisions: list[dict[str, Tensor | float]] = [{} for _ in self._places]
         for number, (place, which) in zip(action, self.layout.seats, strict=True):
             knob = self._knobs[which]
@@ -150,7 +148,11 @@ class Controls:
 
         How its gradient compares to that of the whole network, as the logarithm of the ratio of their root mean
         squares, and where it stands, from 0 (first) to 1 (last).
+
+        Raises:
+            InvalidArgument: groups have joined that had no place, or left.
         """
+        self._check_groups()
         sums = [_square_sum(group) for group in self.optimizer.param_groups]
         squares = torch.stack([total.to(self._like) for total, _ in sums])
         sizes = squares.new_tensor([float(size) for _, size in sums])
@@ -158,6 +160,11 @@ class Controls:
         ratio = ratio.nan_to_num(0.0, FARTHEST, -FARTHEST).clamp(-FARTHEST, FARTHEST)
         ratio = torch.cat((ratio, ratio.new_zeros(len(self._places) - len(sums))))
         return torch.stack((ratio, torch.linspace(0, 1, len(ratio), dtype=ratio.dtype, device=ratio.device)), dim=-1)
+
+    def _check_groups(self) -> None:
+        groups = len(self.optimizer.param_groups)
+        if self.by_group and groups != sum(place.group is not None for place in self._places):
+            raise InvalidArgument("the optimizer's groups", "those that it had when the controller was made", groups)
 
     def state_dict(self) -> StateDict:
         """What the user gave, by place."""

@@ -58,6 +58,7 @@ class Calls:
         self._optimizers, self._buffers, self._losses, self._notices = optimizers, buffers, losses, notices
         self._trains_evaluating = False  # whether the network is trained in evaluation mode
         self._in_vain = 0  # calls in a row without a step
+        self._most_in_vain = 0  # before any step
         self._all_in_vain = 0
         self._began_in_vain = False
         self._versions: list[int] | None = None
@@ -134,7 +135,7 @@ class Calls:
 
     def with_step(self, *, missed: int) -> None:
         """A step has been taken, and ``missed`` more for which the pilot was not called."""
-        self._in_vain = 0
+        self._most_in_vain, self._in_vain = max(self._most_in_vain, self._in_vain), 0
         if missed:
             self._compares_losses = False  # of which one now stands for several steps
             self._notices.tell(
@@ -142,6 +143,20 @@ class Calls:
                 f"{names(self._optimizers)} took {missed + 1} steps between two calls of pilot.step: call it after "
                 "each step; the steps are counted, and this loss is used for the skipped ones",
             )
+
+    def forgotten(self) -> None:
+        """The pilot is gone, and was never called."""
+        self._notices.tell(
+            "forgotten",
+            f"the Pilot that was made for {names(self._optimizers)} is gone, for no variable held it, and the learning "
+            "rate stays as it is: write pilot = Pilot(...), and call pilot.step(loss) after each step",
+        )
+
+    def left_over(self, total_steps: int) -> None:
+        """A call after the end: of micro-batches that fill no step any more, unless there are too many of them."""
+        self._in_vain += 1
+        if self._in_vain > self._most_in_vain:
+            self.after_the_end(total_steps)
 
     def after_the_end(self, total_steps: int) -> None:
         """A call came later than the last step that was announced."""

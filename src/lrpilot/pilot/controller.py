@@ -143,7 +143,7 @@ class Pilot(Deciding, Shape):
         self._refuse_if_replaced()
         if self._over:
             if self._step == self.total_steps:
-                self._calls.after_the_end(self._step)
+                self._calls.left_over(self._step)
             return
         if self._hooks.captured:
             self._hooks.taken = self._step + 1
@@ -154,7 +154,8 @@ class Pilot(Deciding, Shape):
         missed = self._hooks.taken - self._step - 1
         self._losses.append(self._losses.take_parts() if loss is None else loss)
         self._losses.join(repeated=missed)
-        self._calls.with_step(missed=missed)
+        known = self._hooks.resumed == self._step + 1 and missed > 0  # a state was taken before that step's call
+        self._calls.with_step(missed=missed - known)
         self._step = self._hooks.taken
         self._expected = self._step + 1
         if self._step >= self._next:
@@ -228,13 +229,14 @@ class Pilot(Deciding, Shape):
             "optimizers": names(self._parts.optimizers),
             "timetable": self._timetable.state_dict(),
             "step": self._step,
+            "taken": self._hooks.taken,
             "decisions": self._decisions,
             "over": self._over,
             "log_rate": self._log_rate,
             "last_step": self._last_step,
             "memory": self._memory._asdict(),
             "policy_memory": copy.deepcopy(self._policy_memory),
-            "measurement": None if measurement is None else measurement.state_dict(),
+            "measurement": None if measurement is None else measurement.state_dict(self.optimizer),
             "history": self.history.state_dict(),
             "losses": self._losses.state_dict(),
             "knobs": self.knobs.state_dict(),
@@ -276,7 +278,8 @@ class Pilot(Deciding, Shape):
         self._rates.write(self._rate, step=self._step)  # the optimizer's state may have been loaded before this began
         self._rates.load_state_dict(state["rates"])
         self._written = len(self._losses.values)
-        self._hooks.taken = self._hooks.resumed = self._step
+        # One more than the steps that were counted, if the state was taken between a step and the call that follows.
+        self._hooks.taken = self._hooks.resumed = state.get("taken", self._step)
         self._hooks.first = None if self._guard.started else self._before_the_first_step
         self._hooks.measurement = None
         if state["measurement"] is not None:

@@ -93,8 +93,7 @@ class Deciding:
         self._over = False
         StepHooks.replace(self._parts.optimizers)
         self._hooks = StepHooks(self._parts.optimizers, self._rates, taken=self._step)
-        self._finalizer = weakref.finalize(self, self._hooks.close)
-        self._finalizer.atexit = False
+        weakref.finalize(self, self._hooks.let_go, self._calls.forgotten).atexit = False
 
     def _refuse_if_replaced(self) -> None:
         if self._hooks.replaced:
@@ -291,7 +290,7 @@ class Deciding:
         """End the run: the last rate stays, the hooks and all copies go. Happens by itself after ``total_steps``."""
         self._write_losses()
         self._over = True
-        self._finalizer()
+        self._hooks.close()
         self._guard.close()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from lrpilot.core.snapshot import parameters_of
 from lrpilot.core.state import StateDict
 
 from .vectors import (
@@ -189,9 +190,11 @@ class Measurement:
         ]
         return stacked(products).view(len(pairs), -1).sum(1)
 
-    def state_dict(self) -> StateDict:
+    def state_dict(self, optimizer: torch.optim.Optimizer) -> StateDict:
         """A copy of all of it: after at least one measured step, two copies of the parameters."""
+        measured = set(self._parameters)
         return {
+            "places": [place for place, p in enumerate(parameters_of(optimizer)) if p in measured],
             "steps": [step.clone() for step in self.steps],
             "pairs": [pair.clone() for pair in self.pairs],
             "gradients": [None if gradient is None else gradient.clone() for gradient in self._gradients],
@@ -202,8 +205,12 @@ class Measurement:
     def load_state_dict(self, state: StateDict, optimizer: torch.optim.Optimizer) -> None:
         """Take up a copy of what :meth:`state_dict` gave; nothing, if the optimizer trains other parameters."""
         self._forget()
-        self._parameters = trainable(optimizer)
-        self._pieces = bundles(self._parameters)
+        parameters = list(parameters_of(optimizer))
+        if not all(place < len(parameters) for place in state.get("places", ())):
+            return
+        # Some may have been frozen after the step. Up to version 0.2 those counted that were to be trained.
+        measured = [parameters[place] for place in state["places"]] if "places" in state else trainable(optimizer)
+        self._parameters, self._pieces = measured, bundles(measured)
         sizes = [sum(local(p).numel() * (2 if p.is_complex() else 1) for p in piece) for piece in self._pieces]
         if state["steps"] and [len(descent) for descent in state["descents"]] != sizes:
             return

@@ -30,8 +30,10 @@ def unwrapped(optimizer: Optimizer | Sequence[Optimizer]) -> tuple[Optimizer, ..
 def _unwrapped(given: Any) -> Optimizer:
     """Of a wrapper that has no hooks of its own, such as Accelerate's, the optimizer within."""
     optimizer, layers = given, 0
-    while not hasattr(optimizer, "_optimizer_step_pre_hooks"):  # which torch's own constructor makes
-        inner = getattr(optimizer, "__dict__", {}).get("optimizer")
+    # Torch's own constructor makes these; Lightning's wrapper shows those of the optimizer within as attributes, and
+    # timm's Lookahead makes other hooks, which nobody calls.
+    while "_optimizer_load_state_dict_post_hooks" not in getattr(optimizer, "__dict__", {}):
+        inner = _within(optimizer)
         if inner is None or hasattr(optimizer, "get_last_lr") or layers > 9:  # a scheduler has an optimizer too
             allowed = "a torch.optim.Optimizer, or a wrapper that keeps one as .optimizer"
             within = [name for name in inner_optimizers([given]) if name != ".optimizer"]
@@ -46,6 +48,13 @@ def _unwrapped(given: Any) -> Optimizer:
         raise InvalidArgument("optimizer", "one with a learning rate", type(optimizer).__name__)
     check_numbers(optimizer)
     return optimizer
+
+
+def _within(wrapper: Any) -> Any:
+    """What it keeps as ``.optimizer``; or the only optimizer that it keeps, if it says that it is one itself."""
+    held = [value for value in getattr(wrapper, "__dict__", {}).values() if isinstance(value, Optimizer)]
+    alone = held[0] if isinstance(wrapper, Optimizer) and len(held) == 1 else None
+    return getattr(wrapper, "optimizer", alone)
 
 
 def together(optimizers: Sequence[Optimizer]) -> Optimizer:

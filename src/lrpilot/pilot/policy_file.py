@@ -94,10 +94,11 @@ def fill(policy: nn.Module, tensors: Mapping[str, Tensor], features: Mapping[str
     for name, value in tensors.items():
         if name.endswith(".encoder.weight") and value.dim() == 2 and value.shape[1] == len(columns):
             widened[name] = value.new_zeros(len(value), len(FEATURES)).index_copy(1, torch.tensor(columns), value)
-    try:
-        policy.load_state_dict(widened)
-    except RuntimeError as error:
-        raise InvalidArgument("policy", "a policy file with all its weights", str(path)) from error
+    own = policy.state_dict()
+    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in widened.items()}:
+        raise InvalidArgument("policy", "a policy file with all its weights", str(path))
+    for name, value in widened.items():  # not `load_state_dict`, which may be set to swap tensors, and then fails
+        own[name].copy_(value)
 
 
 def feature_values() -> dict[str, list[float]]:

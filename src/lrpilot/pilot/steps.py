@@ -134,10 +134,12 @@ class StepHooks:
             self._call(self._measurement.after_step, self._all)
 
     def _skips(self, optimizer: Optimizer) -> bool:
-        """Whether its step will do nothing. A ``GradScaler`` lets fused optimizers look for themselves.
+        """Whether its step will do nothing: it has no groups, or a ``GradScaler`` lets it look for itself (if fused).
 
         Where the gradients are on a device, this waits for it, as the scaler itself does for all other optimizers.
         """
+        if not optimizer.param_groups:
+            return True
         found = getattr(optimizer, "found_inf", None)
         if not isinstance(found, Tensor) or (self._on_cuda and torch.cuda.is_current_stream_capturing()):
             return False
@@ -168,6 +170,21 @@ class StepHooks:
     def _opens(self, optimizer: Optimizer) -> bool:
         """Whether its step is the first of a new one."""
         return self.called or not self._round or optimizer in self._round
+
+    def let_go(self, tell: Callable[[], None]) -> None:
+        """Nobody holds the pilot any more. Of one that was never called the next step tells, if its rate still stands.
+
+        The hooks stay for that step, in which they may find themselves.
+        """
+        if self.called or self.unheard is None:
+            self.close()
+            return
+
+        def unheard(steps: int) -> None:
+            if not self.rates.disturbed():
+                tell()
+
+        self.measurement, self.unheard, self.deadline = None, unheard, self.taken + 1
 
     def close(self) -> None:
         """Take the hooks off."""
