@@ -104,7 +104,7 @@ def table(frame: DataFrame, by: str) -> Table:
     groups = frame.groupby(by, sort=True)
     rows = [
         (
-            f"{value} ({about[value]})" if value in about else str(value),
+            " ".join([str(value), *(f"({text})" for name, text in about.items() if name == value)]),
             str(group["task"].nunique()),
             f"{group['regret'].mean():.3f}",
             f"{group['regret'].median():.3f}",

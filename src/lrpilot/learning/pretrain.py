@@ -118,7 +118,7 @@ class Pretraining:
         self._evaluation = evaluation
 
     def finish(self, stopped: Callable[[], bool] = lambda: False) -> Policy | None:
-        """Do what is left to do, or what is possible until ``stopped``."""
+        """Do what is left to do, or what is possible until ``stopped``. Evaluates after steps that taught something."""
         last = self._seconds
         for stage in self._stages:
             while stage.done < stage.total:
@@ -129,9 +129,7 @@ class Pretraining:
                 event = stage.advance(self._learner)
                 self._seconds += time.monotonic() - begin
                 self._log({"stage": stage.name, "index": stage.done, "total": stage.total, **event})
-                if (
-                    stage.done > before and self._seconds - last > self.config.evaluate_every
-                ):  # else nothing was learned
+                if stage.done > before and self._seconds - last > self.config.evaluate_every:
                     last = self._seconds
                     self.evaluate()
         self.evaluate()

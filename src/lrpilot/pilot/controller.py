@@ -51,9 +51,8 @@ class Pilot(Deciding, Shape):
     ...     optimizer.step()
     ...     pilot.step(loss)
 
-    Begins at a tenth of the optimizer's rate, at once: what a rate that is too high does to a network may not be mended
-    by a lower one, while a decision may raise the rate tenfold. Up to six decades above the given rate are open, and
-    twelve below.
+    Begins at a tenth of the optimizer's rate, at once: a rate that is too high may harm a network for good, while a
+    decision may raise one that is too low tenfold. It goes up to six decades above the given rate, and twelve below.
 
     Decisions are taken at about fifty moments of a run, dense at its beginning. In the last steps before each,
     the optimizer's step hooks read gradients and updates, and up to three copies of the trainable parameters exist;
@@ -66,9 +65,8 @@ class Pilot(Deciding, Shape):
     lost, or if the losses are ten times the first. A loss that is not finite right before a decision cuts the rate.
 
     Steps are the optimizer's. Under gradient accumulation :meth:`step` may be called for every micro-batch: the losses
-    between two steps are averaged. Each kind of mistake in the loop is reported once, as a `PilotWarning`.
-
-    Where `torch.distributed` is initialised, all ranks of ``process_group`` decide alike, on the mean of what they see.
+    between two steps are averaged. Each kind of mistake in the loop is reported once, as a `PilotWarning`. Where
+    `torch.distributed` is initialised, all ranks of ``process_group`` decide alike, on the mean of what they see.
 
     Args:
         optimizer: any torch optimizer, at any rate, which is changed at once; or several that train one network, whose
@@ -88,9 +86,8 @@ class Pilot(Deciding, Shape):
 
     Attributes:
         total_steps: of the run; None if unknown.
-        last_epoch: how many steps the optimizer has taken, under the name that schedulers have for it.
-        base_lrs: the rate that each group was given.
-        history: a `Logbook` of losses, rates and decisions.
+        last_epoch: how many steps have been taken, under the name that schedulers have for it.
+        base_lrs: the rate that each group was given; history: a `Logbook` of losses, rates and decisions.
 
     Raises:
         InvalidArgument: an argument outside its range.
@@ -219,10 +216,7 @@ class Pilot(Deciding, Shape):
         self._hooks.measurement = Measurement() if self._watch == self._step else None
 
     def state_dict(self) -> StateDict:
-        """All that a bit-exact resume needs at any step, beside network, optimizer and policy.
-
-        Contains a copy of the network while the guard holds one.
-        """
+        """All that a bit-exact resume needs beside network, optimizer and policy; with it the guard's copy, if any."""
         measurement = self._hooks.measurement
         return {
             "total_steps": self._parts.total_steps,
