@@ -18,7 +18,7 @@ pytest.importorskip("lightning", reason="needs lrpilot[lightning]")
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
+from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning, GradientAccumulationScheduler
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
@@ -238,6 +238,23 @@ def test_an_unfrozen_backbone_keeps_its_tenth(tmp_path, recwarn):
     assert not [warning for warning in recwarn if issubclass(warning.category, lrpilot.PilotWarning)]
     head, backbone = (group["lr"] for group in trainer.optimizers[0].param_groups)
     assert backbone == pytest.approx(head / 10)
+
+
+def test_a_length_that_lightning_does_not_know_is_told_of(tmp_path):
+    """Ten batches an epoch; from the second epoch on two make a step."""
+
+    class Extending(lightning.Callback):
+        def on_train_start(self, trainer, module):
+            callback.pilot.extend(length)
+
+    batches = len(loader())
+    length, callback = batches + 2 * -(-batches // 2), PilotCallback(policy=Reactive())
+    with pytest.warns(lrpilot.PilotWarning, match="^GradientAccumulationScheduler changes how many steps") as told:
+        trainer, pilot = fit(
+            tmp_path, 3, callback=callback, more=[GradientAccumulationScheduler({0: 1, 1: 2}), Extending()]
+        )
+    assert len([each for each in told if issubclass(each.category, lrpilot.PilotWarning)]) == 1
+    assert trainer.global_step == pilot.last_epoch == pilot.total_steps == length
 
 
 def test_a_callback_that_writes_the_rate_is_named(tmp_path):

@@ -212,6 +212,15 @@ def test_a_copy_that_does_not_help_is_given_up():
     assert guard.verdict(broken, memory, opens=False, closes=False) == "the weights were not finite"
 
 
+def test_a_return_in_the_window_is_no_sign_that_the_copy_does_not_help():
+    """The network may have learned, and been destroyed, since."""
+    guard, memory = ready(), remembered(interval(*FINE))
+    guard.take_back(counts=False)
+    assert not guard.in_vain(interval(11.0, 11.0), memory)
+    guard.take_back()
+    assert guard.in_vain(interval(11.0, 11.0), memory)
+
+
 def test_losses_that_are_not_finite_are_given_up_on_until_one_is():
     guard, memory = ready(rollback=True), remembered(interval(*FINE))
     nothing = interval(torch.nan, torch.nan)
@@ -372,6 +381,9 @@ def test_verdicts_outside_the_window():
         (0.25, 0.53, True),
         (0.48, 0.8, True),
         (0.52, 0.8, False),  # a loss that had not halved yet has too little to lose
+        (0.9, 1.45, False),
+        (0.9, 1.55, True),  # but a network that had learned anything is surely worse than untrained
+        (0.98, 1.55, False),
     ],
 )
 def test_half_of_a_gain_of_more_than_a_factor_of_two_is_lost(stood, now, lost):

@@ -8,11 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import BackboneFinetuning
+from lightning.pytorch.callbacks import BackboneFinetuning, GradientAccumulationScheduler
 
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument, PilotWarning
 from lrpilot.pilot.controller import Pilot
+
+CALLBACKS = {
+    BackboneFinetuning: "BackboneFinetuning writes the learning rate at each epoch too: unfreeze with a BaseFinetuning "
+    "of your own, which adds the group and leaves its rate alone",
+    GradientAccumulationScheduler: "GradientAccumulationScheduler changes how many steps an epoch has, which "
+    "Lightning's estimate of the run's length does not know: as the training starts, call "
+    "callback.pilot.extend(total_steps) with the true length",
+}
+"""What is to be said of callbacks that a pilot cannot go by."""
 
 
 class PilotCallback(Callback):
@@ -43,13 +52,9 @@ class PilotCallback(Callback):
             raise InvalidArgument(
                 "automatic_optimization", "True (where it is not, make a Pilot and call its step)", False
             )
-        if any(isinstance(callback, BackboneFinetuning) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-            warnings.warn(
-                "BackboneFinetuning writes the learning rate at each epoch too: unfreeze with a BaseFinetuning of your "
-                "own, which adds the group and leaves its rate alone",
-                PilotWarning,
-                stacklevel=2,
-            )
+        for kind, message in CALLBACKS.items():
+            if any(isinstance(callback, kind) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+                warnings.warn(message, PilotWarning, stacklevel=2)
         steps, state = trainer.estimated_stepping_batches, self._resumed
         self._resumed = {}  # of this training alone
         done = 0 if state else trainer.global_step  # without a pilot

@@ -207,7 +207,7 @@ class Guard:
             self._buffers.restore(self._good.buffers)
             self._unproven = None
             self._returns += counts
-            self._returned = True
+            self._returned = counts
 
     @property
     def _small(self) -> bool:

@@ -70,20 +70,24 @@ def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
     """Which networks have surely lost all that they had learned, or ``half`` of it.
 
     Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
-    interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors.
+    interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors. So
+    is, with ``half``, a network that had learned anything and now lies half above the first loss by as much.
     Fewer than `TELLING` steps tell less. There the loss must have stood at less than half of the first one in any
     earlier interval, and the second half of this one, two losses or more, must lie half above the first one.
     """
     memory = anchored(interval, memory)
     steps = interval.losses.shape[-1]
     fallen = (memory.short if steps >= TELLING else memory.best) < -math.log(2.0)
-    if not anywhere(fallen):
+    learned = memory.short < PROGRESS
+    if not anywhere(fallen | (learned & half)):
         return fallen
     late = log_losses(interval.losses, memory)[..., steps // 2 :]
     if steps < TELLING:
         return fallen & (late.shape[-1] > 1) & (as_in(memory.first, late.mean(-1)) > math.log(CHANGED))
     surely = as_in(memory.first, late.mean(-1) - 2 * late.std(-1) / math.sqrt(late.shape[-1]))
-    return fallen & (surely > (memory.short / 2 if half else PROGRESS))
+    if not half:
+        return fallen & (surely > PROGRESS)
+    return (fallen & (surely > memory.short / 2)) | (learned & (surely > math.log(CHANGED)))
 
 
 def blown_up(interval: Interval, memory: Memory) -> Truth:
