@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lrpilot.experiments.report import metrics
-from lrpilot.experiments.report.conclusions import on_the_suite
+from lrpilot.experiments.report.conclusions import in_short, on_the_suite
 from lrpilot.experiments.report.report import update_readme
 from lrpilot.experiments.report.standing import Way
 from lrpilot.experiments.report.suite import by_task, compared_rows, overall, profiles, sections, suite_rows
@@ -131,6 +131,19 @@ def test_the_suite_in_words(store):
     assert "and above the best of 3 optimizers and searches that need no rate on 0. Against" in text
     assert "0 % of its starts are above it" in text
     assert on_the_suite(Store(store.root / "elsewhere")) == ""
+
+
+def test_in_short_the_suite_and_what_was_compared(store):
+    assert in_short(store) == ""  # without comparisons
+    store.save(*map(pretend, Comparison.of("m1", seeds=2, methods=[*LOSSES]).trials()))
+    text = in_short(store)
+    constant, cosine = ((0.5 + 0.002) / (other + 0.002) for other in (1.0, 0.8))
+    assert (
+        f"typically ends at {constant:.2f}x the test loss of the best of five constant rates and {cosine:.2f}x" in text
+    )
+    assert "its test loss is 0.1 nats above the lowest of any method; a constant rate's is 0.8, a cosine's 0.64" in text
+    assert "above the best constant rate on 0 of the 2 tasks, the best cosine on 0 and the best of 3 rate-free" in text
+    assert "The largest network compared has 95,410 weights, the longest run 12,000 steps." in text
 
 
 def test_a_row_a_task(store):

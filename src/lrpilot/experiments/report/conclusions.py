@@ -1,6 +1,6 @@
 """What the results say, in a few numbers with a sentence each: the report begins with them, and so does the README.
 
-Its longer sentences stand in ``judged.md``, ``evidence.md`` and ``compared.md`` of ``templates/``.
+Its longer sentences stand in ``short.md``, ``judged.md``, ``evidence.md`` and ``compared.md`` of ``templates/``.
 """
 
 from __future__ import annotations
@@ -43,60 +43,74 @@ def on_the_paper(runs: DataFrame) -> str:
     return "\n".join(f"- **{card.value}** {card.text}." for card in _claims(runs))
 
 
+def in_short(store: Store) -> str:
+    """What the suite says and what has been compared, in five sentences; empty without the runs of both."""
+    suite, compared = _suite(store), _compared(store)
+    return render("short.md", suite=suite, compared=compared) if suite and compared else ""
+
+
 def on_the_suite(store: Store) -> str:
     """Where the pilot stands over the suite's tasks, beside the best of each opponent; empty without its runs."""
+    found = _suite(store)
+    return render("judged.md", **found) if found else ""
+
+
+def in_words(compared: Store, template: str = "evidence.md") -> str:
+    """The comparisons in short paragraphs: losses, cost and scope, or at more length as ``compared.md`` has them."""
+    found = _compared(compared)
+    return render(template, **found) if found else ""
+
+
+def _suite(store: Store) -> dict[str, Any]:
+    """What is to be said of the suite, by name."""
     rows = _with_pilot(suite_rows(store))
     standings = {way: Standing.of(way, rows) for way in ways(rows)}
     beside_cosine = {way: standing.against["cosine"] for way, standing in standings.items()}
     alone = {way: found for way, found in beside_cosine.items() if found and way.method in OPPONENTS["peer"]}
     if not alone or not standings.keys() >= {*GRIDS.values()} or not all(standings[PILOT].against.values()):
-        return ""
-    grids = {method: standings[way] for method, way in GRIDS.items()}
+        return {}
     best = min(alone, key=lambda way: alone[way].mean)
-    wins = {opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()}
     parts = {row.title: found for row in rows if row.in_nats and (found := row.sensitivity(PILOT)) is not None}
     steepest = max(parts, key=parts.__getitem__)
-    return render(
-        "judged.md",
-        tasks=len(rows),
-        seeds=_seeds(rows),
-        alone=alone,
-        best=best,
-        of_best=standings[best],
-        wins=wins,
-        sharp=len(parts),
-        steepest=steepest,
-        share=parts[steepest] / sum(parts.values()),
-        **grids,
-    )
+    return {
+        "tasks": len(rows),
+        "seeds": _seeds(rows),
+        "alone": alone,
+        "best": best,
+        "of_best": standings[best],
+        "wins": {opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()},
+        "sharp": len(parts),
+        "steepest": steepest,
+        "share": parts[steepest] / sum(parts.values()),
+        **{method: standings[way] for method, way in GRIDS.items()},
+    }
 
 
-def in_words(compared: Store, template: str = "evidence.md") -> str:
-    """The comparisons in short paragraphs: losses, cost and scope, or at more length as ``compared.md`` has them."""
-    rows, by_loss = (_with_pilot(compared_rows(compared, measure)) for measure in ("test_error", "test_loss"))
+def _compared(store: Store) -> dict[str, Any]:
+    """What is to be said of the comparisons, by name."""
+    rows, by_loss = (_with_pilot(compared_rows(store, measure)) for measure in ("test_error", "test_loss"))
     standing = Standing.of(PILOT, rows) if rows else None
     if not standing or not all(standing.against.values()):
-        return ""
+        return {}
     tasks = {task for row in rows for task in row.runs.task}
     largest = max(tasks, key=weights)
-    return render(
-        template,
-        by_error=standing.against,
-        by_loss={method: Standing.of(way, by_loss) for method, way in GRIDS.items()},
-        ratios={method: _worst_over_best(rows, way) for method, way in GRIDS.items()},
-        comparisons=len(rows),
-        networks=len(tasks),
-        seeds=_seeds(rows),
-        single=_seeds(rows).count(1),
-        peers=len({method for row in rows for method in row.runs.method if method in OPPONENTS["peer"]}),
-        names=AGAINST,
-        wins={opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()},
-        with_adam=_wins([row for row in rows if row.title.split(", ")[1] in ("adam", "adamw")], ("cosine",)),
-        seconds=standing.seconds,
-        largest=largest,
-        weights=weights(largest),
-        longest=max(row.runs.planned_steps.max() for row in rows),
-    )
+    return {
+        "by_error": standing.against,
+        "by_loss": {method: Standing.of(way, by_loss) for method, way in GRIDS.items()},
+        "ratios": {method: _worst_over_best(rows, way) for method, way in GRIDS.items()},
+        "comparisons": len(rows),
+        "networks": len(tasks),
+        "seeds": _seeds(rows),
+        "single": _seeds(rows).count(1),
+        "peers": len({method for row in rows for method in row.runs.method if method in OPPONENTS["peer"]}),
+        "names": AGAINST,
+        "wins": {opponent: _wins(rows, methods) for opponent, methods in OPPONENTS.items()},
+        "with_adam": _wins([row for row in rows if row.title.split(", ")[1] in ("adam", "adamw")], ("cosine",)),
+        "seconds": standing.seconds,
+        "largest": largest,
+        "weights": weights(largest),
+        "longest": max(row.runs.planned_steps.max() for row in rows),
+    }
 
 
 def _with_pilot(rows: Sequence[Row]) -> list[Row]:

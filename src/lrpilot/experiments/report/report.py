@@ -11,7 +11,7 @@ from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT
 
 from .claims import verdicts
-from .conclusions import in_words, on_the_paper, on_the_suite
+from .conclusions import in_short, in_words, on_the_paper, on_the_suite
 from .evidence import Evidence
 from .page import Block, Card, Section, markdown, write_page
 from .readme import fill, parts
@@ -41,14 +41,14 @@ def write_report(
 def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     """Write those parts of a file that come from results, each between its marker lines (:mod:`~.readme`).
 
-    ``headline`` is the picture of the comparisons, ``comparison`` their table, ``judged`` what the suite says,
-    ``evidence`` what the comparisons say, what the pilot costs in them and how large they are, ``paper`` how many of
-    the paper's claims hold, ``results`` the methods of the paper's tables beside each other, ``claims`` the verdicts on
-    its claims, ``suite`` and ``compared`` where each method stands over the suite's tasks and over those of all
-    comparisons; a part named after an experiment is its tables, one named after a figure of the paper its pictures,
-    which are written into ``figures/`` beside the file. A part without any results stays as it is, and so does one that
-    another command writes. Other pictures are written where the results are, that of the comparisons as
-    ``compare/headline.png``.
+    ``headline`` is the picture of the comparisons, ``comparison`` their table, ``short`` what they and the suite say in
+    five sentences, ``judged`` what the suite says, ``evidence`` what the comparisons say, what the pilot costs in them
+    and how large they are, ``paper`` how many of the paper's claims hold, ``results`` the methods of the paper's tables
+    beside each other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each method stands over
+    the suite's tasks and over those of all comparisons; a part named after an experiment is its tables, one named after
+    a figure of the paper its pictures, which are written into ``figures/`` beside the file. A part without any results
+    stays as it is, and so does one that another command writes. Other pictures are written where the results are, that
+    of the comparisons as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
@@ -79,6 +79,7 @@ def _of_experiment(name: str, evidence: Evidence, _: Store) -> Iterable[Block]:
 PARTS: Mapping[str, Callable[[Evidence, Store], Iterable[Block]]] = {
     "headline": lambda _, compared: [drawn] if (drawn := headline(shown(compared))) else [],
     "comparison": lambda _, compared: [standings(shown(compared))],
+    "short": lambda _, compared: [in_short(compared)],
     "judged": lambda _, compared: [on_the_suite(compared)],
     "evidence": lambda _, compared: [in_words(compared)],
     "paper": lambda evidence, _: [on_the_paper(evidence.runs)],
