@@ -111,6 +111,16 @@ def test_an_optimizer_that_leaves_steps_out_is_told_of_once():
     assert message.startswith("AdamW (optimizer 2 of 2) left out steps that others took, so")
 
 
+def test_optimizers_that_leave_out_steps_by_turns_are_both_named():
+    called, told = alone(), []
+    called._optimizers = [*called._optimizers, torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])]
+    called._notices.tell = lambda kind, message: told.append(message)
+    for step, idle in ((8, {0}), (9, {1})):
+        called.look_back(step=step, total_steps=None, idle=idle)
+    (message,) = told
+    assert message.startswith("SGD (optimizer 1 of 2) and AdamW (optimizer 2 of 2) left out steps")
+
+
 def watched(**attributes):
     """A network, what takes its calls, the losses that it keeps, and what it tells of."""
     model = network()

@@ -11,7 +11,7 @@ import torch
 
 import lrpilot
 from lrpilot.errors import InvalidArgument
-from lrpilot.pilot.optimizers import inner_optimizers, names, together, unwrapped
+from lrpilot.pilot.optimizers import counterparts, inner_optimizers, names, together, unwrapped
 
 
 def parameter() -> torch.nn.Parameter:
@@ -91,6 +91,14 @@ def test_each_needs_a_learning_rate() -> None:
 def test_one_optimizer_is_read_itself() -> None:
     one = torch.optim.SGD([parameter()], lr=0.1)
     assert together([one]) is one
+
+
+def test_whose_rates_another_optimizer_may_repeat() -> None:
+    sgd, adam = torch.optim.SGD([parameter()], lr=0.1), torch.optim.Adam([parameter()])
+    larger = torch.optim.SGD([torch.nn.Parameter(torch.zeros(7))], lr=0.1)
+    assert counterparts([sgd], adam) == [sgd]  # the only one there is
+    assert counterparts([sgd, adam], adam) == [adam]
+    assert counterparts([sgd, larger], torch.optim.SGD([torch.nn.Parameter(torch.ones(7))], lr=1.0)) == [larger]
 
 
 def test_several_are_read_as_one() -> None:

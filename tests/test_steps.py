@@ -172,6 +172,18 @@ def test_another_pilots_hooks_are_taken_off() -> None:
     assert [len(optimizer._optimizer_step_post_hooks) for optimizer in optimizers] == [1, 0]
 
 
+@pytest.mark.parametrize("resumed", [2, 1])
+def test_an_optimizers_state_that_is_loaded_brings_back_no_rate_where_the_pilot_has_just_resumed(resumed: int) -> None:
+    """At any other time it counts: somebody means to go back."""
+    (optimizer,), hooks = hooked(1, taken=2)
+    hooks.resumed = resumed
+    state = optimizer.state_dict()
+    state["param_groups"][0]["lr"] = 0.7
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == (0.1 if resumed == 2 else 0.7)
+    assert hooks.loaded == (resumed != 2)
+
+
 def test_a_step_that_is_captured_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a CUDA graph, whose replays no hook hears. Only where a parameter is on such a device is it asked."""
     (optimizer,), hooks = hooked(1)
