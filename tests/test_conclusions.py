@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from lrpilot.experiments.report import metrics
 from lrpilot.experiments.report.conclusions import conclusions, in_words
 from lrpilot.experiments.report.evidence import Evidence
 from lrpilot.experiments.runs.store import Store
@@ -25,6 +26,12 @@ def error_of(trial) -> float:
     if trial.setting.get("optimizer") == "adam":
         return {"pilot": 3.0, "cosine": 2.9}.get(trial.method, 4.0)
     return by_start[trial.method][trial.setting["lr"]] if trial.method in by_start else 1.0
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Of the bootstrap, whose intervals are not looked at here."""
+    monkeypatch.setattr(metrics, "DRAWS", 20)
 
 
 @pytest.fixture

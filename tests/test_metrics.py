@@ -116,6 +116,13 @@ def test_the_suites_table(store):
     assert tested["runs"] == f"{1 + (100 / 300 + 100 / 12_000) / 2:.3g}"
 
 
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Of the bootstrap, for runs that are all alike."""
+    monkeypatch.setattr(metrics, "DRAWS", 20)
+
+
+@pytest.mark.usefixtures("few_draws")
 def test_the_suite_in_words(store):
     text = on_the_suite(store)
     assert "**On 2 tasks on which no policy was chosen** ([the suite](docs/suite.md), 2 seeds; one rule" in text
@@ -133,6 +140,7 @@ def test_the_suite_in_words(store):
     assert on_the_suite(Store(store.root / "elsewhere")) == ""
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_in_short_the_suite_and_what_was_compared(store):
     assert in_short(store) == ""  # without comparisons
     store.save(*map(pretend, Comparison.of("m1", seeds=2, methods=[*LOSSES]).trials()))
