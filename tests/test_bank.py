@@ -204,6 +204,7 @@ def test_a_better_shape_is_taken_only_when_it_is_clear():
     assert lowest + lessons.SPACING * lessons.BELOW == pytest.approx(-1.0 * math.log(10))
 
 
+@pytest.mark.integration
 def test_runs_are_recorded_and_become_lessons(tmp_path):
     torch.manual_seed(0)
     task, policy = small_task(), Policy(width=8)

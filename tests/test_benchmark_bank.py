@@ -29,6 +29,7 @@ def small_bank(tmp_path):
     return path
 
 
+@pytest.mark.integration
 def test_held_out_tasks_are_judged_once_and_the_regrets_tabled(small_bank, tmp_path, capsys):
     policy, out = tmp_path / "policy.safetensors", tmp_path / "judged.jsonl"
     Policy(width=8, provenance={"configuration": {"seed": 7}, "hours": 0.25, "done": {"distil": 3}}).save(policy)

@@ -87,6 +87,7 @@ def test_every_network_takes_its_made_up_data(name):
     assert loss_fn(WORKLOADS[name].batches(1)[0]).isfinite()
 
 
+@pytest.mark.integration
 def test_no_rate_takes_a_measured_network_away():
     """A literal controller may go to any rate: the convolutions diverged within ten steps at 0.2."""
     loss_fn, optimizer = WORKLOADS["mnist-cnn"].build()

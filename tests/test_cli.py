@@ -238,6 +238,7 @@ def test_a_directory_of_another_configuration(lrpilot):
     assert "out must be a new or an empty directory (--resume goes on with the run in it), got 'run'" in err
 
 
+@pytest.mark.integration
 def test_a_truncated_checkpoint_is_told_and_mended(lrpilot):
     command = "train --controller none --steps 40 --evaluate-every 10 --out run"
     lrpilot(command)

@@ -201,6 +201,7 @@ def test_a_batch_may_reach_no_parameter(setting: str) -> None:
     assert torch.equal(elsewhere, torch.ones(4))
 
 
+@pytest.mark.integration
 def test_a_loss_that_grows_a_millionfold_opens_the_run_anew() -> None:
     """Case S4. The rate ends about a millionth of what it was, the network as well trained as without the change."""
     plain, changed = Problem(), Problem()

@@ -230,6 +230,7 @@ def test_steps_that_a_scaler_skips_do_not_count(fused, unscaled):
     assert all(math.isfinite(d.observation()["update_cosine"]) for d in pilot.history.decisions[2:])
 
 
+@pytest.mark.integration
 def test_losses_of_an_evaluation_are_left_out():
     """Case L10, of three kinds: without gradients, in evaluation mode, and both."""
     for kind in ("no grad", "eval", "both"):

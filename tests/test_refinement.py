@@ -112,6 +112,7 @@ def test_log_losses_of_the_intervals():
     torch.testing.assert_close(_log_losses(pilot.history, len(ends) - 2), torch.stack(by_hand))
 
 
+@pytest.mark.integration
 def test_a_score_of_ones_own_counts():
     """Of two runs alike but for their scores, the actor moves towards the better one, whichever that is."""
     moved = []
@@ -162,6 +163,7 @@ def test_an_anytime_run():
     assert study.runs == 3
 
 
+@pytest.mark.integration
 def test_resume_between_runs_is_exact():
     one, two = new_study(), new_study(seed=5)
     drive(one, 0)
