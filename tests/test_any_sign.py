@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from statistics import mean
 
 import pytest
 import torch
@@ -29,12 +30,16 @@ OPTIMIZERS = {
 }
 
 
-def trained(kind, loss_of):
-    """The pilot and the test error after training on a loss made of the cross-entropy and the step."""
+def trained(kind, loss_of, start=1.0):
+    """The pilot and the test error after training on a loss made of the cross-entropy and the step.
+
+    ``start`` multiplies the rate that the optimizer is given.
+    """
     inputs, targets = digits()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     optimizer = OPTIMIZERS[kind](model.parameters())
+    optimizer.param_groups[0]["lr"] *= start
     pilot = Pilot(optimizer, STEPS, network=model)
     for step in range(STEPS):
         rows = torch.randint(0, 1400, (32,), generator=torch.Generator().manual_seed(step))
@@ -49,26 +54,22 @@ def trained(kind, loss_of):
 
 
 @functools.cache
-def error_of_plain(kind):
-    return trained(kind, lambda loss, _: loss)[1]
+def error_of_plain(kind, start=1.0):
+    return trained(kind, lambda loss, _: loss, start)[1]
 
 
 CONSTANTS = [(constant, kind) for constant in (5, 100, -1, -2, -2.3, -5, -100) for kind in OPTIMIZERS]
 CLOSE = {(5, "AdamW"), (-2, "AdamW")}
-"""Where the shipped policy is within a few pictures of the bound, on one side or the other."""
+"""Where a single run is within a few pictures of the bound, on one side or the other: three starts decide."""
 
 
-@pytest.mark.parametrize(
-    ("constant", "kind"),
-    [
-        pytest.param(*case, marks=[pytest.mark.xfail(strict=False, reason="close")] * (case in CLOSE))
-        for case in CONSTANTS
-    ],
-)
+@pytest.mark.parametrize(("constant", "kind"), CONSTANTS)
 def test_a_constant_in_the_loss(constant, kind):
     """Case L13."""
-    _, error = trained(kind, lambda loss, _: loss + constant)
-    assert error <= 1.3 * error_of_plain(kind) + 0.005  # two of the 397 pictures
+    starts = (0.1, 1.0, 10.0) if (constant, kind) in CLOSE else (1.0,)
+    errors = [trained(kind, lambda loss, _: loss + constant, start)[1] for start in starts]
+    plain = [error_of_plain(kind, start) for start in starts]
+    assert mean(errors) <= 1.3 * mean(plain) + 0.005  # two of the 397 pictures
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
