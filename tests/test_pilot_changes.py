@@ -81,7 +81,7 @@ def test_what_is_frozen_between_its_step_and_the_pilots_has_been_trained(frozen)
 @pytest.mark.parametrize("pause", [3, 12, 36, 37, 40])
 @pytest.mark.parametrize("when", ["before the call", "after it"])
 def test_a_copy_is_made_while_what_was_trained_is_frozen(pause, when):
-    """In such a loop the copy flies on as the first one does, with all that was measured of the last step."""
+    """In such a loop the copy goes on as the first one does, with all that was measured of the last step."""
 
     def run(pause):
         model = network()

@@ -55,7 +55,7 @@ def test_a_rate_that_was_only_too_high_is_not_told_of():
 def test_a_rate_at_the_end_of_its_range(step, where):
     model = network()
     pilot = pilot_of(model, lr=1e-9, steps=None, step=step)
-    with pytest.warns(PilotWarning, match=f"the farthest {where} the one that the optimizer was given") as told:
+    with pytest.warns(PilotWarning, match=f"the farthest that the pilot goes {where} the given one") as told:
         train(pilot, model, 3000)
     assert len(told) == 1
 

@@ -10,7 +10,7 @@ SHOWN = 200
 
 
 class _Told(Exception):  # noqa: N818
-    """Made of several things, it goes from process to process as the line that it is."""
+    """An exception whose constructor takes more than a message, and which can be pickled all the same."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]

@@ -76,7 +76,7 @@ class Pilot(Deciding, Shape):
             decisions then come ever more rarely without an end, until :meth:`finish` lets the rate decay to zero.
         policy: ``"shipped"``, the path of a policy file, or a `lrpilot.pilot.policy.Policy`.
         rollback: keep a copy of the last good network throughout whatever its size, and go back to it also when the
-            losses of eight steps or more surely say that half of what the log loss had gained is lost, or more.
+            losses of eight steps or more surely say that half of what the log loss had gained is lost.
         network: the module (or several) whose buffers go back with the weights; None looks for those that hold one of
             the optimizer's parameters.
         process_group: None for the default one. A group of this rank alone lets it decide alone.
@@ -87,7 +87,8 @@ class Pilot(Deciding, Shape):
     Attributes:
         total_steps: of the run; None if unknown.
         last_epoch: how many steps have been taken, under the name that schedulers have for it.
-        base_lrs: the rate that each group was given; history: a `Logbook` of losses, rates and decisions.
+        base_lrs: the rate that each group was given.
+        history: a `Logbook` of losses, rates and decisions.
 
     Raises:
         InvalidArgument: an argument outside its range.

@@ -182,8 +182,8 @@ class Deciding:
             far = "above" if log_rate > self._log_rate else "below"
             self._notices.tell(
                 "bound",
-                f"the learning rate stands at {self._rate:.3g}, the farthest {far} the one that the optimizer was "
-                "given that the pilot goes: if the network has not learned by now, give a rate nearer to what it needs",
+                f"the learning rate stands at {self._rate:.3g}, the farthest that the pilot goes {far} the given "
+                "one: if the network has not learned by now, give a rate nearer to what it needs",
             )
         self._rates.write(self._rate, step=self._step)
         if self._rates.highest_joined > STEEP:

@@ -70,8 +70,9 @@ def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
     """Which networks have surely lost all that they had learned, or ``half`` of it.
 
     Over the last two or three intervals the loss stood at less than half of the first one. In the second half of this
-    interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors. So
-    is, with ``half``, a network that had learned anything and now lies half above the first loss by as much.
+    interval it is back within 3 % of the first one, or (``half``) half of the way in logs, by two standard errors.
+    With ``half`` a network also counts that had learned anything, and whose loss is now 1.5 times the first one by two
+    standard errors.
     Fewer than `TELLING` steps tell less. There the loss must have stood at less than half of the first one in any
     earlier interval, and the second half of this one, two losses or more, must lie half above the first one.
     """
