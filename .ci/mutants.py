@@ -56,6 +56,7 @@ TESTS = {
     "pilot/arithmetic": "features",
     "pilot/buffers": "pilot_guard",
     "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape",
+    "pilot/copies": "pilot_guard pilot_shape",
     "pilot/deciding": "pilot pilot_changes pilot_horizon pilot_rates pilot_steps",
     "pilot/guard": "pilot_guard",
     "pilot/interval": "features measurement",

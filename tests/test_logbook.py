@@ -42,6 +42,8 @@ def test_rates_that_were_undone_are_not_repeated() -> None:
     assert of(rates, decision(2), first).replayable() == [0.1, 0.2, *[3.0] * 6, 1.0, 0.5]
     nested = of(rates, first, decision(8, back_to=1, rate=1.0))
     assert nested.replayable() == [0.1, *[1.0] * 8, 0.5]
+    restored = of(rates, first, decision(8, back_to=5, rate=1.0))  # steps 2 to 4 count again
+    assert restored.replayable() == [*rates[:5], *[1.0] * 4, 0.5]
 
 
 def test_what_was_undone_at_the_very_end_has_the_rate_that_was_to_follow() -> None:

@@ -257,6 +257,41 @@ def test_rollback_goes_to_the_last_good_network():
     assert abs(following.observation()["above_best"]) < 1  # what was remembered is that of the good network
 
 
+@pytest.mark.filterwarnings("ignore:the loss stays far above")
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_return_is_undone_if_the_copy_is_worse(saved):
+    """The targets change in mid-run: the loss jumps from 0.1 to 1.2 and, with the earlier weights, to 3."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    pilot = Pilot(optimizer, 400, policy=Scripted(0.01))
+
+    def until_a_decision(loss, weights):
+        decided = len(pilot.history.decisions)
+        while len(pilot.history.decisions) == decided:
+            optimizer.zero_grad()
+            (model(batch(0)[0]) - batch(0)[1]).square().mean().backward()
+            optimizer.step()
+            weights.append(copy_of(model))
+            pilot.step(loss)
+            if saved:
+                pilot.load_state_dict(copy.deepcopy(pilot.state_dict()))
+        return pilot.history.decisions[-1]
+
+    until_a_decision(1.0, [])
+    while pilot.last_epoch < 100:
+        until_a_decision(0.1, [])
+    left = until_a_decision(1.2, lost := [])
+    assert left.reason == "all that the network had learned was lost"
+    assert not equal(lost[-1], model)
+    back = until_a_decision(3.0, [])
+    assert back.reason == "the copy was worse than the network that was left for it"
+    assert back.back_to == left.step
+    assert equal(lost[-1], model)
+    assert back.rate == pytest.approx(left.rate_before)
+    for loss in (1.2, 1.1, 1.0):  # measured by what the loss is now
+        assert until_a_decision(loss, []).reason == "policy"
+
+
 def test_rollback_at_the_very_end():
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.05), 300, policy=Scripted(0.0), rollback=True)

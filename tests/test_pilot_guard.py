@@ -236,6 +236,47 @@ def test_losses_that_are_not_finite_are_given_up_on_until_one_is():
         assert not each.in_vain(nothing, memory)
 
 
+@pytest.mark.parametrize(("first", "better"), [(2.1, True), (2.0, False), (1.9, False), (torch.nan, True)])
+def test_the_network_that_was_left_comes_back_if_the_copy_is_worse(first, better):
+    """Worse by its first finite loss than the other by the mean of the second half of its last interval, 2.0."""
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    guard, memory = Guard(optimizer, rollback=False), remembered(interval(*FINE))
+    model(torch.randn(8, 4))  # moves the running statistics
+    guard.remember_start(optimizer)
+    train(model, optimizer, 3)
+    left = copy_of(model)
+    guard.leave(3, interval(9.0, 9.0, 1.0, 3.0), memory)
+    guard.take_back()
+    train(model, optimizer, 2)
+    copied = copy_of(model)
+    guard.load_state_dict(copy.deepcopy(guard.state_dict()))
+    assert guard.undoes(interval(first, 9.0)) == better
+    assert not guard.undoes(interval(first, 9.0))  # not twice
+    assert guard.step == (3 if better else 0)
+    assert equal(copied, model)
+    guard.take_back(counts=False)
+    assert equal(left, model) == better
+    if better:  # of which nothing is remembered but the highest rate
+        assert Memory.of_one_run(guard.memory).highest == float(memory.highest)
+        assert math.isnan(guard.memory["first"])
+
+
+@pytest.mark.parametrize("why", ["weights", "size", "an interval that ended well", "given up"])
+def test_when_the_network_that_was_left_is_not_kept(monkeypatch, why):
+    if why == "size":  # 37 parameters
+        monkeypatch.setattr("lrpilot.pilot.guard.SMALL", 36)
+    guard, memory = ready(), remembered(interval(*FINE))
+    guard.leave(3, interval(1.0, weight_norm=torch.nan if why == "weights" else 1.0), memory)
+    guard.take_back()
+    if why == "an interval that ended well":
+        guard.look_after(4, interval(*FINE), memory)
+    if why == "given up":
+        guard.give_up()
+    assert guard.state_dict()["left"] is None
+    assert not guard.undoes(interval(9.0))
+
+
 def test_returns_to_one_copy_are_counted_but_for_those_in_the_window():
     """From a rate that is decades too high there are many of these, and the copy of the start is as good as ever."""
     guard = ready()

@@ -21,7 +21,7 @@ from lrpilot.errors import InvalidArgument, NonFiniteWeights
 from .calls import Calls, first_call_by
 from .defaults import own_defaults
 from .features import observe
-from .guard import ANOTHER_LOSS, NOT_FINITE, WIDEST, Guard
+from .guard import ANOTHER_LOSS, NOT_FINITE, UNDONE, WIDEST, Guard
 from .interval import MEASURED_STEPS, Interval
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
@@ -144,9 +144,11 @@ class Deciding:
         proposed, self._policy_memory = self.policy.act(features, self._policy_memory)
         cut = NOT_FINITE if verdict is None and not interval.losses[-1].isfinite() else verdict
         step = min(float(proposed), float(step_ceiling(interval, self._memory)))
-        if cut is not None:
+        if cut not in (None, UNDONE):
             again = 1 if self._timetable.opens(self._decisions) else max(self._guard.returns, 1)
             step = min(step, FORCED_CUT * again)
+        if verdict == UNDONE:
+            step = -self._last_step  # as if it had not been left
         if verdict == ANOTHER_LOSS:
             step = -before  # as if the run began here
         if not self._trains:
@@ -220,14 +222,15 @@ class Deciding:
         if verdict is not None and finite and not opens and self._guard.in_vain(interval, self._memory):
             blind = not interval.losses[-1].isfinite()
             what = "is not finite" if blind else "stays far above what it was"
+            verdict = UNDONE if self._guard.undoes(interval) else None
+            how = "as it is" if verdict is None else f"with the network of step {self._guard.step}"
             self._notices.tell(
                 "loss" if blind else "given up",
                 f"the loss {what}, and putting the network back to an earlier copy does not help: the run goes on from "
-                f"step {self._step} as it is; check the data and the loss function",
+                f"step {self._step} {how}; check the data and the loss function",
             )
             self._guard.begin_again(blind=blind)
             self._memory = self._memory.from_here(interval)
-            verdict = None
         before = [decision.reason for decision in self._history.decisions[1 - STUBBORN :]]
         if not finite and before == [verdict] * (STUBBORN - 1):
             self._notices.tell(
@@ -242,9 +245,12 @@ class Deciding:
 
     def _observe(self, interval: Interval, verdict: str | None) -> Float[Tensor, " feature"]:
         """The features; the network is taken back, and what is remembered of it with it."""
-        features, after = observe(replace(interval, taken_back=verdict is not None), self._memory)
+        features, after = observe(replace(interval, taken_back=verdict not in (None, UNDONE)), self._memory)
         if verdict is not None:
-            self._guard.take_back(counts=not self._timetable.opens(self._decisions))
+            counts = verdict != UNDONE and not self._timetable.opens(self._decisions)
+            if counts:
+                self._guard.leave(self._step, interval, self._memory)
+            self._guard.take_back(counts=counts)
             self._measured = None
             if verdict == ANOTHER_LOSS:
                 after, self._policy_memory = Memory.of_one_run(), self.policy.initial_memory()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from lrpilot.core.snapshot import Snapshot, parameters_of
+from lrpilot.core.snapshot import parameters_of
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
 from .arithmetic import isfinite
 from .buffers import Buffers
+from .copies import Copy
 from .interval import MEASURED_STEPS, Interval
 from .memory import PROGRESS, Memory, anchored, log_losses
-from .optimizers import members_of
 from .soundness import another_loss, blown_up, lost, takes_back
 
 if TYPE_CHECKING:
@@ -37,23 +37,10 @@ SMALL = 16_000_000
 ANOTHER_LOSS = "the losses before were of another size"
 """The verdict after which the run begins again."""
 
+UNDONE = "the copy was worse than the network that was left for it"
+"""The verdict after which that network is back."""
+
 NOT_FINITE = "the loss was not finite"
-
-
-class Copy(NamedTuple):
-    """A network as it was.
-
-    Attributes:
-        step: after how many steps.
-        memory: what the pilot remembered then; None of the start.
-        snapshots: weights and optimizer state, of each optimizer.
-        buffers: copies by number (see `Buffers`).
-    """
-
-    step: int
-    memory: dict[str, float] | None
-    snapshots: list[Snapshot]
-    buffers: dict[int, Tensor]
 
 
 class Guard:
@@ -65,7 +52,8 @@ class Guard:
     may have been spoiled by its last step.
 
     Weights that are not finite always go back to the copy. One to which the network was taken back `PATIENCE` times in
-    vain for another reason is given up: the run goes on from where it is.
+    vain for another reason is given up: the run goes on from where it is, or, where the copy turns out worse than the
+    network that was left for it, from that one. It is kept until the interval after has shown this.
 
     Args:
         optimizer: of the network.
@@ -81,6 +69,7 @@ class Guard:
         self._changing: list[int] | None = None
         self._good: Copy | None = None
         self._unproven: Copy | None = None
+        self._left: Copy | None = None  # at the last decision, for the good copy
         self._returns = 0  # to the good copy
         self._returned = False  # at the last decision
         self._blind = False  # given up on losses that are not finite, which tell nothing
@@ -109,7 +98,7 @@ class Guard:
         """To be called right before the first step, when a forward pass has already moved the running statistics."""
         self._changing = self._buffers.changed(self._untouched)
         untouched = {number: self._untouched[number] for number in self._changing}
-        self._good = Copy(0, None, _snapshots(optimizer), untouched)
+        self._good = Copy.taken(0, None, optimizer, untouched)
         self._untouched = {}
 
     def verdict(self, interval: Interval, memory: Memory, *, opens: bool, closes: bool) -> str | None:
@@ -162,9 +151,17 @@ class Guard:
         """
         self._returns, self._returned, self._blind = 0, False, blind
 
+    def undoes(self, interval: Interval) -> bool:
+        """Whether the network that was left for the copy was better than it. It takes the copy's place then."""
+        left, self._left = self._left, None
+        if left is None or not left.loss < float(interval.first):
+            return False
+        self._good = left
+        return True
+
     def give_up(self) -> None:
         """Free the copies: the run goes on from where it is."""
-        self._good = self._unproven = None
+        self._good = self._unproven = self._left = None
         self.begin_again(blind=False)
 
     def look_after(self, step: int, interval: Interval, memory: Memory) -> None:
@@ -177,23 +174,39 @@ class Guard:
             interval: what happened since the last decision; the network has not been taken back now.
             memory: what the pilot remembers from now on.
         """
-        keeps = self.rollback or self._small
-        if self._good is None and not keeps:
+        if self._good is None and not self._keeps:
             return  # all has been well once, and nothing is kept
-        self._returned = False
+        self._returned, self._left = False, None
         unproven, self._unproven = self._unproven, None
         if takes_back(interval, memory, closing=False) or not ended_well(interval.losses):
             return
         self._blind = False
         if max(memory.best, memory.last) > PROGRESS:
             return
-        if not keeps:
+        if not self._keeps:
             self.give_up()
             return
         if unproven is not None:
             self._good, self._returns = unproven, 0
-        copies = self._buffers.copies(self._changing)
-        self._unproven = Copy(step, memory._asdict(), _snapshots(self._optimizer), copies)
+        self._unproven = self._copy(step, memory)
+
+    def leave(self, step: int, interval: Interval, memory: Memory) -> None:
+        """To be called before `take_back`, outside the window: keep the network as it is, should the copy be worse.
+
+        One whose weights are not finite is not kept, nor a large one without ``rollback``.
+
+        Args:
+            step: how many steps it has taken.
+            interval: what happened since the last decision.
+            memory: what the pilot remembers, of which nothing but the highest rate would count.
+        """
+        loss = float(interval.losses[len(interval.losses) // 2 :].mean())
+        fresh = Memory.of_one_run()._replace(highest=memory.highest)
+        keeps = self._keeps and isfinite(interval.weight_norm)
+        self._left = self._copy(step, fresh)._replace(loss=loss) if keeps else None
+
+    def _copy(self, step: int, memory: Memory) -> Copy:
+        return Copy.taken(step, memory, self._optimizer, self._buffers.copies(self._changing))
 
     def take_back(self, *, counts: bool = True) -> None:
         """Put the network back to the copy.
@@ -202,16 +215,15 @@ class Guard:
             counts: whether this is one of the `PATIENCE` times; it is not in the window.
         """
         if self._good is not None:
-            for snapshot in self._good.snapshots:
-                snapshot.restore()
-            self._buffers.restore(self._good.buffers)
+            self._good.restore(self._buffers)
             self._unproven = None
             self._returns += counts
             self._returned = counts
 
     @property
-    def _small(self) -> bool:
-        return sum(parameter.numel() for parameter in parameters_of(self._optimizer)) <= SMALL
+    def _keeps(self) -> bool:
+        """Whether copies are taken throughout."""
+        return self.rollback or sum(parameter.numel() for parameter in parameters_of(self._optimizer)) <= SMALL
 
     def close(self) -> None:
         """Free everything."""
@@ -220,13 +232,13 @@ class Guard:
 
     def state_dict(self) -> StateDict:
         """The copies, if there are any, and which buffers belong to them."""
+        copies = {"good": self._good, "unproven": self._unproven, "left": self._left}
         return {
             "changing": self._changing,
             "returns": self._returns,
             "returned": self._returned,
             "blind": self._blind,
-            "good": self._state_of(self._good),
-            "unproven": self._state_of(self._unproven),
+            **{name: None if copy is None else copy.state_dict(self._buffers) for name, copy in copies.items()},
         }
 
     def load_state_dict(self, state: StateDict) -> None:
@@ -235,42 +247,18 @@ class Guard:
         Raises:
             InvalidArgument: it is of another network; nothing is changed then.
         """
-        self._good = self._copy_of(state["good"])
+        self._good = self._saved(state["good"])
         try:
-            self._unproven = self._copy_of(state["unproven"])
+            self._unproven = self._saved(state["unproven"])
+            self._left = self._saved(state.get("left"))  # 0.2 did not keep it
         except InvalidArgument:  # taken after parameters had joined that this optimizer lacks: another one will come
-            self._unproven = None
+            self._unproven = self._left = None
         self._returns, self._returned, self._changing = state["returns"], state["returned"], state["changing"]
         self._blind = state.get("blind", False)  # 0.2 did not keep it
         self._untouched = {} if self.started else self._buffers.copies()
 
-    def _state_of(self, copy: Copy | None) -> StateDict | None:
-        if copy is None:
-            return None
-        now = self._buffers.tensors()
-        reshaped = [n for n, buffer in copy.buffers.items() if n in now and now[n].shape != buffer.shape]
-        snapshots = [snapshot.state_dict() for snapshot in copy.snapshots]
-        return {**copy._asdict(), "snapshots": snapshots, "reshaped": reshaped}
-
-    def _copy_of(self, state: StateDict | None) -> Copy | None:
-        if state is None:
-            return None
-        now = self._buffers.tensors()
-        shapes = {n: tensor.shape for n, tensor in now.items()}
-        shapes |= {n: state["buffers"][n].shape for n in state.get("reshaped", ()) if n in now}
-        wrong = [n for n, copy in state["buffers"].items() if shapes.get(n) != copy.shape]
-        if wrong:
-            raise InvalidArgument("the saved copy's buffers", f"{len(now)} of the shapes that they have here", wrong)
-        # Up to version 0.2 one snapshot was taken of all optimizers together.
-        saved = state["snapshots"] if "snapshots" in state else [state["snapshot"]]
-        snapshots = _snapshots(self._optimizer) if len(saved) > 1 else [Snapshot(self._optimizer)]
-        for snapshot, values in zip(snapshots, saved, strict=True):
-            snapshot.load_state_dict(values)
-        return Copy(state["step"], state["memory"], snapshots, dict(state["buffers"]))
-
-
-def _snapshots(optimizer: torch.optim.Optimizer) -> list[Snapshot]:
-    return [Snapshot(member) for member in members_of(optimizer)]
+    def _saved(self, state: StateDict | None) -> Copy | None:
+        return None if state is None else Copy.of(state, self._optimizer, self._buffers)
 
 
 def ended_well(losses: Float[Tensor, " step"]) -> bool:

@@ -86,11 +86,12 @@ class Logbook(History):
         Without a guard, the rates that destroyed the network would do so again.
         """
         rates = super().replayable()
+        since = math.inf
         for decision in reversed(self.decisions):
-            if decision.back_to is not None:
-                undone = slice(decision.back_to, decision.step)
+            if decision.back_to is not None and decision.step < since:  # else this return was undone with what followed
+                since = decision.back_to
                 after = rates[decision.step] if decision.step < len(rates) else decision.rate
-                rates[undone] = [after] * (decision.step - decision.back_to)
+                rates[since : decision.step] = [after] * (decision.step - since)
         return rates
 
     def state_dict(self) -> StateDict:
