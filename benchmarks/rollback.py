@@ -161,6 +161,9 @@ def tables(findings: Sequence[Finding]) -> list[Table]:
     cells = [[name, *_counts(each)] for name, each in [*found.items(), ("all", findings)] if each]
     header = ["what happens", "runs", "worse", "better", "destroyed without", "of those, better"]
     note = "Worse and better: the final loss with rollback more than 1 % above or below that without."
+    ratios = [guarded / without if without else math.inf for without, guarded in map(_ends, filter(worse, findings))]
+    if ratios:
+        note += f" At its worst it is {max(ratios):.3g} times as high."
     counts = Table("The same run with rollback and without", header, cells, note)
     lost = [
         [

@@ -100,6 +100,7 @@ def test_runs_that_are_worse_are_shown_one_by_one():
         ["one loss of 0", "1", "0", "1", "1", "1"],
         ["all", "3", "1", "1", "1", "1"],
     ]
+    assert counts.note.endswith("At its worst it is 3 times as high.")
     assert lost.rows == [
         ["17", "relu", "sgd", "0.1", "nothing, step 3 of 100", "1", "0.25", "0.75", "0", "2"],
     ]

@@ -237,8 +237,9 @@ def test_losses_that_are_not_finite_are_given_up_on_until_one_is():
 
 
 @pytest.mark.parametrize(("first", "better"), [(2.1, True), (2.0, False), (1.9, False), (torch.nan, True)])
-def test_the_network_that_was_left_comes_back_if_the_copy_is_worse(first, better):
-    """Worse by its first finite loss than the other by the mean of the second half of its last interval, 2.0."""
+@pytest.mark.parametrize("late", [(1.0, 2.0), (3.0, 1.0)])
+def test_the_network_that_was_left_comes_back_if_the_copy_is_worse(first, better, late):
+    """The copy's first finite loss is above the other's last one, and the mean of its last half interval: 2.0."""
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     guard, memory = Guard(optimizer, rollback=False), remembered(interval(*FINE))
@@ -246,7 +247,7 @@ def test_the_network_that_was_left_comes_back_if_the_copy_is_worse(first, better
     guard.remember_start(optimizer)
     train(model, optimizer, 3)
     left = copy_of(model)
-    guard.leave(3, interval(9.0, 9.0, 1.0, 3.0), memory)
+    guard.leave(3, interval(9.0, 9.0, *late), memory)
     guard.take_back()
     train(model, optimizer, 2)
     copied = copy_of(model)

@@ -200,7 +200,8 @@ class Guard:
             interval: what happened since the last decision.
             memory: what the pilot remembers, of which nothing but the highest rate would count.
         """
-        loss = float(interval.losses[len(interval.losses) // 2 :].mean())
+        late = interval.losses[len(interval.losses) // 2 :]
+        loss = float(max(late.mean(), late[-1]))  # what changed the losses may have done so at the last step
         fresh = Memory.of_one_run()._replace(highest=memory.highest)
         keeps = self._keeps and isfinite(interval.weight_norm)
         self._left = self._copy(step, fresh)._replace(loss=loss) if keeps else None
