@@ -80,7 +80,7 @@ class Rates:
     def disturbed(self) -> bool:
         """Whether somebody else has written the rates since."""
         now = self._read()
-        return bool(self._others) or any(now.get(place) != rate for place, rate in self._standing.items())
+        return bool(self._others) or any(now.get(place, rate) != rate for place, rate in self._standing.items())
 
     def used(self, step: int) -> list[float]:
         """The rates of all groups in the last step, which was ``step``; of one that has joined since, as it stands."""
@@ -89,9 +89,9 @@ class Rates:
     def _used(self, step: int) -> dict[Place, float]:
         now = self._read()
         if self._before[0] == step:
-            return now | self._before[1]
+            return {place: self._before[1].get(place, rate) for place, rate in now.items()}
         share = self.at(step) / self.rate  # which is mostly 1
-        return {place: rate * share for place, rate in (now | self._standing).items()}
+        return {place: self._standing.get(place, rate) * share for place, rate in now.items()}
 
     def at(self, step: int) -> float:
         """The rate of a step since the last writing."""
