@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from lrpilot.errors import InvalidArgument
 from lrpilot.online.controller import OnlineActorCritic
 from lrpilot.online.settings import PAPER
 from lrpilot.pilot.controller import Pilot
@@ -144,8 +145,9 @@ def test_other_precisions(name, dtype):
 
 
 @every_controller
+@pytest.mark.parametrize("how", ["once", "twice, without a step in between", "after a state that was refused"])
 @pytest.mark.parametrize("pause", [7, 26])
-def test_resume_is_exact(name, pause):
+def test_resume_is_exact(name, pause, how):
     def build():
         model = network()
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
@@ -155,12 +157,17 @@ def test_resume_is_exact(name, pause):
     losses = drive(straight, model)
     first, optimizer, controller = build()
     before = drive(controller, first, end=pause)
-    file = io.BytesIO()
-    torch.save([first.state_dict(), optimizer.state_dict(), controller.state_dict()], file)
-    file.seek(0)
-    second, optimizer, controller = build()
-    for part, state in zip((second, optimizer, controller), torch.load(file, weights_only=False), strict=True):
-        part.load_state_dict(state)
+    second = first
+    for _ in range(2 if how.startswith("twice") else 1):
+        file = io.BytesIO()
+        torch.save([second.state_dict(), optimizer.state_dict(), controller.state_dict()], file)
+        file.seek(0)
+        second, optimizer, controller = build()
+        for part, state in zip((second, optimizer, controller), torch.load(file, weights_only=False), strict=True):
+            part.load_state_dict(state)
+    if how.endswith("refused"):
+        with pytest.raises(InvalidArgument):
+            controller.load_state_dict({**controller.state_dict(), "history": None})
     after = drive(controller, second, begin=pause)
     assert before + after == losses
     assert controller.history["rate"].tolist() == straight.history["rate"].tolist()

@@ -368,11 +368,17 @@ def test_what_is_transparent_is_white(mode):
         assert decoded(image) == [[255, 255], [0, 0]]
 
 
-def test_a_picture_that_a_camera_was_turned_for_stands_upright():
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16"])
+def test_a_picture_that_a_camera_was_turned_for_stands_upright(mode, kind):
     turned = Image.Exif()
     turned[0x112] = 6  # to be turned clockwise
     image = Image.fromarray(np.array([[0, 100], [200, 255]], np.uint8))
-    assert decoded(image, exif=turned) == [[200, 0], [255, 100]]
+    image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)))  # the black corner, on white
+    corner = 255 if mode in ("RGBA", "LA") else 0
+    assert decoded(image, kind, exif=turned) == [[200, corner], [255, 100]]
 
 
 def test_pictures_of_every_kind_are_seen(tmp_path):

@@ -521,3 +521,31 @@ def test_a_network_that_needs_no_gradient_is_told_of_and_its_rate_not_raised():
         loop()
     assert len(told) == 1
     assert max(pilot.history["rate"]) <= 1e-4 * 1.0001
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_group_that_has_left_is_not_taken_back(resumed):
+    """Frozen for good, right after a copy: no word of another writer, and the states are still saved and loaded."""
+    model = network()
+
+    def begun(model, parts):
+        optimizer = torch.optim.SGD([{"params": model[part].parameters()} for part in parts], lr=0.1, momentum=0.9)
+        return Pilot(optimizer, 100, policy=Scripted(0.0), network=model)
+
+    pilot = begun(model, (3, 0))
+    train(pilot, model, 50)
+    for parameter in pilot.optimizer.param_groups.pop()["params"]:
+        del pilot.optimizer.state[parameter]
+    if resumed:
+        states = pilot.optimizer.state_dict(), pilot.state_dict()
+        pilot = begun(model, (3,))
+        pilot.optimizer.load_state_dict(states[0])
+        pilot.load_state_dict(states[1])
+    before = model[0].weight.detach().clone()
+    with torch.no_grad():
+        model[3].weight.fill_(torch.nan)
+    train(pilot, model, 10, begin=50)
+    assert pilot.scalars()["rollbacks"] == 1
+    assert torch.equal(model[0].weight, before)
+    assert model[3].weight.isfinite().all()
+    assert len(pilot.optimizer.state_dict()["state"]) == 2

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from lrpilot.core.snapshot import Snapshot
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.buffers import Buffers, networks_beside
 from lrpilot.pilot.controller import Pilot
@@ -276,6 +278,31 @@ def test_when_the_network_that_was_left_is_not_kept(monkeypatch, why):
         guard.give_up()
     assert guard.state_dict()["left"] is None
     assert not guard.undoes(interval(9.0))
+
+
+def test_there_are_never_more_than_two_copies(monkeypatch):
+    """Neither as a network is left with a copy unproven, nor as it is left again: memory is counted at its peak."""
+    alive, most = weakref.WeakSet(), []
+
+    class Counted(Snapshot):
+        __hash__ = object.__hash__
+
+        def __init__(self, optimizer):
+            super().__init__(optimizer)
+            alive.add(self)
+            most.append(len(alive))
+
+    monkeypatch.setattr("lrpilot.pilot.copies.Snapshot", Counted)
+    guard, memory = ready(), remembered(interval(*FINE))
+    for step in (1, 2, 3):
+        guard.look_after(step, interval(*FINE), memory)
+    for step in (4, 5, 6):
+        guard.leave(step, interval(9.0), memory)
+        guard.take_back()
+    assert guard.undoes(interval(19.0))
+    guard.take_back(counts=False)
+    guard.look_after(7, interval(*FINE), memory)
+    assert most == [1, 2, 2, 2, 2, 2, 2, 2]
 
 
 def test_returns_to_one_copy_are_counted_but_for_those_in_the_window():

@@ -108,6 +108,21 @@ def test_what_is_no_state_is_refused(wrong):
         piloted(100)[1].load_state_dict(wrong)
 
 
+@pytest.mark.parametrize("extended", [60, 100])
+def test_an_extension_opens_no_second_window_of_the_guard(extended):
+    """Copies are taken throughout: within the first twentieth of the new length too, and after the old end."""
+    model, pilot = piloted(100, Scripted(0.0))
+    train(pilot, model, extended)
+    pilot.extend(8_000)  # whose first twentieth has 400 steps
+    train(pilot, model, 240 - extended, begin=extended)
+    before = [decision.step for decision in pilot.history.decisions]
+    with torch.no_grad():
+        model[0].weight.fill_(torch.nan)
+    train(pilot, model, 60, begin=240)
+    (back,) = [decision for decision in pilot.history.decisions if decision.back_to is not None]
+    assert back.back_to == before[-2] > 100  # the last copy had not stood its test
+
+
 def test_a_shorter_run():
     model, pilot = piloted(300)
     train(pilot, model, 60)

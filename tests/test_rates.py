@@ -80,6 +80,16 @@ def test_a_group_that_has_joined_is_no_disturbance() -> None:
     assert rates.disturbed()
 
 
+def test_a_group_that_has_left_is_no_disturbance() -> None:
+    optimizer, rates = driven()
+    del optimizer.param_groups[1]
+    assert not rates.disturbed()
+    assert rates.used(5) == pytest.approx([0.2])
+    assert rates.used(4) == pytest.approx([0.1])
+    optimizer.param_groups[0]["lr"] = 0.3
+    assert rates.disturbed()
+
+
 def test_a_group_that_has_joined_the_first_of_several_optimizers_is_none_either() -> None:
     first, second = (torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr) for lr in (0.2, 0.02))
     rates = Rates(Knobs(Several([first, second]), (LearningRate(),)))

@@ -171,3 +171,31 @@ def test_a_parameter_of_another_shape_is_left_alone(saved: int) -> None:
     assert one.tolist() == [7.0] * 4
     assert optimizer.state[one] == {}
     assert torch.equal(other, kept)
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_a_parameter_that_has_left_is_left_alone(joins: bool) -> None:
+    """Also where another one of its shape has joined; and the state fits an optimizer that never had it."""
+    optimizer = two_groups()
+    train_a_little(optimizer)
+    snapshot = Snapshot(optimizer)
+    (stays,) = optimizer.param_groups[1]["params"]
+    copied = stays.detach().clone()
+    train_a_little(optimizer)
+    (gone,) = optimizer.param_groups.pop(0)["params"]
+    del optimizer.state[gone]
+    if joins:
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(3))]})
+    before = gone.detach().clone()
+    snapshot.restore()
+    assert torch.equal(stays, copied)
+    assert torch.equal(gone, before)
+    assert len(optimizer.state_dict()["state"]) == 1  # torch's own refuses a parameter that is in no group
+
+    w = torch.nn.Parameter(torch.zeros(2))
+    other = torch.optim.AdamW([w], lr=0.1)
+    again = Snapshot(other)
+    again.load_state_dict(snapshot.state_dict())
+    again.restore()
+    assert torch.equal(w, copied)
+    assert other.state[w]["step"] == 2

@@ -17,8 +17,8 @@ class Snapshot:
     """A copy of an optimizer's parameters and state, and of buffers, at the moment of its construction.
 
     Restoring fills every tensor in place, so that references to them (views, compiled steps, other wrappers) stay
-    valid. State that the optimizer has gained since is dropped; parameters that have joined it since, or that are of
-    another shape now, are left alone.
+    valid. State that the optimizer has gained since is dropped; parameters that have joined it since, that have left
+    it, or that are of another shape now, are left alone.
     Learning rates are not part of it.
 
     Args:
@@ -44,12 +44,13 @@ class Snapshot:
         """
         given = ((now, value) for now, (_, value) in zip(buffers, self._values, strict=False))
         reshaped = set[Tensor]()
-        for held, value in (*self._values, *given):
+        values, states = self._present()
+        for held, value in (*values, *given):
             if value is not None and held.shape == value.shape:
                 held.copy_(value)
             else:
                 reshaped.add(held)
-        for parameter, saved in self._states:
+        for parameter, saved in states:
             if parameter in reshaped:
                 continue
             state = self._optimizer.state[parameter]
@@ -66,16 +67,26 @@ class Snapshot:
         """The copied tensors: the buffers', then the parameters' in the optimizer's order.
 
         They are shared with the snapshot, not copied once more: nothing ever writes into them. In the place of a
-        parameter that would be left alone, for it is of another shape now, stands None.
+        parameter that would be left alone, for it is of another shape now, stands None; one that has left is left out.
         """
-        buffers = len(self._values) - len(self._states)
+        values, states = self._present()
+        buffers = len(values) - len(states)
         return {
             "values": [
                 value if i < buffers or (value is not None and held.shape == value.shape) else None
-                for i, (held, value) in enumerate(self._values)
+                for i, (held, value) in enumerate(values)
             ],
-            "states": [saved for _, saved in self._states],
+            "states": [saved for _, saved in states],
         }
+
+    def _present(self) -> tuple[list[tuple[Tensor, Tensor | None]], list[tuple[Tensor, StateDict]]]:
+        """The values and the states, but those of parameters that have left the optimizer."""
+        here = set(parameters_of(self._optimizer))
+        buffers = len(self._values) - len(self._states)
+        return (
+            self._values[:buffers] + [pair for pair in self._values[buffers:] if pair[0] in here],
+            [pair for pair in self._states if pair[0] in here],
+        )
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave, for the same network.

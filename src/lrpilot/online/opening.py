@@ -89,6 +89,7 @@ class Opening:
             self.rate = rate / self.below
         else:
             self._snapshot.load_state_dict(self._saved)
+            self._saved = None
 
     def look(self, loss: float) -> bool:
         """Take in the loss of a batch before its step. True if the sweep, long done, begins again with this step.
@@ -186,7 +187,7 @@ class Opening:
             "usual": self._usual,
             "climbing": self._climbing,
             "lowest": self._lowest,
-            "snapshot": None if self._snapshot is None else self._snapshot.state_dict(),
+            "snapshot": self._saved if self._snapshot is None else self._snapshot.state_dict(),
         }
 
     def load_state_dict(self, state: StateDict) -> None:

@@ -145,7 +145,7 @@ class Deciding:
         cut = NOT_FINITE if verdict is None and not interval.losses[-1].isfinite() else verdict
         step = min(float(proposed), float(step_ceiling(interval, self._memory)))
         if cut not in (None, UNDONE):
-            again = 1 if self._timetable.opens(self._decisions) else max(self._guard.returns, 1)
+            again = 1 if self._opens else max(self._guard.returns, 1)
             step = min(step, FORCED_CUT * again)
         if verdict == UNDONE:
             step = -self._last_step  # as if it had not been left
@@ -164,7 +164,7 @@ class Deciding:
         self._last_step = self._log_rate - before
         seen = tuple(features.tolist())
         self._record(interval, rate_before=rate_before, reason=cut or "policy", back_to=back_to, features=seen)
-        if verdict is None and not self._timetable.opens(self._decisions):
+        if verdict is None and not self._opens:
             self._guard.look_after(self._step, interval, self._memory)
         self._decisions += 1
         self._begin_interval()
@@ -216,7 +216,7 @@ class Deciding:
 
     def _judge(self, interval: Interval) -> str | None:
         """Why the network is to be taken back now; None if it is not."""
-        opens, closes = self._timetable.opens(self._decisions), self._timetable.closes(self._decisions)
+        opens, closes = self._opens, self._timetable.closes(self._decisions)
         finite = math.isfinite(interval.weight_norm)
         verdict = self._guard.verdict(interval, self._memory, opens=opens, closes=closes)
         if verdict is not None and finite and not opens and self._guard.in_vain(interval, self._memory):
@@ -243,11 +243,16 @@ class Deciding:
             raise NonFiniteWeights(self._step, self._rate)
         return verdict
 
+    @property
+    def _opens(self) -> bool:
+        """Whether the decision lies in the guard's window; `extend` opens none for a run that has left its own."""
+        return self._guard.holds_start and self._timetable.opens(self._decisions)
+
     def _observe(self, interval: Interval, verdict: str | None) -> Float[Tensor, " feature"]:
         """The features; the network is taken back, and what is remembered of it with it."""
         features, after = observe(replace(interval, taken_back=verdict not in (None, UNDONE)), self._memory)
         if verdict is not None:
-            counts = verdict != UNDONE and not self._timetable.opens(self._decisions)
+            counts = verdict != UNDONE and not self._opens
             if counts:
                 self._guard.leave(self._step, interval, self._memory)
             self._guard.take_back(counts=counts)

@@ -90,6 +90,11 @@ class Guard:
         return None if self._good is None else self._good.memory
 
     @property
+    def holds_start(self) -> bool:
+        """Whether the copy is of the network before its first step."""
+        return self._good is not None and self._good.memory is None
+
+    @property
     def started(self) -> bool:
         """Whether the first step has been taken."""
         return self._changing is not None
@@ -126,7 +131,7 @@ class Guard:
             return (
                 "the loss was higher than the untrained network's" if worse else "no progress after a far higher rate"
             )
-        if self.memory is None and another_loss(interval, memory):
+        if self.holds_start and another_loss(interval, memory):
             return ANOTHER_LOSS
         if blown_up(interval, memory):
             return "the loss was far higher than the untrained network's"
@@ -204,6 +209,7 @@ class Guard:
         loss = float(max(late.mean(), late[-1]))  # what changed the losses may have done so at the last step
         fresh = Memory.of_one_run()._replace(highest=memory.highest)
         keeps = self._keeps and isfinite(interval.weight_norm)
+        self._unproven = self._left = None  # there are never more than two copies at a time
         self._left = self._copy(step, fresh)._replace(loss=loss) if keeps else None
 
     def _copy(self, step: int, memory: Memory) -> Copy:

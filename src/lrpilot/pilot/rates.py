@@ -40,11 +40,12 @@ class Rates:
         self._standing = self._read()
         self._others: dict[int, float] = {}  # by step the rate that it was made at, where that was not ours
         self._before: tuple[int, dict[Place, float]] = (-1, {})  # the last step at the rates before, and these
+        self._resumed: dict[Place, tuple[float, bool]] = {}  # rates that were not ours in a state taken up since
 
     def write(self, rate: float, *, step: int) -> None:
         """Write a rate for the steps after ``step``."""
         self._before = (step, self._used(step))
-        self.rate, self._others = rate, {}
+        self.rate, self._others, self._resumed = rate, {}, {}
         self.write_again()
 
     def write_again(self) -> None:
@@ -57,6 +58,16 @@ class Rates:
         self._standing = self._read()
         joined = [rate for place, rate in self._standing.items() if place not in known]
         self.highest_joined = max(joined, default=0.0) / self.rate
+        self._put_back()
+
+    def _put_back(self) -> None:
+        """The rates that were not ours as a state was saved; a group that had just joined is one of them."""
+        for (number, place), (rate, known) in self._resumed.items():
+            groups = members_of(self._knobs.optimizer)[number].param_groups
+            if place < len(groups):
+                LearningRate().write(groups[place], rate)
+                if not known:
+                    self._standing.pop((number, place), None)
 
     def notice(self, step: int) -> None:
         """Read the rate that ``step`` has just been made at, which may be somebody else's."""
@@ -69,7 +80,7 @@ class Rates:
     def disturbed(self) -> bool:
         """Whether somebody else has written the rates since."""
         now = self._read()
-        return bool(self._others) or any(now.get(place) != rate for place, rate in self._standing.items())
+        return bool(self._others) or any(now.get(place, rate) != rate for place, rate in self._standing.items())
 
     def used(self, step: int) -> list[float]:
         """The rates of all groups in the last step, which was ``step``; of one that has joined since, as it stands."""
@@ -78,9 +89,9 @@ class Rates:
     def _used(self, step: int) -> dict[Place, float]:
         now = self._read()
         if self._before[0] == step:
-            return now | self._before[1]
+            return {place: self._before[1].get(place, rate) for place, rate in now.items()}
         share = self.at(step) / self.rate  # which is mostly 1
-        return {place: rate * share for place, rate in (now | self._standing).items()}
+        return {place: self._standing.get(place, rate) * share for place, rate in now.items()}
 
     def at(self, step: int) -> float:
         """The rate of a step since the last writing."""
@@ -113,8 +124,13 @@ class Rates:
         return LearningRate().factor(self._knobs.optimizer.param_groups[0])
 
     def state_dict(self) -> StateDict:
-        """Which rates the steps since the last writing were made at, and those of the step before it."""
-        return {"others": dict(self._others), "before": [self._before[0], dict(self._before[1])]}
+        """Which rates the steps since the last writing were made at, those of the step before it, and which stand now.
+
+        Of the last, those that are not ours: with whether the group was there at the last writing.
+        """
+        others = {place: (rate, place in self._standing) for place, rate in self._read().items()}
+        standing = {place: now for place, now in others.items() if self._standing.get(place) != now[0]}
+        return {"others": dict(self._others), "before": [self._before[0], dict(self._before[1])], "standing": standing}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
@@ -122,3 +138,5 @@ class Rates:
         step, before = state["before"]
         # Up to version 0.2 the rates stood in a list, in the order of the groups.
         self._before = (step, dict(before if isinstance(before, dict) else zip(self._read(), before, strict=False)))
+        self._resumed = dict(state.get("standing", {}))  # 0.2 did not keep them
+        self._put_back()

@@ -28,7 +28,7 @@ from .tensors import Examples, TensorData
 if TYPE_CHECKING:
     from torch import Tensor
 
-RULES = 4  # counts up when pictures are read otherwise, so that no older cache is taken
+RULES = 5  # counts up when pictures are read otherwise, so that no older cache is taken
 LARGEST_FILE = 2**30  # bytes of a picture within a zip: a bomb says less
 
 

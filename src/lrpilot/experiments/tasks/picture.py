@@ -30,14 +30,14 @@ def decode(content: bytes, size: int) -> UInt8[Tensor, "3 size size"]:
             opened = Image.open(io.BytesIO(content))
         except UnidentifiedImageError as error:  # which names the stream
             raise ValueError("no format that is known" if content else "empty") from error
-        with opened as picture:
+        with opened:
+            picture = ImageOps.exif_transpose(opened)  # first: what is made of it does not say which way up it is
             deep = picture.mode[:1] in "IF"
             shallow = Image.fromarray(_eight_bits(np.asarray(picture))) if deep else picture
             if shallow.has_transparency_data:
                 shallow = shallow.convert("RGBA")
                 shallow = Image.alpha_composite(Image.new("RGBA", shallow.size, "white"), shallow)
-            turned = ImageOps.exif_transpose(shallow, in_place=False)
-            square = ImageOps.fit(turned.convert("RGB"), (size, size))
+            square = ImageOps.fit(shallow.convert("RGB"), (size, size))
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
