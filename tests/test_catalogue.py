@@ -9,7 +9,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.methods import GRIDS, METHODS, OPPONENTS, SEARCHES
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
-from lrpilot.experiments.studies.plans import found, mean_rate
+from lrpilot.experiments.studies.plans import found, mean_values
 from lrpilot.experiments.studies.profiles import LONG, PAPER, PROFILES, QUICK
 from made_up import result
 
@@ -76,9 +76,9 @@ def test_mean_rate_weighs_intervals_by_their_steps():
     one = result()
     one.curve["step"][:] = [10, 40]
     one.curve["rate"][:] = [0.1, 0.3]
-    assert mean_rate([one]) == pytest.approx(0.25)  # (10 * 0.1 + 30 * 0.3) / 40
-    assert mean_rate([one, result("diverged")]) == pytest.approx(0.25)
-    assert mean_rate([result("diverged")]) is None
+    assert mean_values([one])["rate"] == pytest.approx(0.25)  # (10 * 0.1 + 30 * 0.3) / 40
+    assert mean_values([one, result("diverged")])["rate"] == pytest.approx(0.25)
+    assert mean_values([result("diverged")]) == {}
 
 
 def test_a_fifth_of_the_data_runs_at_the_rates_that_table_2_chose(tmp_path):

@@ -78,7 +78,8 @@ def test_a_refined_pilot_runs_only_where_asked_for():
 
 def test_each_optimizer_has_its_starts_and_the_peers_runs_serve_all():
     momentum, adam = (Comparison.of("m0", name) for name in ("momentum", "Adam"))
-    assert momentum.starts == adam.starts == LOW_STARTS
+    for trials in (momentum.trials(), adam.trials()):
+        assert {trial.setting["lr"] for trial in trials if "lr" in trial.setting} == {*LOW_STARTS}
     shared = {trial.name for trial in momentum.trials()} & {trial.name for trial in adam.trials()}
     assert {path.split("/")[3] for path in shared} == set(CONTENDERS[3:])
 

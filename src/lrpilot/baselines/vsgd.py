@@ -7,7 +7,7 @@ learning rates and parallelization for stochastic, sparse, non-smooth gradients"
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +69,8 @@ class VSGD(torch.optim.Optimizer):
         overestimate: float | None = None,
         epsilon: float = 1e-9,
     ) -> None:
-        if granularity not in ("local", "block", "global"):
-            raise InvalidArgument("granularity", "local, block or global", granularity)
+        if granularity not in get_args(Granularity):
+            raise InvalidArgument("granularity", f"one of {', '.join(get_args(Granularity))}", granularity)
         if not lr >= 0.0:
             raise InvalidArgument("lr", "a number >= 0", lr)
         if initial_samples < 1:

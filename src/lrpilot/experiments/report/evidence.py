@@ -9,7 +9,7 @@ from pathlib import Path
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.store import Store
-from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, plans_of
 from lrpilot.experiments.studies.frame import frame
 from lrpilot.experiments.studies.plans import found
 from lrpilot.experiments.studies.profiles import Profile
@@ -28,7 +28,7 @@ class Evidence:
     @classmethod
     def load(cls, profile: Profile, store: Store, names: Iterable[str] = tuple(EXPERIMENTS)) -> Evidence:
         """The results in a store of these experiments and of those that they need."""
-        plans = {name: EXPERIMENTS[name].plan(profile, store) for name in with_needs(names)}
+        plans = {name: plan() for name, plan in plans_of(names, profile, store).items()}
         results = [result for plan in plans.values() for result in found(store, plan)]
         return cls(profile, store.root, frame(results), {name: len(plan) for name, plan in plans.items()})
 

@@ -53,11 +53,11 @@ def paper_form(title: str, tasks: Mapping[str, DataFrame], methods: Sequence[str
     return Table.of(title, "network", cells.reindex(list(methods)).rename(index=LABELS).T, lengths(tasks))
 
 
-def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, headings: Mapping[str, str]) -> Table:
+def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers) -> Table:
     """One row a method with runs, one column a task by its heading: final test error, the paper's in brackets."""
     tried = {method for runs in tasks.values() for method in runs.method}
     columns = {
-        headings[task]: _beside_the_papers(runs, paper.get(task, {}), spread=True) for task, runs in tasks.items()
+        PAPERS[task].heading: _beside_the_papers(runs, paper.get(task, {}), spread=True) for task, runs in tasks.items()
     }
     cells = DataFrame(columns).reindex([method for method in LABELS if method in tried])
     note = "Mean ± standard deviation over seeds, at the setting with the least test error (the paper's way)."

@@ -53,7 +53,7 @@ def sections(evidence: Evidence) -> list[Section]:
 def summary(evidence: Evidence) -> Table:
     """All methods on all tasks in one table: what the README shows."""
     tasks = evidence.by_task("table1", "table2", "table3")
-    return overview("Test error, %; the paper's in brackets", tasks, PUBLISHED, HEADINGS)
+    return overview("Test error, %; the paper's in brackets", tasks, PUBLISHED)
 
 
 def _runs(evidence: Evidence) -> Iterator[Block]:
@@ -152,10 +152,8 @@ def _appendix(task: str, runs: DataFrame) -> Iterator[Block]:
 
 def _start(task: str, runs: DataFrame) -> Iterator[Block]:
     if (runs.experiment == "start").any():
-        title, runs = (
-            f"{HEADINGS[task]}: the starting rate",
-            runs[(runs.experiment == "start") | (runs.method == "sgd")],
-        )
+        title = f"{HEADINGS[task]}: the starting rate"
+        runs = runs[(runs.experiment == "start") | (runs.method == "sgd")]
         yield studies.sensitivity(title, runs, "lr")
         yield Picture(f"start-{task}", figures.against_start({title: runs}), f"{title}; every run is a point.")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from pandas import DataFrame, Series
 
-from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS, SEARCHES
+from lrpilot.experiments.runs.methods import GIVEN_AN_OPTIMIZER, GIVEN_NO_RATE, LABELS
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT, title
 from lrpilot.experiments.studies.frame import frame, groups
@@ -19,6 +19,7 @@ from lrpilot.pilot.policy_file import fingerprint
 
 from .figures import ROW, against_start
 from .page import Block, Picture, Section
+from .standing import OPPONENTS
 from .tables import Table, mean_text
 
 CAPTION = (
@@ -102,7 +103,7 @@ def standings(compared: Comparisons) -> Table:
         best = {
             "best constant rate": _by_mean(runs[runs.method == "constant"], "setting_lr"),
             "best cosine": _by_mean(runs[runs.method == "cosine"], "setting_lr"),
-            "best rate-free peer": _by_mean(runs[runs.method.isin((*GIVEN_NO_RATE, *SEARCHES))], "label"),
+            "best rate-free peer": _by_mean(runs[runs.method.isin(OPPONENTS["peer"])], "label"),
         }
         row = {
             "pilot, worst start": starts.text.iloc[starts["mean"].argmax()] if len(starts) else "-",
@@ -166,7 +167,9 @@ def sections(store: Store) -> list[Section]:
     if not found:
         return []
     optimizers = dict.fromkeys(optimizer for _, optimizer, _ in found)
-    pictures = [picture(_of_optimizer(name, found), f"compare-{name}") for name in optimizers]
+    pictures = [
+        picture({key: runs for key, runs in found.items() if key[1] == name}, f"compare-{name}") for name in optimizers
+    ]
     tables = [by_rate(key, runs) for key, runs in found.items()]
     blocks: list[Block] = [standings(found), *pictures, *tables]
     return [Section("The pilot from any starting rate", blocks)]
@@ -177,10 +180,6 @@ def _about(key: Key) -> str:
     task, optimizer, steps = key
     about = TASKS[task].about if task in TASKS else title(*key).partition(", ")[0]
     return f"{HEADLINE_NAMES.get(optimizer, optimizer)}, {steps:,} steps\n{about}"
-
-
-def _of_optimizer(name: str, compared: Comparisons) -> Comparisons:
-    return {key: runs for key, runs in compared.items() if key[1] == name}
 
 
 def _by_mean(runs: DataFrame, column: str) -> DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from lrpilot.experiments.runs.methods import GIVEN_NO_RATE, LABELS, SEARCHES
+from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies import comparison, suite
 from lrpilot.experiments.studies.frame import frame, groups
@@ -98,7 +98,7 @@ def profiles(name: str, rows: Sequence[Row]) -> Picture:
     """
     shown = [row for row in rows if row.is_capped]
     every = list(ways(shown))
-    own_rate = [way for way in every if way.method in (*GIVEN_NO_RATE, *SEARCHES)]
+    own_rate = [way for way in every if way.method in OPPONENTS["peer"]]
     given = [way for way in every if way not in own_rate]
     families = {
         "from any of five rates": [way for way in given if not way.searched],

@@ -92,11 +92,6 @@ class Comparison:
         return f"{plain_name(self.task)}-{self.optimizer}"
 
     @property
-    def starts(self) -> tuple[float, ...]:
-        """The five rates that the pilot starts from, which are also the grid."""
-        return starts_of(self.optimizer)
-
-    @property
     def experiment(self) -> str:
         """Where its results lie below the store's root."""
         return f"{ROOT}/{self.steps}-steps"
@@ -119,7 +114,7 @@ def judged(method: str, *, steps: int, evaluations: int, **others: Any) -> Trial
 
 
 def starts_of(optimizer: str) -> tuple[float, ...]:
-    """Five rates over four decades."""
+    """The five rates, over four decades, that the pilot starts from, which are also the grid."""
     return HIGH_STARTS if optimizer in HIGH else LOW_STARTS
 
 

@@ -87,9 +87,9 @@ def controls(make: Callable[..., list[Trial]], trials: Sequence[Trial], store: S
     """Plain SGD at the mean rate of each controller whose runs, among the trials, are all there."""
     for control, controller in CONTROLS.items():
         own = [trial for trial in trials if trial.method == controller]
-        rate = None if store.missing(own) else mean_rate(found(store, own))
-        if rate is not None:
-            yield from make([(control, {"lr": rate})])
+        means = {} if store.missing(own) else mean_values(found(store, own))
+        if means:
+            yield from make([(control, {"lr": means["rate"]})])
 
 
 def _chosen_before(
@@ -106,13 +106,11 @@ def _chosen_before(
     return {run.trial.method: [run.trial.setting] for run in best.run if run.trial.method in methods}
 
 
-def mean_rate(results: Iterable[Result]) -> float | None:
-    """The mean learning rate over the steps of a controller's finished runs, to three digits; None without any."""
-    return mean_values(results).get("rate")
-
-
 def mean_values(results: Iterable[Result]) -> dict[str, float]:
-    """The same of all that the controller decides on, by its name in the curve."""
+    """By its name in the curve the mean of each thing that a controller decides on, to three digits.
+
+    Over the steps of its finished runs; empty without any.
+    """
     finished = [result for result in results if result.status == "finished"]
     names = {name: None for result in finished for name in result.curve if name.split("/")[0] in VALUES}
 
