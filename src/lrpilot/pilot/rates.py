@@ -40,12 +40,12 @@ class Rates:
         self._standing = self._read()
         self._others: dict[int, float] = {}  # by step the rate that it was made at, where that was not ours
         self._before: tuple[int, dict[Place, float]] = (-1, {})  # the last step at the rates before, and these
-        self._resumed: dict[Place, tuple[float, bool]] = {}  # rates that were not ours in a state taken up since
+        self._joined: dict[Place, float] = {}  # the rates of groups that had joined in a state taken up since
 
     def write(self, rate: float, *, step: int) -> None:
         """Write a rate for the steps after ``step``."""
         self._before = (step, self._used(step))
-        self.rate, self._others, self._resumed = rate, {}, {}
+        self.rate, self._others, self._joined = rate, {}, {}
         self.write_again()
 
     def write_again(self) -> None:
@@ -58,16 +58,15 @@ class Rates:
         self._standing = self._read()
         joined = [rate for place, rate in self._standing.items() if place not in known]
         self.highest_joined = max(joined, default=0.0) / self.rate
-        self._put_back()
+        self._leave_joined()
 
-    def _put_back(self) -> None:
-        """The rates that were not ours as a state was saved; a group that had just joined is one of them."""
-        for (number, place), (rate, known) in self._resumed.items():
+    def _leave_joined(self) -> None:
+        """Groups that had just joined as a state was saved keep their own rate until the next decision."""
+        for (number, place), rate in self._joined.items():
             groups = members_of(self._knobs.optimizer)[number].param_groups
             if place < len(groups):
                 LearningRate().write(groups[place], rate)
-                if not known:
-                    self._standing.pop((number, place), None)
+                self._standing.pop((number, place), None)
 
     def notice(self, step: int) -> None:
         """Read the rate that ``step`` has just been made at, which may be somebody else's."""
@@ -124,13 +123,9 @@ class Rates:
         return LearningRate().factor(self._knobs.optimizer.param_groups[0])
 
     def state_dict(self) -> StateDict:
-        """Which rates the steps since the last writing were made at, those of the step before it, and which stand now.
-
-        Of the last, those that are not ours: with whether the group was there at the last writing.
-        """
-        others = {place: (rate, place in self._standing) for place, rate in self._read().items()}
-        standing = {place: now for place, now in others.items() if self._standing.get(place) != now[0]}
-        return {"others": dict(self._others), "before": [self._before[0], dict(self._before[1])], "standing": standing}
+        """The rates of the steps since the last writing, of the step before it, and of groups that have joined."""
+        joined = {place: rate for place, rate in self._read().items() if place not in self._standing}
+        return {"others": dict(self._others), "before": [self._before[0], dict(self._before[1])], "joined": joined}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
@@ -138,5 +133,5 @@ class Rates:
         step, before = state["before"]
         # Up to version 0.2 the rates stood in a list, in the order of the groups.
         self._before = (step, dict(before if isinstance(before, dict) else zip(self._read(), before, strict=False)))
-        self._resumed = dict(state.get("standing", {}))  # 0.2 did not keep them
-        self._put_back()
+        self._joined = dict(state.get("joined", {}))  # 0.2 did not keep them
+        self._leave_joined()
