@@ -23,6 +23,20 @@ def denormal():
     torch.set_flush_denormal(False)
 
 
+@pytest.fixture
+def fresh_accelerate():
+    """The library, which keeps one state a process, without what other tests have left in it."""
+    accelerate = pytest.importorskip("accelerate", reason="needs lrpilot[accelerate]")
+
+    def reset():
+        accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+        accelerate.state.GradientState._reset_state()
+
+    reset()
+    yield accelerate
+    reset()
+
+
 MNIST = "MNIST/raw/train-images-idx3-ubyte"
 CIFAR10_JPEG = "cifar10-jpeg.zip"
 FOLDER = Path(os.environ.get("LRPILOT_DATA", "data")).resolve()  # before any test changes either

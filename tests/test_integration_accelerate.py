@@ -14,14 +14,7 @@ pytest.importorskip("accelerate", reason="needs lrpilot[accelerate]")
 import accelerate
 from accelerate.tracking import GeneralTracker, on_main_process
 
-pytestmark = [OTHERS_WARNINGS, pytest.mark.integration]
-
-
-@pytest.fixture(autouse=True)
-def fresh_state():
-    """Accelerate keeps one state a process."""
-    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
-    accelerate.state.GradientState._reset_state()
+pytestmark = [OTHERS_WARNINGS, pytest.mark.integration, pytest.mark.usefixtures("fresh_accelerate")]
 
 
 class Log(GeneralTracker):

@@ -142,20 +142,15 @@ def test_accumulation_without_a_length_is_warned_of():
         net(2, partial(Loop, accumulate=2)).fit(INPUTS, TARGETS)
 
 
-def test_accelerate():
+def test_accelerate(fresh_accelerate):
     """In bf16; `partial_fit` goes on with the run, though the net's optimizer is a wrapper."""
-    accelerate = pytest.importorskip("accelerate", reason="needs lrpilot[accelerate]")
     from skorch.hf import AccelerateMixin
 
     class Accelerated(AccelerateMixin, NeuralNet): ...
 
-    accelerator = accelerate.Accelerator(cpu=True, mixed_precision="bf16")
+    accelerator = fresh_accelerate.Accelerator(cpu=True, mixed_precision="bf16")
     kind = partial(Accelerated, accelerator=accelerator, unwrap_after_train=False)
-    try:
-        fitted = net(2, kind).fit(INPUTS, TARGETS).partial_fit(INPUTS, TARGETS)
-    finally:
-        accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
-        accelerate.state.GradientState._reset_state()
+    fitted = net(2, kind).fit(INPUTS, TARGETS).partial_fit(INPUTS, TARGETS)
     plain = Plain(2, bf16=True).run(2)
     plain.pilot.extend(48)
     assert_same_run(pilot_of(fitted), plain.run(2))
