@@ -38,8 +38,12 @@ BAD = 0.2
 """A run with this regret or more is lost, or nearly so."""
 
 SAME_SCHEDULE = "best schedule, other seeds"
-ABOUT = {"caa253dfa75a": "of version 0.1", "1e41eef35e21": "a single policy, before the panel"}
-"""What policies that do not ship any more were, by their fingerprints."""
+ABOUT = {
+    "caa253dfa75a": "of version 0.1",
+    "1e41eef35e21": "a single policy, before the panel",
+    "9ddcc0bfc5cf": "one command",
+}
+"""What policies that do not ship are, by their fingerprints."""
 
 app = typer.Typer(add_completion=False)
 
