@@ -12,7 +12,7 @@ from lrpilot.online.action import AbsoluteRate
 from lrpilot.online.actor_critic import ActorCritic
 from lrpilot.online.replay import Transition
 from lrpilot.online.reward import LossDecrement
-from lrpilot.online.settings import STABLE, Setting
+from lrpilot.online.settings import PAPER, STABLE, Setting
 
 RAW = dataclasses.replace(STABLE, action=AbsoluteRate)
 
@@ -41,3 +41,22 @@ def test_the_critics_update_is_the_gradient_of_both_of_its_losses(setting: Setti
     pair.improve_critic(Transition(s, rates, r, following, next_rates, slope), LossDecrement())
     for parameter, gradient in zip(pair.critic.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize("evaluate", ["foresee", "policy_loss"])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_whether_an_evaluation_advances_the_actors_memory(evaluate: str, keeps: bool) -> None:
+    """The rate that is decided next depends on an evaluation before, or not."""
+    setting = dataclasses.replace(PAPER, unroll="sliding", keep_evaluations=keeps)
+    s = torch.randn(3, setting.observation().size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def decided(evaluated: bool) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        pair = ActorCritic(setting, generator=generator, like=torch.empty(0, dtype=torch.float64))
+        pair.begin_run([0.1])
+        pair.decide(s[0])
+        if evaluated:
+            getattr(pair, evaluate)(s[1])
+        return pair.decide(s[2]).detach()
+
+    assert torch.equal(decided(True), decided(False)) != keeps

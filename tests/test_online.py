@@ -414,3 +414,16 @@ def test_every_step_is_along_the_gradient_of_the_network_as_it_stands(start: flo
         drive.step(problem.loss_fn, batch)
     assert drive.history["rate"].diff().min() < 0  # the opening is over
     assert wrong < 1e-6
+
+
+def test_the_rate_stays_below_ten_times_what_the_opening_found() -> None:
+    """Deviation D2's ceiling, which the opening settles: however high the actor's raw output."""
+    problem = Problem()
+    drive = controller(problem, lrpilot.STABLE)
+    highest = torch.full((1,), 50.0, dtype=torch.float64)
+    t = 0
+    while not drive._opening.done:
+        drive.step(problem.loss_fn, problem.batch(t))
+        t += 1
+    assert 10 < t < 200
+    assert drive.learner.action.rate(highest).item() == pytest.approx(10 * drive._opening.rate)

@@ -288,6 +288,7 @@ def test_what_cannot_be_driven_is_refused_in_a_line(name):
         ("total_steps", 10**30, "a whole number, at least 1 and at most 2147483647, or None"),
         ("rollback", "no", "True or False"),
         ("rollback", None, "True or False"),
+        ("rollback", torch.tensor([1, 0]), "True or False"),
         ("network", "model", "a torch.nn.Module, or several"),
         ("network", [1], "a torch.nn.Module, or several"),
         ("network", torch.nn.Linear, "a torch.nn.Module, or several"),
