@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -105,6 +106,24 @@ def test_resume_between_runs_is_exact() -> None:
     two.load_state_dict(copy.deepcopy(one.state_dict()))
     assert torch.equal(drive(one).history["rate"], drive(two).history["rate"])
     assert two.runs == 2
+
+
+def test_the_sum_of_equation_10_so_far_belongs_to_the_state() -> None:
+    one, two = new_study(unroll="sliding"), new_study(unroll="sliding")
+    states: list[Any] = []
+    policy_loss = one.learner.policy_loss
+
+    def saving(s_j: torch.Tensor, weight: float) -> Any:
+        states.append(copy.deepcopy(one.learner.state_dict()))
+        return policy_loss(s_j, weight)
+
+    one.learner.policy_loss = saving  # type: ignore[method-assign]
+    drive(one)
+    two.learner.load_state_dict(states[-1])
+    sums = [parameter.grad for parameter in two.learner.actor.parameters() if parameter.requires_grad]
+    saved = [total for total in states[-1]["gradients"] if total is not None]
+    assert all(total is not None and total.any() for total in sums)
+    torch.testing.assert_close(sums, saved, rtol=0, atol=0)
 
 
 def test_a_state_is_a_value_and_loading_is_all_or_nothing() -> None:
