@@ -16,9 +16,9 @@ from lrpilot.learning.population.rollouts import roll_out
 from lrpilot.learning.population.schedules import Script
 from lrpilot.learning.population.trainings import Pool, Trainings
 from lrpilot.pilot.controller import Pilot
-from lrpilot.pilot.deciding import BELOW
 from lrpilot.pilot.features import FEATURES, LINEAR_DECAY
 from lrpilot.pilot.policy import bounded_step
+from lrpilot.pilot.rates import BELOW
 from scripted import Scripted
 
 STEPS, RUNS = 120, 4

@@ -14,9 +14,10 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.buffers import Buffers, networks_beside
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import observe
-from lrpilot.pilot.guard import PATIENCE, SMALL, WIDEST, Guard, ended_well
+from lrpilot.pilot.guard import PATIENCE, SMALL, Guard, ended_well
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.memory import Memory
+from lrpilot.pilot.rates import WIDEST
 
 
 def network():
@@ -254,8 +255,8 @@ def test_the_network_that_was_left_comes_back_if_the_copy_is_worse(first, better
     train(model, optimizer, 2)
     copied = copy_of(model)
     guard.load_state_dict(copy.deepcopy(guard.state_dict()))
-    assert guard.undoes(interval(first, 9.0)) == better
-    assert not guard.undoes(interval(first, 9.0))  # not twice
+    assert guard.undo(interval(first, 9.0)) == better
+    assert not guard.undo(interval(first, 9.0))  # not twice
     assert guard.step == (3 if better else 0)
     assert equal(copied, model)
     guard.take_back(counts=False)
@@ -277,7 +278,7 @@ def test_when_the_network_that_was_left_is_not_kept(monkeypatch, why):
     if why == "given up":
         guard.give_up()
     assert guard.state_dict()["left"] is None
-    assert not guard.undoes(interval(9.0))
+    assert not guard.undo(interval(9.0))
 
 
 def test_there_are_never_more_than_two_copies(monkeypatch):
@@ -299,7 +300,7 @@ def test_there_are_never_more_than_two_copies(monkeypatch):
     for step in (4, 5, 6):
         guard.leave(step, interval(9.0), memory)
         guard.take_back()
-    assert guard.undoes(interval(19.0))
+    assert guard.undo(interval(19.0))
     guard.take_back(counts=False)
     guard.look_after(7, interval(*FINE), memory)
     assert most == [1, 2, 2, 2, 2, 2, 2, 2]

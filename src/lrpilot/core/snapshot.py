@@ -80,7 +80,7 @@ class Snapshot:
         }
 
     def _present(self) -> tuple[list[tuple[Tensor, Tensor | None]], list[tuple[Tensor, StateDict]]]:
-        """The values and the states, but those of parameters that have left the optimizer."""
+        """The values and the states, without those of parameters that have left the optimizer."""
         here = set(parameters_of(self._optimizer))
         buffers = len(self._values) - len(self._states)
         return (

@@ -33,8 +33,8 @@ from lrpilot.learning.population.evaluation import STARTS
 from lrpilot.learning.population.score import LOSS_CAP, LOSS_FLOOR
 from lrpilot.learning.population.trainings import Pool, Trainings
 from lrpilot.pilot.features import TABLE, observe
-from lrpilot.pilot.guard import WIDEST
 from lrpilot.pilot.memory import Memory
+from lrpilot.pilot.rates import WIDEST
 from lrpilot.pilot.timetable import decision_steps
 
 Numbers = np.ndarray[Any, Any]

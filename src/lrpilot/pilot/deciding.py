@@ -21,7 +21,7 @@ from lrpilot.errors import InvalidArgument, NonFiniteWeights
 from .calls import Calls, first_call_by
 from .defaults import own_defaults
 from .features import observe
-from .guard import ANOTHER_LOSS, NOT_FINITE, UNDONE, WIDEST, Guard
+from .guard import ANOTHER_LOSS, NOT_FINITE, UNDONE, Guard
 from .interval import MEASURED_STEPS, Interval
 from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
@@ -31,20 +31,13 @@ from .notices import Notices
 from .optimizers import names, together
 from .parts import Parts
 from .ranks import Ranks
-from .rates import Rates
+from .rates import BELOW, STEEP, Rates, bounded
 from .soundness import FORCED_CUT, step_ceiling
 from .steps import StepHooks
 from .timetable import Timetable
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-BELOW = 10.0
-"""A run begins at the given rate divided by this: one that is too high can harm a network for good and not show in the
-loss, one that is too low costs a few steps."""
-
-STEEP = 10.0
-"""A group that joins at more than so many times the first group's rate was hardly meant to."""
 
 STUBBORN = 8
 """Weights that are not finite at so many decisions in a row, with the rate cut at each, are not the rate's doing."""
@@ -176,10 +169,10 @@ class Deciding:
         if self._rates.disturbed():
             self._calls.rates_differ(loaded=self._hooks.loaded)
             used = self._rates.at(self._step) / self.knobs.given["learning_rate"] * BELOW
-            self._log_rate = _bounded(math.log(used) if used > 0 else -math.inf)
+            self._log_rate = bounded(math.log(used) if used > 0 else -math.inf)
 
     def _move_to(self, log_rate: float) -> None:
-        self._log_rate = _bounded(log_rate)
+        self._log_rate = bounded(log_rate)
         if log_rate != self._log_rate:
             far = "above" if log_rate > self._log_rate else "below"
             self._notices.tell(
@@ -222,7 +215,7 @@ class Deciding:
         if verdict is not None and finite and not opens and self._guard.in_vain(interval, self._memory):
             blind = not interval.losses[-1].isfinite()
             what = "is not finite" if blind else "stays far above what it was"
-            verdict = UNDONE if self._guard.undoes(interval) else None
+            verdict = UNDONE if self._guard.undo(interval) else None
             how = "as it is" if verdict is None else f"with the network of step {self._guard.step}"
             self._notices.tell(
                 "loss" if blind else "given up",
@@ -303,7 +296,3 @@ class Deciding:
         self._over = True
         self._hooks.close()
         self._guard.close()
-
-
-def _bounded(log_rate: float) -> float:
-    return min(max(log_rate, math.log(BELOW) - 2 * WIDEST), math.log(BELOW) + WIDEST)

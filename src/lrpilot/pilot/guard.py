@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-WIDEST = 14.0
-"""The pilot raises the log rate no farther than this above its start, six decades, and lowers it twice as far."""
-
-
 PATIENCE = 3
 """So often is a network taken back to one copy. If it is lost again from there, the copy does not help."""
 
@@ -52,8 +48,8 @@ class Guard:
     may have been spoiled by its last step.
 
     Weights that are not finite always go back to the copy. One to which the network was taken back `PATIENCE` times in
-    vain for another reason is given up: the run goes on from where it is, or, where the copy turns out worse than the
-    network that was left for it, from that one. It is kept until the interval after has shown this.
+    vain for another reason is given up, and the run goes on from where it is. The network that is left for the copy is
+    kept for one interval; if the copy turns out worse, the run goes on from the network that was left.
 
     Args:
         optimizer: of the network.
@@ -156,8 +152,15 @@ class Guard:
         """
         self._returns, self._returned, self._blind = 0, False, blind
 
-    def undoes(self, interval: Interval) -> bool:
-        """Whether the network that was left for the copy was better than it. It takes the copy's place then."""
+    def undo(self, interval: Interval) -> bool:
+        """Put the network that was left in the place of the copy, if it was better: the next `take_back` restores it.
+
+        Args:
+            interval: the one after the return, whose first finite loss is the copy's.
+
+        Returns:
+            Whether it was better.
+        """
         left, self._left = self._left, None
         if left is None or not left.loss < float(interval.first):
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,16 @@ from .optimizers import members_of
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+
+BELOW = 10.0
+"""A run begins at the given rate divided by this: one that is too high can harm a network for good and not show in the
+loss, one that is too low costs a few steps."""
+
+WIDEST = 14.0
+"""The pilot raises the log rate no farther than this above the given one, six decades, and lowers it twice as far."""
+
+STEEP = 10.0
+"""A group that joins at more than so many times the first group's rate was hardly meant to."""
 
 Place = tuple[int, int]
 """Of a group: the number of its optimizer, and its place there."""
@@ -135,3 +146,8 @@ class Rates:
         self._before = (step, dict(before if isinstance(before, dict) else zip(self._read(), before, strict=False)))
         self._joined = dict(state.get("joined", {}))  # 0.2 did not keep them
         self._leave_joined()
+
+
+def bounded(log_rate: float) -> float:
+    """A log rate, relative to that of the first step, held from twice `WIDEST` below the given one to `WIDEST` above."""
+    return min(max(log_rate, math.log(BELOW) - 2 * WIDEST), math.log(BELOW) + WIDEST)

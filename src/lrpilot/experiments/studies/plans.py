@@ -107,7 +107,7 @@ def _chosen_before(
 
 
 def mean_values(results: Iterable[Result]) -> dict[str, float]:
-    """By its name in the curve the mean of each thing that a controller decides on, to three digits.
+    """The mean of each thing that a controller decides on, to three digits, by its name in the curve.
 
     Over the steps of its finished runs; empty without any.
     """

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lrpilot.pilot.deciding import BELOW
 from lrpilot.pilot.features import FEATURES
 from lrpilot.pilot.policy import LARGEST_STEP
+from lrpilot.pilot.rates import BELOW
 from lrpilot.pilot.timetable import decision_steps
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from lrpilot.pilot.features import FEATURES, LINEAR_DECAY, observe
-from lrpilot.pilot.guard import WIDEST
 from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.policy import bounded_step
+from lrpilot.pilot.rates import WIDEST
 from lrpilot.pilot.soundness import FORCED_CUT, GUARD_WINDOW, step_ceiling, takes_back
 from lrpilot.pilot.timetable import decision_steps
 
