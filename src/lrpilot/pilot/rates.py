@@ -149,5 +149,5 @@ class Rates:
 
 
 def bounded(log_rate: float) -> float:
-    """A log rate, relative to that of the first step, held from twice `WIDEST` below the given one to `WIDEST` above."""
+    """A log rate (0: that of the first step), held between twice `WIDEST` below the given rate and `WIDEST` above."""
     return min(max(log_rate, math.log(BELOW) - 2 * WIDEST), math.log(BELOW) + WIDEST)
