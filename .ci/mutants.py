@@ -58,15 +58,17 @@ TESTS = {
     "pilot/buffers": "pilot_guard pilot_shape",
     "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape",
     "pilot/copies": "pilot_guard pilot_shape",
-    "pilot/deciding": "pilot pilot_changes pilot_horizon pilot_rates pilot_steps",
+    "pilot/deciding": "pilot pilot_changes pilot_horizon pilot_rates pilot_steps stuck",
     "pilot/guard": "pilot_guard",
     "pilot/interval": "features measurement",
     "pilot/memory": "features",
     "pilot/parts": "pilot pilot_shape",
+    "pilot/policy": "policy combining",
     "pilot/policy_file": "policy",
     "pilot/ranks": "pilot_ranks",
     "pilot/soundness": "features pilot_guard timetable",
     "pilot/steps": "measurement steps",
+    "pilot/timetable": "timetable pilot_horizon",
     "pilot/vectors": "measurement",
 }
 """The tests that pin a module, where they are not those of its own name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -224,6 +225,21 @@ def test_a_loss_that_grows_in_mid_run_is_trained_on(factor: float, begins: int) 
         scale = factor if t >= begins else 1.0
         other.step(lambda batch: scale * changed.loss_fn(batch), changed.batch(t))  # noqa: B023
     assert mean_loss(changed) < 2 * mean_loss(plain)
+
+
+def test_the_step_before_a_loss_of_another_size_is_taken_back() -> None:
+    """It may have been made with the other loss at the old rate: the next one leads on from where it began."""
+    problem = Problem()
+    drive = controller(problem, "stable")
+    stood: list[torch.Tensor] = []
+    weight = problem.network[0].weight
+    problem.optimizer.register_step_pre_hook(lambda *_: stood.append(weight.detach().clone()))
+    for t in range(100):
+        drive.step(problem.loss_fn, problem.batch(t))
+    assert drive._opening.done
+    drive.step(lambda batch: 1e7 * problem.loss_fn(batch), problem.batch(100))
+    moved = [(after - before).abs().max() for before, after in pairwise(stood)]
+    assert moved[-1] < 1e-6 < moved[-2]
 
 
 def test_a_rate_that_is_not_finite_is_refused_before_the_step() -> None:

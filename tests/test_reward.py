@@ -14,6 +14,7 @@ def test_loss_decrement_is_equation_5() -> None:
     assert reward.item() == 0.5
     assert slope is None
     assert LossDecrement.looks_every == 1  # it needs f_{t+1} of every step
+    assert not LossDecrement.measures_slope  # so that nobody measures how far the network moves
 
 
 def evidence(before: float, promised: float, elsewhere: float) -> Evidence:

@@ -83,6 +83,7 @@ def test_a_run_that_is_ended_early_cools_down_over_twenty_intervals():
     before = [1, 3, 6, 10]
     cooling = Timetable(None).cooling(10, 40)
     assert cooling.total_steps == 50
+    assert cooling.decisions_by(50) == 24  # and no further one
     assert [cooling.end(d) for d in range(24)] == before + list(range(12, 51, 2))
     few = Timetable(None).cooling(10, 3)
     assert [few.end(d) for d in range(7)] == [*before, 11, 12, 13]
