@@ -20,7 +20,7 @@ import torch
 import lrpilot
 from loops import loss_of, network, train
 from lrpilot import OfflineActorCritic, OnlineActorCritic, Pilot, Setting
-from lrpilot.online.settings import PAPER, STABLE
+from lrpilot.online.settings import PAPER, deviating
 from lrpilot.pilot.policy import Policy
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -69,12 +69,19 @@ def small_policy() -> Policy:
         return Policy(width=4)
 
 
+STABLE_OF_0_2 = replace(
+    deviating("D2", "D3", "D4", "D5", "D8", "D9", "D10"),
+    unroll="sliding",
+    initialisation="tensorflow",
+    critic_activation="relu",
+)
+"""What ``setting="stable"`` was up to version 0.2."""
 LITERAL = replace(PAPER, unroll="sliding", initialisation="tensorflow", critic_activation="relu", discount=0.99)
 """What ``setting="paper"`` was in version 0.1."""
 
 CONTROLLERS: dict[str, Callable[[torch.optim.Optimizer], Any]] = {
     "pilot": lambda optimizer: Pilot(optimizer, STEPS, policy=small_policy(), rollback=True),
-    "online-stable": online(STABLE),
+    "online-stable": online(STABLE_OF_0_2),
     "online-paper": online(LITERAL),
 }
 

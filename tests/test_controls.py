@@ -216,14 +216,14 @@ def test_resume_is_exact(setting: str, asked: dict) -> None:
             controller.step(lambda x: (model[2](model[0](x)) - x[:, :3]).square().mean(), inputs)
         return torch.stack([controller.history[name] for name in controller.controls.names])
 
-    straight = drive(begin(), range(60))
-    assert (straight[:, -1] != straight[:, -2]).all()
-    for pause in (7, 45):
+    straight = drive(begin(), range(100))
+    assert (straight[:, 99] != straight[:, 60]).all()
+    for pause in (7, 75):
         first, second = begin(), begin()
         drive(first, range(pause))
         for part, saved in zip(second, first, strict=True):
             part.load_state_dict(copy.deepcopy(saved.state_dict()))
-        assert torch.equal(drive(second, range(pause, 60)), straight)
+        assert torch.equal(drive(second, range(pause, 100)), straight)
 
 
 @pytest.mark.integration

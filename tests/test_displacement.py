@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -76,3 +77,53 @@ def test_inner_products_of_sparse_and_complex_tensors() -> None:
     assert inner_product(dense, sparse) == 10 * 4 + 1 * 2 + 2 * 5 + 3 * 6
     left, right = torch.tensor([1 + 2j, -1j]), torch.tensor([3 - 1j, 2 + 4j])
     assert inner_product(left, right) == (1 * 3 - 2 * 1) + (0 * 2 - 1 * 4)
+
+
+def test_the_trail_is_what_the_last_steps_would_be_at_todays_rate() -> None:
+    """Steps of -1, 2 and 3 times rates of 0.1, 0.2 and 0.5, a memory of a half: 0.5 (-0.25 + 1 + 3) on a slope of 2."""
+    weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    displacement = Displacement(optimizer, like=torch.empty(0, dtype=torch.float64), memory=0.5)
+    for rate, gradient in ((0.1, -1.0), (0.2, 2.0), (0.5, 3.0)):
+        optimizer.param_groups[0]["lr"] = rate
+        weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        displacement.begin()
+        optimizer.step()
+        displacement.end()
+    weight.grad = torch.tensor([2.0], dtype=torch.float64)
+    assert displacement.decrement(trail=True).item() == pytest.approx(0.5 * (-0.25 + 1 + 3) * 2)
+    assert displacement.decrement().item() == pytest.approx(0.5 * 3 * 2)
+    resumed = Displacement(optimizer, like=torch.empty(0, dtype=torch.float64), memory=0.5)
+    resumed.load_state_dict(displacement.state_dict())
+    assert torch.equal(resumed.decrement(trail=True), displacement.decrement(trail=True))
+    displacement.forget()
+    assert torch.equal(displacement.decrement(trail=True), displacement.decrement())
+
+
+def test_each_group_leaves_a_trail_at_its_own_rate() -> None:
+    """And a rate of 0 leaves none."""
+    first, second, third = (nn.Parameter(torch.zeros(1)) for _ in range(3))
+    groups = [{"params": [p], "lr": rate} for p, rate in ((first, 0.5), (second, 0.25), (third, 0.0))]
+    optimizer = torch.optim.SGD(groups)
+    displacement = Displacement(optimizer, like=torch.empty(0), memory=0.5)
+    for _ in range(2):
+        for p in (first, second, third):
+            p.grad = torch.ones(1)
+        displacement.begin()
+        optimizer.step()
+        displacement.end()
+        groups[0]["lr"] = optimizer.param_groups[0]["lr"] = 1.0
+    assert displacement.decrements(trail=True).tolist() == [1.5, 0.375, 0.0]
+
+
+def test_without_a_memory_the_trail_is_the_last_step() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    displacement = Displacement(optimizer, like=torch.empty(0))
+    for gradient in (5.0, 3.0):
+        weight.grad = torch.tensor([gradient])
+        displacement.begin()
+        optimizer.step()
+        displacement.end()
+    assert displacement.decrement(trail=True) == displacement.decrement() == 9.0
+    assert displacement.state_dict()["trail"] == {}

@@ -50,7 +50,7 @@ def test_the_paper_costs_one_extra_forward_pass_a_step() -> None:
     assert problem.calls == 20
 
 
-def test_stable_costs_one_in_eight_once_its_opening_is_over() -> None:
+def test_stable_costs_none_once_its_opening_is_over() -> None:
     problem = Problem()
     drive = controller(problem, "stable")
     calls = []
@@ -58,7 +58,16 @@ def test_stable_costs_one_in_eight_once_its_opening_is_over() -> None:
         drive.step(problem.loss_fn, problem.batch(t))
         calls.append(problem.calls)
     assert calls[9] == 20
-    assert calls[-1] - calls[-41] == 40 + 5
+    assert calls[-1] - calls[-41] == 40
+
+
+def test_a_reward_that_looks_now_and_then_costs_so_many() -> None:
+    """Until version 0.2 the stable setting's looked in one step of eight."""
+    problem = Problem()
+    drive = controller(problem, dataclasses.replace(lrpilot.deviating("D3"), discount=0.0))
+    for t in range(40):
+        drive.step(problem.loss_fn, problem.batch(t))
+    assert problem.calls == 40 + 5
 
 
 @pytest.mark.parametrize(("actor_batch", "calls"), [("next", 20), ("draw", 30), ("same", 20)])

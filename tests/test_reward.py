@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lrpilot import InvalidArgument
-from lrpilot.online.reward import Evidence, LossDecrement, TransferredDecrement
+from lrpilot.online.reward import Evidence, LastingDecrement, LossDecrement, TransferredDecrement
 
 
 def test_loss_decrement_is_equation_5() -> None:
@@ -115,6 +115,14 @@ def test_a_share_outside_its_range_is_refused() -> None:
         with pytest.raises(InvalidArgument, match=r"own_batch must be a number in \[0, 1\]"):
             TransferredDecrement(own_batch=share)
     assert TransferredDecrement(own_batch=1.0).own_batch == 1.0
+
+
+def test_the_lasting_decrement_takes_promises_whole() -> None:
+    """M = 0.2, P = 0.7, mean |f| = 2: (0.2 + 0.1 * 0.7) / 2, whatever a look after the step would have told."""
+    measure = LastingDecrement(own_batch=0.1)
+    reward, slope = measure(Evidence(*(torch.tensor(x) for x in (2.0, 2.5, 0.7, 0.2))))
+    assert (reward.item(), slope.item()) == pytest.approx((0.135, 0.135))
+    assert (measure.looks_every, measure.memory) == (None, 0.99)
 
 
 def test_incomplete_evidence_is_refused() -> None:

@@ -11,7 +11,7 @@ from .online.observation import BatchLoss, RelativeLogLoss
 from .online.offline import OfflineActorCritic
 from .online.opening import Opening
 from .online.replay import LastTransition, Replay
-from .online.reward import LossDecrement, TransferredDecrement
+from .online.reward import LastingDecrement, LossDecrement, TransferredDecrement
 from .online.settings import PAPER, STABLE, Setting, deviating
 from .pilot.controller import Pilot
 from .pilot.logbook import Decision, Logbook
@@ -30,6 +30,7 @@ __all__ = [
     "InvalidArgument",
     "Knob",
     "LastTransition",
+    "LastingDecrement",
     "LearningRate",
     "LogNormal",
     "LogRate",

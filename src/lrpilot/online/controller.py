@@ -134,14 +134,15 @@ class OnlineActorCritic:
         elsewhere = setting.critic_batch == "other" and setting.actor_batch != "same"
         self._one_batch = elsewhere or setting.actor_batch == "same"  # the actor is judged where the critic learns
         moves = self._reward.measures_slope or elsewhere
-        self._displacement = Displacement(optimizer, like=self._like) if moves else None
+        memory = self._reward.memory
+        self._displacement = Displacement(optimizer, like=self._like, memory=memory) if moves else None
         measured = len(self.controls.in_step) == len(controls)
         if setting.learn_slope and setting.exploration is None and not measured:
             allowed = "one that explores (D7) where nobody measures the slope along a knob"
             raise InvalidArgument("setting", allowed, setting.name)
         self._sensitivity = None
         if self._displacement is not None and self._reward.measures_slope and len(names) > 1:
-            self._sensitivity = Sensitivity(self.controls, self._displacement, like=self._like)
+            self._sensitivity = Sensitivity(self.controls, self._displacement, like=self._like, memory=memory)
         layout = self.controls.layout
         self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like, layout=layout)
         if self.learner.layout != layout:
@@ -263,12 +264,23 @@ class OnlineActorCritic:
         self._displacement.end()
         if self._sensitivity is not None:
             self._sensitivity.end()
-        return self._gains() if self._reward.measures_slope else (None, None)
+        if self._sweep is not None:  # its steps stand alone: the network may be put back
+            self._forget()
+        return self._gains(trail=False) if self._reward.measures_slope else (None, None)
 
-    def _gains(self) -> tuple[Tensor | None, Tensor | None]:
-        """By how much the last step lowers the loss whose gradients stand now, as a whole and along each number."""
-        whole = self._displacement and self._displacement.decrement()
-        return whole, self._sensitivity and self._sensitivity.along()
+    def _forget(self) -> None:
+        """Let no step count any more but the last."""
+        for part in (self._displacement, self._sensitivity):
+            if part is not None:
+                part.forget()
+
+    def _gains(self, *, trail: bool) -> tuple[Tensor | None, Tensor | None]:
+        """By how much the last step lowers the loss whose gradients stand now, as a whole and along each number.
+
+        Of the ``trail``, all the steps that the reward remembers.
+        """
+        whole = self._displacement and self._displacement.decrement(trail=trail)
+        return whole, self._sensitivity and self._sensitivity.along(trail=trail)
 
     def _learn(self, past: UnlearnedStep, loss_fn: LossFunction, following: Look) -> bool:
         """Lines 11 to 20 for the step before; ``following`` is the batch that has just come.
@@ -278,7 +290,7 @@ class OnlineActorCritic:
         """
         elsewhere, along = None, None
         if self._displacement is not None and self._reward.measures_slope:
-            elsewhere, along = self._gains()
+            elsewhere, along = self._gains(trail=True)
         elif self._displacement is not None:
             past = self._seen_elsewhere(past, self._displacement, loss_fn, following)
         both = None if past.along is None or along is None else (past.along, along)

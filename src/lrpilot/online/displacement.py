@@ -1,10 +1,10 @@
-"""How a step moved the parameters, and what that is worth to a batch. ``w_t, w_{t+1}, g -> -(w_{t+1} - w_t) . g``."""
+"""How steps moved the parameters, and what that is worth to a batch. ``w_t, w_{t+1}, g -> -(w_{t+1} - w_t) . g``."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,22 +15,29 @@ from lrpilot.core.state import StateDict
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+TINY = 1e-30
+"""At a lower rate no parameter moves."""
+
 
 class Displacement:
-    """How the last step of an optimizer moved the parameters, and what that was worth to the next batch.
+    """How the last steps of an optimizer moved the parameters, and what that was worth to the next batch.
 
-    Holds as much memory as the trainable parameters take. Parameters may be frozen, unfrozen and added at any time:
-    each counts from its first whole step.
+    Holds as much memory as the trainable parameters take, and as much again if steps are remembered. Parameters may be
+    frozen, unfrozen and added at any time: each counts from its first whole step.
 
     Args:
         optimizer: whose parameters are watched.
         like: an empty tensor on the device and of the dtype that :meth:`decrement` answers in.
+        memory: in [0, 1): a step counts so many times as much as the one after it in the trail, the sum of all of them
+            as they would have been at the rate of the last.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, *, like: Tensor) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, *, like: Tensor, memory: float = 0.0) -> None:
         self._optimizer = optimizer
         self._like = like
+        self._memory = memory
         self._moved: dict[Tensor, Tensor] = {}
+        self._trail: dict[Tensor, Tensor] = {}  # divided by the rate
 
     @torch.no_grad()
     def begin(self) -> None:
@@ -46,25 +53,47 @@ class Displacement:
         """Keep how they moved instead: called right after the step."""
         for parameter, held in self._moved.items():
             held.sub_(parameter)
+        if self._memory:
+            self._lengthen()
+
+    def _lengthen(self) -> None:
+        """Add the step to the trail."""
+        before, self._trail = self._trail, {}
+        for group in self._optimizer.param_groups:
+            rate = float(group["lr"])
+            share = 1 / rate if rate > TINY else 0.0  # so small a step moves nothing
+            for parameter in group["params"]:
+                if parameter in self._moved:
+                    trail = before.get(parameter)
+                    trail = torch.zeros_like(parameter) if trail is None else trail.mul_(self._memory)
+                    self._trail[parameter] = trail.add_(self._moved[parameter], alpha=share)
+
+    def forget(self) -> None:
+        """Remember no step before the next: the network has been put back, or will be."""
+        self._trail = {}
 
     @torch.no_grad()
-    def decrement(self) -> Float[Tensor, ""]:
+    def decrement(self, *, trail: bool = False) -> Float[Tensor, ""]:
         """``-(w_{t+1} - w_t) . g``: how much the step lowers the loss whose gradients are in ``.grad``, to first order.
 
         Right after the step these are the gradients of its own batch at its start; after the next backward pass those
         of the next batch at its end. No forward pass is needed for it. A parameter without a gradient adds nothing.
+
+        Args:
+            trail: of the trail in place of the step, unless none is remembered.
         """
-        return self._decrement(self._moved)
+        return self.decrements(trail=trail).sum()
 
     @torch.no_grad()
-    def decrements(self) -> Float[Tensor, " group"]:
+    def decrements(self, *, trail: bool = False) -> Float[Tensor, " group"]:
         """What each parameter group adds to :meth:`decrement`."""
-        return torch.stack([self._decrement(group["params"]) for group in self._optimizer.param_groups])
+        return torch.stack([self._decrement(group, trail=trail) for group in self._optimizer.param_groups])
 
-    def _decrement(self, parameters: Iterable[Tensor]) -> Float[Tensor, ""]:
-        pairs = [(self._moved[p], p.grad) for p in parameters if p in self._moved and p.grad is not None]
+    def _decrement(self, group: dict[str, Any], *, trail: bool) -> Float[Tensor, ""]:
+        steps, rate = (self._trail, float(group["lr"])) if trail and self._trail else (self._moved, 1.0)
+        pairs = [(steps[p], p.grad) for p in group["params"] if p in steps and p.grad is not None]
         gains = [inner_product(moved, gradient).to(self._like) for moved, gradient in pairs]
-        return torch.stack(gains).sum() if gains else self._like.new_zeros(())
+        return torch.stack(gains).sum() * rate if gains else self._like.new_zeros(())
 
     @torch.no_grad()
     def undo(self) -> None:
@@ -86,14 +115,21 @@ class Displacement:
                     parameter.copy_(value)
 
     def state_dict(self) -> StateDict:
-        """How the parameters moved with the last step, each under its place in the optimizer."""
-        moved = {place: self._moved.get(p) for place, p in enumerate(parameters_of(self._optimizer))}
-        return {"moved": {place: tensor for place, tensor in moved.items() if tensor is not None}}
+        """How the parameters moved with the last step, and with those before, each under its place in the optimizer."""
+        places = {parameter: place for place, parameter in enumerate(parameters_of(self._optimizer))}
+
+        def by_place(steps: dict[Tensor, Tensor]) -> dict[int, Tensor]:
+            return {places[p]: tensor for p, tensor in steps.items() if p in places}
+
+        return {"moved": by_place(self._moved), "trail": by_place(self._trail)}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         parameters = list(parameters_of(self._optimizer))
-        self._moved = {parameters[place]: moved.to(parameters[place]) for place, moved in state["moved"].items()}
+        self._moved, self._trail = (
+            {parameters[place]: tensor.to(parameters[place]) for place, tensor in state.get(name, {}).items()}
+            for name in ("moved", "trail")  # 0.2 kept no trail
+        )
 
 
 def inner_product(dense: Float[Tensor, "*shape"], other: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:

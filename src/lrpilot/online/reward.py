@@ -26,7 +26,8 @@ class Evidence(NamedTuple):
     promised: Float[Tensor, ""] | None = None
     """The first-order decrement of the loss of x_i at the step's start, ``-(w_{t+1} - w_t) . g_i``, if measured."""
     elsewhere: Float[Tensor, ""] | None = None
-    """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured."""
+    """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured. In
+    place of the step a reward with a memory is shown all that it remembers, at the last one's rate."""
     along: tuple[Float[Tensor, " action"], Float[Tensor, " action"]] | None = None
     """``-(a dw_{t+1}/da) . g`` along each number of the action, not of the whole step. None where the
     rate is the only one: the step is proportional to it."""
@@ -36,10 +37,12 @@ class Evidence(NamedTuple):
 class Reward(Protocol):
     """Turns the evidence of a step into a reward, and perhaps into the reward's slope."""
 
-    looks_every: int
-    """``after`` is asked for at every so many steps; it costs a forward pass."""
+    looks_every: int | None
+    """``after`` is asked for at every so many steps, or never; it costs a forward pass."""
     measures_slope: bool
     """Whether ``promised`` and ``elsewhere`` are asked for, and a slope is answered."""
+    memory: float
+    """Of the steps before the last one, how much counts in ``elsewhere``: each ``memory`` times as much as the next."""
 
     def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, " action"] | None]:
         """Reward and slope ``a dr/da`` along each number of the action as they are remembered.
@@ -64,8 +67,9 @@ class Reward(Protocol):
 class LossDecrement:
     """The paper's reward, equation 5, as it is. Stateless."""
 
-    looks_every = 1
+    looks_every: int | None = 1
     measures_slope = False
+    memory = 0.0
 
     def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], None]:
         """``f_t - f_{t+1}``, and no slope."""
@@ -104,15 +108,16 @@ class TransferredDecrement:
     Args:
         own_batch: weight of equation 5. At rest N and P are both proportional to the gradient's noise, so that the
             weight should not have to follow the batch size.
-        looks_every: steps from one look at f_{t+1} (a forward pass) to the next.
+        looks_every: steps from one look at f_{t+1} (a forward pass) to the next; None: none, and c is 1.
         decay: of the running means, each step.
         bound: scaled rewards are clipped to plus and minus this, so that one explosion does not drown the rest.
     """
 
     measures_slope = True
+    memory = 0.0
 
     def __init__(
-        self, own_batch: float = 0.03, *, looks_every: int = 8, decay: float = 0.99, bound: float = 5.0
+        self, own_batch: float = 0.03, *, looks_every: int | None = 8, decay: float = 0.99, bound: float = 5.0
     ) -> None:
         if not 0 <= real(own_batch) <= 1:
             raise InvalidArgument("own_batch", "a number in [0, 1]", own_batch)
@@ -131,7 +136,7 @@ class TransferredDecrement:
             raise InvalidArgument("evidence", "complete with promised and elsewhere", None)
         tiny = torch.finfo(before.dtype).tiny
         self._loss = self._mean(self._loss, before.abs(), self.decay)
-        if after is not None:
+        if after is not None and self.looks_every is not None:
             bend = (2 * losses.reward(before, after) - promised) / promised.abs().clamp_min(tiny)
             self._bend = self._mean(self._bend, bend.clamp(-1, 1), self.decay**self.looks_every)
         size, left = self._loss.clamp_min(tiny), 1.0 if self._bend is None else self._bend
@@ -160,3 +165,27 @@ class TransferredDecrement:
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._loss, self._bend, self._square = state["loss"], state["bend"], state["square"]
+
+
+class LastingDecrement(TransferredDecrement):
+    """What the last hundred steps together would be worth to the next batch, and a little of what the step promised.
+
+    One step's N charges little for steps that go back and forth, and how little depends on the network. In the sum of
+    the last steps these cancel while those that lead somewhere add up, which makes it nearly the same at the best
+    rate of very different networks. The steps are counted as they would have been at the present rate, so that a rate
+    which has come down does not pay for the larger steps before: ::
+
+        reward r  =  slope a dr/da  =  (M + own_batch P) / mean |f|
+        M = -a_t sum_k memory^k (w_{t+1-k} - w_{t-k}) / a_{t-k} . g_j
+
+    No further forward pass is needed.
+
+    Args:
+        own_batch: weight of what the step promised. A larger one settles at a higher rate.
+        decay, bound: as in :class:`TransferredDecrement`.
+    """
+
+    memory = 0.99
+
+    def __init__(self, own_batch: float = 0.15, *, decay: float = 0.99, bound: float = 5.0) -> None:
+        super().__init__(own_batch, looks_every=None, decay=decay, bound=bound)

@@ -39,11 +39,14 @@ class Sensitivity:
         controls: whose numbers they are.
         step: how the step itself moved the parameters.
         like: an empty tensor on the device and of the dtype that :meth:`along` answers in.
+        memory: how much of the steps before counts, as in :class:`Displacement`.
     """
 
-    def __init__(self, controls: Controls, step: Displacement, *, like: Tensor) -> None:
+    def __init__(self, controls: Controls, step: Displacement, *, like: Tensor, memory: float = 0.0) -> None:
         self._controls, self._step, self._like = controls, step, like
-        self._otherwise = {knob: Displacement(controls.optimizer, like=like) for knob in controls.in_step[1:]}
+        self._otherwise = {
+            knob: Displacement(controls.optimizer, like=like, memory=memory) for knob in controls.in_step[1:]
+        }
 
     def begin(self, action: Sequence[float]) -> None:
         """Make the other steps and take them back; ``action`` is written then: called right before the step."""
@@ -62,18 +65,28 @@ class Sensitivity:
         for otherwise in self._otherwise.values():
             otherwise.end()
 
+    def forget(self) -> None:
+        """Remember no step before the next: the network has been put back, or will be."""
+        for otherwise in self._otherwise.values():
+            otherwise.forget()
+
     @torch.no_grad()
-    def along(self) -> Float[Tensor, " action"]:
-        """``-(a dw_{t+1}/da) . g`` along each number, g in ``.grad``; NaN where it does not work in the step."""
-        gains = {0: self._by_place(self._step)}
-        gains |= {knob: self._by_place(otherwise) / SHARE for knob, otherwise in self._otherwise.items()}
+    def along(self, *, trail: bool = False) -> Float[Tensor, " action"]:
+        """``-(a dw_{t+1}/da) . g`` along each number, g in ``.grad``; NaN where it does not work in the step.
+
+        Args:
+            trail: of the steps that are remembered, in place of the last.
+        """
+        gains = {0: self._by_place(self._step, trail)}
+        gains |= {knob: self._by_place(otherwise, trail) / SHARE for knob, otherwise in self._otherwise.items()}
         unknown = self._like.new_tensor(torch.nan)
         return torch.stack(
             [gains[knob][place] if knob in gains else unknown for place, knob in self._controls.layout.seats]
         )
 
-    def _by_place(self, moved: Displacement) -> Float[Tensor, " place"]:
-        return moved.decrements() if self._controls.by_group else moved.decrement().unsqueeze(0)
+    def _by_place(self, moved: Displacement, trail: bool) -> Float[Tensor, " place"]:
+        by_group = moved.decrements(trail=trail)
+        return by_group if self._controls.by_group else by_group.sum(0, keepdim=True)
 
     def state_dict(self) -> StateDict:
         """How the other steps of the last step differed from it."""

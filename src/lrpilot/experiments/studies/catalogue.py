@@ -42,7 +42,7 @@ SLIDING: Setting = {
     "critic_activation": "relu",
     "discount": 0.99,
 }
-"""The readings of version 0.1, which the stable setting is built on."""
+"""The readings of version 0.1, which the stable setting was built on until 0.2."""
 _stored = tomllib.loads(Path(__file__).with_name("readings.toml").read_text("utf-8"))
 READINGS: Mapping[str, Setting] = {
     **_stored["paper"],
