@@ -153,3 +153,10 @@ def test_losses_and_promises_of_nothing_divide_nothing() -> None:
     measure = TransferredDecrement(own_batch=1.0)
     reward, slope = measure(Evidence(*(torch.tensor(0.0) for _ in range(4))))
     assert (reward.item(), slope.item(), measure.scaled(reward).item()) == (0.0, 0.0, 0.0)
+
+
+def test_the_default_weighs_promises_by_seventeen_hundredths() -> None:
+    """Where M over P lies at the best constant rate: near -0.17 on M0, M1, M2, digits and CIFAR-10's CNN, validation
+    splits. With 0.2 the rate of M1 and M2 still climbs at the end of 7,200 steps, with 0.15 the CNN's settles low."""
+    reward, _ = LastingDecrement()(evidence(1.0, 0.5, 0.2))
+    assert reward.item() == pytest.approx(0.2 + 0.17 * 0.5)

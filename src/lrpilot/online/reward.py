@@ -187,5 +187,5 @@ class LastingDecrement(TransferredDecrement):
 
     memory = 0.99
 
-    def __init__(self, own_batch: float = 0.15, *, decay: float = 0.99, bound: float = 5.0) -> None:
+    def __init__(self, own_batch: float = 0.17, *, decay: float = 0.99, bound: float = 5.0) -> None:
         super().__init__(own_batch, looks_every=None, decay=decay, bound=bound)
