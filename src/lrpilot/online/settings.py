@@ -182,6 +182,7 @@ DEVIATIONS: Mapping[str, Mapping[str, Any]] = {
     "D9": {"dropout": "shared"},
     "D10": {"actor_learning_rate": 3e-4},
     "D11": {"reward": LastingDecrement},
+    "D12": {"actor_learning_rate": 2e-3},
 }
 """The numbered deviations of ``docs/algorithm.md``: the fields that each changes. D4 and D8 need D3 or D11.
 
@@ -201,7 +202,7 @@ def deviating(*numbers: str) -> Setting:
     return Setting(**{name: value for number in numbers for name, value in DEVIATIONS[number].items()})
 
 
-STABLE_DEVIATIONS = ("D2", "D4", "D5", "D8", "D9", "D11")
+STABLE_DEVIATIONS = ("D2", "D4", "D5", "D8", "D9", "D11", "D12")
 STABLE = deviating(*STABLE_DEVIATIONS)
 """The deviations without one of which Algorithm 1 fails from some starts, and D5, which saves a forward pass."""
 
