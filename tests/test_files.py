@@ -67,7 +67,7 @@ def test_a_file_and_its_name_are_on_the_disk_before_it_is_gone_on_with(
 def test_a_home_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert expanded("~/file") == Path("/home/me/file")
-    with pytest.raises(Unusable, match="^~nobody-of-this-name/file cannot be found, for there is no home directory: "):
+    with pytest.raises(Unusable, match=r"^~nobody-of-this-name/file cannot be found, for there is no home directory: "):
         expanded("~nobody-of-this-name/file")
 
 
