@@ -25,6 +25,7 @@ import re
 import resource
 import signal
 import sys
+import threading
 import time
 import tomllib
 from collections import defaultdict
@@ -49,8 +50,10 @@ PACKAGE = ROOT / "src" / "lrpilot"
 SEEN = ROOT / "runs" / "mutants.json"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 TESTS = {
+    "core/files": "files arguments",
     "core/folders": "files",
     "core/signals": "files",
+    "core/snapshot": "snapshot arguments",
     "online/actor_critic": "actor_critic online oracle",
     "online/offline": "offline contracts",
     "online/controller": "online online_changes oracle",
@@ -284,9 +287,11 @@ class Runner:
                 called.add(frame.f_code)
 
             begin = _seconds()
-            sys.settrace(trace)
+            for follow in (sys.settrace, threading.settrace):
+                follow(trace)
             good = self.passes(item)
-            sys.settrace(None)
+            for follow in (sys.settrace, threading.settrace):
+                follow(None)
             if not good:
                 pytest.exit(f"{item.nodeid} fails on the unchanged code", returncode=1)
             ours = sorted({_name(code) for code in called if code.co_filename.startswith(str(PACKAGE))})
