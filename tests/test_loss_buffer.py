@@ -54,6 +54,13 @@ def test_what_is_no_scalar_is_refused(wrong):
     assert len(losses.values) == 0
 
 
+def test_a_buffer_that_was_not_begun_has_room_for_one():
+    losses = LossBuffer()
+    assert losses.values.tolist() == []
+    losses.append(2.0)
+    assert losses.values.tolist() == [2.0]
+
+
 def test_the_buffer_grows_and_keeps_its_numbers_apart():
     losses = LossBuffer()
     losses.begin(1)

@@ -389,6 +389,7 @@ def test_a_measurement_is_resumed_amid_its_steps():
     assert measured.update_norm == pytest.approx(0.7 / 3, rel=1e-5)
     assert measured.weight_norm == pytest.approx(9.3)
     assert measured.tensor_update == measured.largest_tensor_update == pytest.approx(0.4 / 9.3, rel=1e-5)
+    optimizer.step()
     torch.testing.assert_close(state, saved, rtol=0, atol=0)  # a value: what came later does not show in it
 
 
@@ -399,6 +400,22 @@ def test_a_measurement_before_its_first_step_is_resumed_too():
     weights.grad = torch.tensor([1.0])
     optimizer.step()
     assert concluded(hooks.measurement, optimizer).gradient_norm == 1.0
+
+
+def test_what_was_measured_is_resumed_though_it_has_been_frozen_since():
+    """A state of version 0.2 does not say what was: all that is to be trained."""
+    weights, frozen = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer, hooks = watched(weights, frozen)
+    weights.grad = frozen.grad = torch.ones(2)
+    optimizer.step()
+    frozen.requires_grad_(False)
+    state = hooks.measurement.state_dict(optimizer)
+    older = {name: value for name, value in state.items() if name != "places"}
+    for given, thawed, taken in ((state, False, 1), (older, False, 0), (older, True, 1)):
+        frozen.requires_grad_(thawed)
+        again = Measurement()
+        again.load_state_dict(given, optimizer)
+        assert len(again.steps) == taken
 
 
 @pytest.mark.parametrize("next_one", [False, True])

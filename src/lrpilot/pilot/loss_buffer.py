@@ -26,7 +26,7 @@ class LossBuffer:
 
     def __init__(self) -> None:
         self._make_room(0, torch.device("cpu"))
-        self.begin(0)
+        self._length = 0
         self._parts: Tensor | None = None  # the sum of losses of a step that is not taken yet, and their number
         self._part_count = 0
 
