@@ -69,7 +69,7 @@ TESTS = {
     "pilot/policy": "policy combining",
     "pilot/policy_file": "policy",
     "pilot/ranks": "pilot_ranks",
-    "pilot/soundness": "features pilot_guard timetable",
+    "pilot/soundness": "features pilot_guard soundness timetable",
     "pilot/steps": "measurement steps",
     "pilot/timetable": "timetable pilot_horizon",
     "pilot/vectors": "measurement",
