@@ -51,9 +51,10 @@ SURVIVORS = Path(__file__).with_name("survivors.toml")
 TESTS = {
     "core/folders": "files",
     "core/signals": "files",
-    "online/actor_critic": "actor_critic online oracle",
+    "online/actor_critic": "actor_critic joint online oracle",
+    "online/controller": "controls online online_changes oracle",
     "online/offline": "offline contracts",
-    "online/controller": "online online_changes oracle",
+    "online/placement": "arguments online",
     "pilot/arithmetic": "arithmetic features",
     "pilot/buffers": "pilot_guard pilot_shape",
     "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape",
