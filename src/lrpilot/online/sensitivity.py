@@ -73,7 +73,7 @@ class Sensitivity:
         )
 
     def _by_place(self, moved: Displacement) -> Float[Tensor, " place"]:
-        return moved.decrements() if self._controls.by_group else moved.decrement().unsqueeze(0)
+        return moved.decrements() if self._controls.by_group else moved.decrement().reshape(1)
 
     def state_dict(self) -> StateDict:
         """How the other steps of the last step differed from it."""
