@@ -172,6 +172,16 @@ def test_finish_cools_down_within_so_many_steps(steps):
         train(pilot, model, 1)
 
 
+def test_an_ended_run_goes_on_from_an_earlier_state():
+    model, pilot = piloted(100, Scripted(0.05))
+    train(pilot, model, 60)
+    state = pilot.state_dict()
+    rates = train(pilot, model, 40, begin=60)
+    pilot.load_state_dict(state)
+    assert train(pilot, model, 40, begin=60) == rates
+    assert len(pilot.history["rate"]) == pilot.last_epoch == 100
+
+
 def test_a_resume_amid_the_cooling():
     model, pilot = piloted(None, Reactive())
     train(pilot, model, 50)
