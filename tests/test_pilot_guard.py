@@ -241,6 +241,9 @@ def test_losses_that_are_not_finite_are_given_up_on_until_one_is():
     del state["blind"]  # 0.2 did not keep it
     again.load_state_dict(state)
     assert not again.in_vain(nothing, memory)
+    guard.begin_again(blind=True)
+    guard.look_after(3, interval(1.0, 1.0, log_rate=-3.0), remembered(interval(1.0, 1.0)))  # which learns nothing
+    assert not guard.in_vain(nothing, memory)
 
 
 @pytest.mark.parametrize(("first", "better"), [(2.1, True), (2.0, False), (1.9, False), (torch.nan, True)])
@@ -342,8 +345,8 @@ def test_a_network_that_is_no_better_than_untrained_now_is_not_copied():
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
     """Right after a return the copy gives more than three times the loss that it gave when it was taken: batches of one
     network differ by less."""
-    memory = remembered(interval(1.0, 1.0, 1.0, 1.0))
-    for level, given_up in ((2.95, False), (3.05, True)):
+    for stood, level, given_up in ((1.0, 2.95, False), (1.0, 3.05, True), (0.5, 1.475, False), (0.5, 1.525, True)):
+        memory = remembered(interval(1.0, 1.0, 1.0, 1.0), interval(stood, stood))
         guard = ready(rollback=True)
         now = interval(level, 9.0, 9.0, 9.0)
         assert not guard.in_vain(now, memory)
@@ -649,6 +652,14 @@ def test_networks_are_found_the_outermost_first():
     ]
     assert places == sorted(places)
     assert places[0] == 0
+
+
+def test_two_networks_around_one_are_both_found():
+    """Of one size, and modules cannot be compared."""
+    model = network()
+    around = [Wrapper(model), Wrapper(model)]
+    found = networks_beside(torch.optim.SGD(model.parameters(), lr=0.1))
+    assert {id(module) for module in found[:2]} == set(map(id, around))
 
 
 def test_whether_a_network_is_evaluated():
