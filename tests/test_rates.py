@@ -127,6 +127,16 @@ def test_before_anything_is_written() -> None:
     assert not rates.disturbed()
 
 
+def test_a_run_that_begins_in_a_warm_up_whose_rate_is_nothing() -> None:
+    optimizer, _ = driven()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    rates = Rates(Knobs(optimizer, (LearningRate(),)))
+    rates.write(0.3, step=-1)
+    assert rates.used(-1) == [0.0, 0.0]
+    assert rates.used(0) == pytest.approx([0.3, 0.03])
+
+
 def test_a_state_is_a_value() -> None:
     optimizer, rates = driven()
     optimizer.param_groups[0]["lr"] = 0.6

@@ -51,7 +51,7 @@ def test_a_step_within_a_step_of_the_same_optimizer_is_one() -> None:
     optimizer.register_step_post_hook(lambda *_: heard.append(1))
     rates = Rates(Knobs(optimizer, (LearningRate(),)))
     rates.write(0.1, step=-1)
-    hooks = StepHooks([optimizer], rates, taken=0)
+    hooks = StepHooks([optimizer], rates)
     hooks.measurement = measurement = Measurement()
     for _ in range(2):
         take_a_step(optimizer)
@@ -227,5 +227,14 @@ def test_a_step_that_does_nothing_does_not_count(
     monkeypatch.setattr(hooks, "_on_cuda", on_cuda)
     if found is not None:
         optimizer.found_inf = torch.tensor(found)  # type: ignore[attr-defined]
+    heard: list[object] = []
+    hooks.first = heard.append
     take_a_step(optimizer)
-    assert hooks.taken == len(measurement.steps) == counts
+    assert hooks.taken == len(measurement.steps) == len(heard) == counts
+
+
+def test_a_step_of_an_optimizer_without_groups_does_not_count() -> None:
+    (optimizer,), hooks = hooked(1)
+    optimizer.param_groups.clear()
+    optimizer.step()
+    assert hooks.taken == 0

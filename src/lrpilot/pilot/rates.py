@@ -50,7 +50,7 @@ class Rates:
         self._version: tuple[int, int] | None = None
         self._standing = self._read()
         self._others: dict[int, float] = {}  # by step the rate that it was made at, where that was not ours
-        self._before: tuple[int | None, dict[Place, float]] = (None, {})  # the last step at the rates before, and these
+        self._before: tuple[int, dict[Place, float]] = (-1, {})  # the last step at the rates before, and these
         self._joined: dict[Place, float] = {}  # the rates of groups that had joined in a state taken up since
 
     def write(self, rate: float, *, step: int) -> None:

@@ -42,7 +42,7 @@ class StepHooks:
         loaded: whether an optimizer's state was loaded without the pilot's.
     """
 
-    def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int) -> None:
+    def __init__(self, optimizers: Sequence[Optimizer], rates: Rates, *, taken: int = 0) -> None:
         self.taken = taken
         self.called = self.captured = self.replaced = self.loaded = False
         self.rates = rates
