@@ -108,11 +108,11 @@ def test_one_call_to_each_step_is_the_short_way(monkeypatch):
     """What other loops need is not looked for: after one step of two micro-batches, and in a run that was resumed."""
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 60, policy=Scripted(0.1))
-    run(pilot, model, 20)
+    run(pilot, model, 21)
     pilot.step(1.0)
-    run(pilot, model, 1, begin=20)
+    run(pilot, model, 1, begin=21)  # after which no decision is due
     monkeypatch.delattr(Pilot, "_step_unevenly")
-    run(pilot, model, 19, begin=21)
+    run(pilot, model, 18, begin=22)
     pilot.load_state_dict(pilot.state_dict())
     run(pilot, model, 20, begin=40)
     assert [d.step for d in pilot.history.decisions] == list(decision_steps(60)[:-1])

@@ -58,15 +58,16 @@ def test_micro_batches_are_parts_of_a_step(parts):
     torch.testing.assert_close(parts_told["rate"], updates_told["rate"], rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("total_steps", [STEPS, None])  # the second has long intervals, of which the end is measured
 @pytest.mark.parametrize("parts", [1, 3])
-def test_a_loss_that_is_given_before_the_step(parts):
+def test_a_loss_that_is_given_before_the_step(parts, total_steps):
     """As of trainers that call `scheduler.step()` without a loss."""
 
     def run(before):
         torch.manual_seed(0)
         model = network()
         optimizer = sgd(model)
-        pilot = Pilot(optimizer, STEPS, policy=Reactive(), network=model)
+        pilot = Pilot(optimizer, total_steps, policy=Reactive(), network=model)
         for step in range(parts * STEPS):
             loss = loss_of(model, step)
             (loss / parts).backward()
@@ -202,24 +203,24 @@ def test_micro_batches_after_the_last_step_are_no_overrun(left):
             pilot.step(loss)
 
 
-@pytest.mark.parametrize("pause", [1, 3])
-def test_a_resume_between_two_micro_batches(pause):
-    def build():
-        model = network()
-        return model, sgd(model)
+@pytest.mark.parametrize(("pause", "stepped"), [(1, False), (3, False), (3, True)])
+def test_a_resume_between_two_micro_batches(pause, stepped):
+    """Before the step, which comes before the last of four calls, or after it."""
 
-    losses = [1.0, 2.0, 4.0, 8.0]
-    _, optimizer = build()
-    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.0))
-    for loss in losses[:pause]:
+    def begun():
+        return Pilot(sgd(network()), STEPS, policy=Scripted(0.0))
+
+    pilot = begun()
+    for place, loss in enumerate((1.0, 2.0, 4.0, 8.0)):
+        if place == 3 and stepped:
+            take_a_step(pilot.optimizer)
+        if place == pause:
+            state, pilot = pilot.state_dict(), begun()
+            pilot.load_state_dict(state)
+        if place == 3 and not stepped:
+            take_a_step(pilot.optimizer)
         pilot.step(loss)
-    again = Pilot(build()[1], STEPS, policy=Scripted(0.0))
-    again.load_state_dict(pilot.state_dict())
-    for loss in losses[pause:3]:
-        again.step(loss)
-    take_a_step(again.optimizer)
-    again.step(losses[3])
-    assert again.history["loss"].tolist() == [15 / 4]
+    assert pilot.history["loss"].tolist() == [15 / 4]
 
 
 @pytest.mark.parametrize("unscaled", [False, True])
