@@ -91,7 +91,9 @@ def stacked(products: list[Tensor]) -> Float[Tensor, " product"]:
     if not products:
         return torch.zeros(0, dtype=torch.float32, device="cpu")
     device = products[0].device
-    return torch.stack([product.to(device, torch.float32) for product in products])
+    if any(product.dtype != torch.float32 or product.device != device for product in products):
+        products = [product.to(device, torch.float32) for product in products]
+    return torch.stack(products)
 
 
 def is_sharded(tensor: Tensor) -> bool:
