@@ -20,8 +20,8 @@ integration: $(VENV)/.dev           ## the tests among other people's trainers, 
 
 CHECKED := action actor actor_critic calls chunk contracts critic displacement distill evaluation exploration features history \
     knobs living logbook loss_buffer losses measurement observation offline online online_changes opening oracle \
-    pilot pilot_guard policy population ppo pretrain rates refinement replay reward schedule score settings shape \
-    snapshot state steps timetable
+    picture pilot pilot_guard policy population ppo pretrain rates refinement replay reward schedule score settings shape \
+    snapshot soundness state steps timetable
 
 shapes: $(VENV)/.dev                ## core, online, pilot and learning again, every shape and type checked at run time
 	$(BIN)/python -m pytest -n 2 -m "not slow and not integration and not mistyped" --jaxtyping-packages=lrpilot,typed.check \

@@ -25,6 +25,7 @@ import re
 import resource
 import signal
 import sys
+import threading
 import time
 import tomllib
 from collections import defaultdict
@@ -49,16 +50,20 @@ PACKAGE = ROOT / "src" / "lrpilot"
 SEEN = ROOT / "runs" / "mutants.json"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 TESTS = {
+    "core/files": "files arguments",
     "core/folders": "files",
     "core/signals": "files",
-    "online/actor_critic": "actor_critic online oracle",
+    "core/snapshot": "snapshot arguments",
+    "online/actor_critic": "actor_critic joint online oracle",
+    "online/controller": "controls online online_changes oracle",
     "online/offline": "offline contracts",
-    "online/controller": "online online_changes oracle",
+    "online/placement": "arguments online",
     "pilot/arithmetic": "arithmetic features",
     "pilot/buffers": "pilot_guard pilot_shape",
-    "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape",
+    "pilot/calls": "calls pilot_steps",
+    "pilot/controller": "pilot pilot_changes pilot_horizon pilot_shape pilot_steps",
     "pilot/copies": "pilot_guard pilot_shape",
-    "pilot/deciding": "pilot pilot_changes pilot_horizon pilot_rates pilot_steps stuck",
+    "pilot/deciding": "pilot pilot_changes pilot_horizon pilot_rates pilot_shape pilot_steps stuck",
     "pilot/guard": "pilot_guard",
     "pilot/interval": "features measurement",
     "pilot/memory": "features",
@@ -66,8 +71,9 @@ TESTS = {
     "pilot/policy": "policy combining",
     "pilot/policy_file": "policy",
     "pilot/ranks": "pilot_ranks",
-    "pilot/soundness": "features pilot_guard timetable",
-    "pilot/steps": "measurement steps",
+    "pilot/rates": "rates pilot_changes",
+    "pilot/soundness": "features pilot_guard soundness timetable",
+    "pilot/steps": "measurement steps pilot_steps",
     "pilot/timetable": "timetable pilot_horizon",
     "pilot/vectors": "measurement",
 }
@@ -284,9 +290,11 @@ class Runner:
                 called.add(frame.f_code)
 
             begin = _seconds()
-            sys.settrace(trace)
+            for follow in (sys.settrace, threading.settrace):
+                follow(trace)
             good = self.passes(item)
-            sys.settrace(None)
+            for follow in (sys.settrace, threading.settrace):
+                follow(None)
             if not good:
                 pytest.exit(f"{item.nodeid} fails on the unchanged code", returncode=1)
             ours = sorted({_name(code) for code in called if code.co_filename.startswith(str(PACKAGE))})

@@ -336,8 +336,9 @@ def test_what_is_a_number():
     assert whole("n", 0, least=0) == 0
     assert whole("n", 2**31 - 1) == 2**31 - 1
     assert whole("n", np.int64(3)) == 3
-    with pytest.raises(InvalidArgument, match=r"^n must be a whole number, at least 0, got -1$"):
-        whole("n", -1, least=0)
+    for odd in (-1, False, True, 0.0, "0"):
+        with pytest.raises(InvalidArgument, match=rf"^n must be a whole number, at least 0, got '?{odd}'?$"):
+            whole("n", odd, least=0)
     for odd in (True, 1.0, "1", 2**31):
         with pytest.raises(InvalidArgument, match=r"^n must be a whole number, at least 1"):
             whole("n", odd)

@@ -63,6 +63,14 @@ def test_the_order_of_the_calls_shows_at_the_third_step():
         assert notices == (["order"] if told else [])
 
 
+def test_one_call_in_vain_in_mid_run_tells_nothing_of_the_order():
+    """A scaler has skipped a step."""
+    _, called, _, told = watched()
+    called.without_step(1.0, step=5)
+    called.look_back(step=6, total_steps=None)
+    assert told == []
+
+
 def test_steps_are_compared_with_batches_once_from_the_eighth_on(monkeypatch):
     """The search goes through all living objects; by then a loader that gives two batches a step is ahead by eight."""
     called, asked = alone(), []
@@ -184,16 +192,59 @@ def test_steps_between_two_calls_are_told_of():
     assert message.startswith("SGD took 3 steps between two calls")
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_calls_after_the_end_are_told_of_from_the_first_that_belongs_to_a_step(count):
+    """``count`` micro-batches before the call that follows a step: as many may be left over."""
+    _, called, _, told = watched()
+    for _ in range(count):
+        called.without_step(1.0, step=5)
+    called.with_step(missed=0)
+    for _ in range(count):
+        called.left_over(6)
+    assert told == []
+    called.left_over(6)
+    ((kind, message),) = told
+    assert kind == "overrun"
+    assert message.startswith("pilot.step is called after the 6 steps that were announced")
+
+
+@pytest.mark.parametrize("given", [None, "a loss", "a part"])
+def test_a_pilot_that_was_called_once_has_been_heard_of(given):
+    _, called, losses, told = watched()
+    if given is not None:
+        (losses.append if given == "a loss" else losses.append_part)(1.0)
+    called.unheard(100)
+    assert [kind for kind, _ in told] == (["uncalled"] if given is None else [])
+
+
+@pytest.mark.parametrize(
+    ("state", "stepped"),
+    [
+        ({}, False),
+        ({"step": torch.tensor(0.0), "sum": torch.zeros(1)}, False),  # Adagrad's, as it is made
+        ({"step": torch.tensor(1.0), "sum": torch.ones(1)}, True),
+        ({"momentum_buffer": None}, False),
+        ({"momentum_buffer": torch.ones(1)}, True),
+    ],
+)
+def test_an_optimizer_that_has_stepped_before_is_told_by_its_state(state, stepped):
+    _, called, _, told = watched()
+    optimizer = called._optimizers[0]
+    optimizer.state[optimizer.param_groups[0]["params"][0]] = state
+    called.begins_anew(optimizer)
+    assert [kind for kind, _ in told] == ["anew"] * stepped
+
+
 def test_one_loss_for_all_steps_is_told_of():
     """That of another batch, or no loss at all; where the weights hardly move, losses may be one."""
     steps = [(torch.full((10,), 2.0), step) for step in range(10, 100, 10)]
     called = alone()
 
-    def look(some):
+    def look(some, moved=1.05e-4):
         for losses, step in some:
-            called.look_at(losses, step=step, moved=0.01)
+            called.look_at(losses, step=step, moved=moved)
 
-    look(steps[:4])
+    look([(torch.full((1,), 2.0), 1), *steps[:4], (torch.full((8,), 2.0), 49)])
     with pytest.warns(PilotWarning, match=r"the loss has been 2 in all 50 steps, though the weights move") as told:
         look(steps[4:])
     assert len(told) == 1
@@ -201,11 +252,9 @@ def test_one_loss_for_all_steps_is_told_of():
     with pytest.warns(PilotWarning, match="took 5 steps between two calls"):
         called.with_step(missed=4)
     look(steps)  # it was the pilot that wrote one loss down several times
-    for other, moved in ((2.0001, 0.01), (2.0, 1e-5), (float("nan"), 0.01)):
+    for other, moved in ((2.0001, 0.01), (2.0, 0.95e-4), (float("nan"), 0.01)):
         called = alone()
-        called.look_at(torch.tensor([2.0, other]), step=2, moved=moved)
-        for losses, step in steps:
-            called.look_at(losses, step=step, moved=moved)
+        look([(torch.tensor([2.0, other]), 2), *steps], moved=moved)
 
 
 def interval(*losses, gradient_norm=1.0):
@@ -234,6 +283,15 @@ def test_a_loss_that_has_risen_for_good_is_told_of(memory, step, total_steps, to
     assert [kind for kind, _ in notices] == ["risen"] * told
     for _, message in notices:
         assert message.startswith(f"the loss stands at 0.5 after {step} steps, far above the first one, 0.1: ")
+
+
+@pytest.mark.parametrize(("gradient", "loss", "told"), [(0.0, 0.5, True), (0.0, 0.0, False), (1e-9, 0.5, False)])
+def test_gradients_that_are_zero_are_told_of_unless_nothing_is_left_of_the_loss(gradient, loss, told):
+    """A hinge loss comes to 0 as the network has learned."""
+    _, called, _, notices = watched()
+    now = interval(loss, loss, gradient_norm=gradient)
+    called.look_at_interval(now, remembered(-3.0, best=-3.0), step=5, total_steps=100)
+    assert [kind for kind, _ in notices] == ["zero"] * told
 
 
 def test_lengths_are_compared_when_a_state_is_taken_up():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 import lrpilot
 from lrpilot import Dropout, InvalidArgument, Knob, LearningRate, Momentum, WeightDecay
-from lrpilot.online.controls import Controls
+from lrpilot.online.controls import Controls, Layout
 
 LIKE = torch.empty(0, dtype=torch.float64)
 
@@ -36,6 +37,7 @@ def test_one_place_keeps_the_ratios_of_groups() -> None:
     controls = Controls(driven, (LearningRate(), Momentum(), Dropout(model)), "global", like=LIKE)
     assert controls.names == ["rate", "momentum", "dropout"]
     assert controls.given == pytest.approx([0.1, 0.1, 0.5])
+    assert controls.layout.limits == (math.inf, 1.0, 1.0)  # a rate has none; a distance to one is at most one
     controls.write([0.2, 0.05, 0.25])
     assert [group["lr"] for group in driven.param_groups] == pytest.approx([0.2, 0.04])
     assert [group["momentum"] for group in driven.param_groups] == pytest.approx([0.95, 0.75])
@@ -83,6 +85,12 @@ def test_what_a_place_shows_by_hand() -> None:
     assert shown[:, 1].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
 
+def test_the_rate_alone_is_the_layout_of_a_learner_that_is_told_nothing_else() -> None:
+    """In one place nothing is shown of it: there is none other to be told from."""
+    assert Controls(optimizer(network()), (LearningRate(),), "global", like=LIKE).layout == Layout()
+    assert [Layout(places=places).shown for places in (1, 2, 3)] == [0, 2, 2]
+
+
 def test_what_holds_in_the_forward_pass_was_decided_a_step_before() -> None:
     model = network()
     controls = Controls(optimizer(model), (LearningRate(), Dropout(model)), "group", like=LIKE)
@@ -91,6 +99,20 @@ def test_what_holds_in_the_forward_pass_was_decided_a_step_before() -> None:
     values = {name: value.item() for name, value in controls.values(decided).items()}
     assert values == pytest.approx({"rate": 1.0, "rate/1": 2.0, "dropout/2": 0.7})
     assert controls.action(values) == pytest.approx(decided.tolist())
+
+
+def test_a_state_is_what_the_user_gave_in_as_many_places() -> None:
+    """Though the optimizer of the resumed run was made with other rates."""
+    knobs = (LearningRate(), Momentum())
+    mine = Controls(optimizer(network()), knobs, "group", like=LIKE)
+    weights = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+    theirs = Controls(
+        torch.optim.SGD([{"params": [w]} for w in weights], lr=7.0, momentum=0.1), knobs, "group", like=LIKE
+    )
+    theirs.load_state_dict(mine.state_dict())
+    assert theirs.given == mine.given
+    with pytest.raises(InvalidArgument, match="the saved places must be 1 as here, got 2"):
+        Controls(optimizer(network()), knobs, "global", like=LIKE).load_state_dict(mine.state_dict())
 
 
 def test_two_knobs_of_one_name_are_refused() -> None:
@@ -110,8 +132,6 @@ def test_what_cannot_be_driven_is_refused() -> None:
     model = network()
     with pytest.raises(InvalidArgument, match="granularity must be one of global, group, tensor, got 'layer'"):
         Controls(optimizer(model), (LearningRate(),), "layer", like=LIKE)  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgument, match=r"controls must be knobs, of which LearningRate\(\) is the first"):
-        Controls(optimizer(model), (Momentum(),), "global", like=LIKE)
     with pytest.raises(InvalidArgument, match="the knob must be one with a dropout, got 'Dropout'"):
         Controls(optimizer(model), (LearningRate(), Dropout(nn.Linear(1, 1))), "global", like=LIKE)
     driven = optimizer(model)
@@ -119,9 +139,33 @@ def test_what_cannot_be_driven_is_refused() -> None:
     driven.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
     with pytest.raises(InvalidArgument, match="the optimizer's groups must be those that it had when the controller"):
         controls.write([0.1, 0.2])
+    learner = lrpilot.OfflineActorCritic().learner
+    with pytest.raises(InvalidArgument, match="controls and granularity must be those of the learner"):
+        lrpilot.OnlineActorCritic(optimizer(model), learner=learner, granularity="group")
+    several = lrpilot.OnlineActorCritic(optimizer(model), granularity="group")
+    with pytest.raises(InvalidArgument, match="what export_schedule repeats must be one rate everywhere, got 'rate, r"):
+        several.export_schedule(optimizer(model))
     model[1].p = 0.0
     with pytest.raises(InvalidArgument, match="setting must be one that explores"):
         lrpilot.OnlineActorCritic(optimizer(model), controls=(LearningRate(), Dropout(model)))
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize(
+    ("knobs", "came"),
+    [
+        ((Momentum(),), r"\['momentum'\]"),
+        ((Momentum(), LearningRate()), r"\['momentum', 'learning_rate'\]"),
+        ((), r"\[\]"),
+        ((LearningRate(), 1), r"\(<.*>, 1\)"),
+        (LearningRate(), "<.*>"),
+        ({LearningRate()}, "{<.*>}"),
+    ],
+)
+def test_knobs_are_given_in_order_and_the_rate_first(knobs: Any, came: str) -> None:
+    said = rf"controls must be knobs, of which LearningRate\(\) is the first, in a list or tuple, got {came}$"
+    with pytest.raises(InvalidArgument, match=said):
+        Controls(optimizer(network()), knobs, "global", like=LIKE)
 
 
 @pytest.mark.parametrize("change", ["joins", "leaves"])
@@ -190,6 +234,29 @@ def test_a_users_own_knobs_are_ten_lines(setting: str | lrpilot.Setting) -> None
     assert len(set(in_passes)) > 20
     assert all(0 <= value < 1 for value in in_passes)
     assert {"dq_da", "dq_da/dampening", "dq_da/label_smoothing"} <= set(drive.history.keys())
+
+
+@pytest.mark.parametrize("knobs", [1, 2, 3])
+@pytest.mark.parametrize("setting", ["stable", "paper", dataclasses.replace(lrpilot.PAPER, critic_batch="other")])
+def test_a_slope_is_measured_along_each_number_where_there_are_several(
+    setting: str | lrpilot.Setting, knobs: int
+) -> None:
+    """One rate alone is what the whole step is proportional to; and the paper's reward has no slope."""
+    weights = nn.Parameter(torch.ones(3))
+    driven = torch.optim.SGD([weights], lr=0.1, momentum=0.5, weight_decay=0.01)
+    controls = (LearningRate(), Momentum(), WeightDecay())[:knobs]
+    drive = lrpilot.OnlineActorCritic(driven, setting, controls=controls)
+    slopes: list[torch.Tensor | None] = []
+    remember = drive.learner.remember
+    drive.learner.remember = lambda transition: slopes.append(transition.slope) or remember(transition)
+    for _ in range(3):
+        drive.step(lambda _: weights.square().sum(), None)
+    assert ("sensitivity" in drive.state_dict()) == (setting == "stable" and knobs > 1)
+    for slope in slopes:
+        assert slope is None if setting != "stable" else slope.shape == (knobs,)
+    assert len(slopes) == 2
+    if setting == "stable":  # the opening begins at a hundredth of the rate, whatever else is driven
+        assert drive.history["rate"][0].item() == pytest.approx(0.001)
 
 
 EVERYTHING = {

@@ -15,7 +15,9 @@ def test_one_hidden_layer(name: str, activation) -> None:
     critic = Critic(3, activation=name, generator=torch.Generator().manual_seed(0))
     s, a = torch.randn(5, 2), torch.randn(5, 1)
     hidden = activation(torch.cat([s, a], 1) @ critic.hidden.weight.T + critic.hidden.bias)
-    torch.testing.assert_close(critic(s, a), (hidden @ critic.value.weight.T + critic.value.bias)[:, 0])
+    q = (hidden @ critic.value.weight.T + critic.value.bias)[:, 0]
+    torch.testing.assert_close(critic(s, a), q)
+    torch.testing.assert_close(critic(s[0], a[0]), q[0])
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

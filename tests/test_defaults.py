@@ -25,3 +25,13 @@ def test_float32_on_the_cpu_and_then_what_it_was(dtype: torch.dtype, device: str
         torch.set_default_device(None)
     assert (own.dtype, own.device.type) == (torch.float32, "cpu")
     assert (users.dtype, users.device.type) == (dtype, device)
+
+
+def test_tensors_made_in_inference_mode_may_be_changed_after_it() -> None:
+    """And no gradient is recorded, as in that mode; outside of it nothing is changed."""
+    with torch.inference_mode(), own_defaults():
+        own, records = torch.empty(1), torch.is_grad_enabled()
+    assert not own.is_inference()
+    assert not records
+    with own_defaults():
+        assert torch.is_grad_enabled()

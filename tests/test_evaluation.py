@@ -19,7 +19,7 @@ def network() -> nn.Sequential:
 
 def test_running_statistics_move_once_a_step() -> None:
     net, twin = network(), network()
-    evaluator = Evaluator()
+    evaluator = Evaluator(shared_masks=False)
     for _ in range(3):
         batch = torch.randn(16, 4)
         evaluator.training_pass(lambda x: net(x).mean(), batch)
@@ -43,7 +43,7 @@ def test_without_care_they_would_have_moved() -> None:
 def test_an_extra_pass_uses_batch_statistics_and_has_no_graph() -> None:
     net = network()
     net[2].p = 0.0
-    evaluator = Evaluator()
+    evaluator = Evaluator(shared_masks=False)
     batch = torch.randn(16, 4) * 3
     loss = evaluator.training_pass(lambda x: net(x).square().mean(), batch)
     extra = evaluator.extra_pass(lambda x: net(x).square().mean(), batch)
@@ -57,16 +57,19 @@ def test_dropout_masks_are_shared_only_when_asked(shared: bool) -> None:
     evaluator = Evaluator(shared_masks=shared)
     batch = torch.randn(64, 4)
     loss = evaluator.training_pass(lambda x: net(x).square().mean(), batch).detach()
-    assert torch.equal(loss, evaluator.extra_pass(lambda x: net(x).square().mean(), batch)) == shared
+    first, second = (evaluator.extra_pass(lambda x: net(x).square().mean(), batch) for _ in range(2))
+    assert torch.equal(loss, first) == shared
+    assert torch.equal(first, second) == shared
 
 
 def test_shared_masks_leave_the_random_stream_alone() -> None:
+    """Whatever the extra pass draws of it: here twice as many numbers, for a batch of twice the size."""
     net, twin = network(), network()
     evaluator = Evaluator(shared_masks=True)
     torch.manual_seed(1)
     for _ in range(2):
         evaluator.training_pass(lambda x: net(x).mean(), torch.ones(8, 4))
-        evaluator.extra_pass(lambda x: net(x).mean(), torch.ones(8, 4))
+        evaluator.extra_pass(lambda x: net(x).mean(), torch.ones(16, 4))
     drawn = torch.rand(1)
     torch.manual_seed(1)
     twin(torch.ones(8, 4))
@@ -86,7 +89,7 @@ def test_a_buffer_that_a_pass_replaces_is_put_back_where_it_stands() -> None:
             self.seen = self.seen + 1
             return x.sum()
 
-    net, evaluator = Counting(), Evaluator()
+    net, evaluator = Counting(), Evaluator(shared_masks=False)
     for step in range(1, 4):
         evaluator.training_pass(net, torch.ones(2))
         evaluator.extra_pass(net, torch.ones(2))
@@ -95,7 +98,7 @@ def test_a_buffer_that_a_pass_replaces_is_put_back_where_it_stands() -> None:
 
 def test_modules_that_another_thread_calls_are_none_of_its_business() -> None:
     mine, theirs = network(), network()
-    evaluator = Evaluator()
+    evaluator = Evaluator(shared_masks=False)
 
     def loss_fn(batch: torch.Tensor) -> torch.Tensor:
         thread = threading.Thread(target=theirs, args=(batch,))
@@ -105,3 +108,17 @@ def test_modules_that_another_thread_calls_are_none_of_its_business() -> None:
 
     evaluator.training_pass(loss_fn, torch.ones(8, 4))
     assert {id(buffer) for buffer in evaluator.buffers()} == {id(buffer) for buffer in mine.buffers()}
+
+
+def test_an_error_is_explained_where_the_loss_takes_gradients_of_its_own() -> None:
+    evaluator, w = Evaluator(shared_masks=False), nn.Parameter(torch.ones(2))
+
+    def broken(batch: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("of another kind")
+
+    with pytest.raises(RuntimeError, match="does not require grad") as failure:
+        evaluator.extra_pass(lambda x: torch.autograd.grad((w * x).sum(), w)[0].sum(), torch.ones(2))
+    assert "torch.enable_grad()" in failure.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="of another kind") as failure:
+        evaluator.extra_pass(broken, torch.ones(2))
+    assert not hasattr(failure.value, "__notes__")

@@ -170,11 +170,13 @@ def test_runs_do_not_see_each_other():
 def test_known_and_unknown_lengths_mix():
     interval = draw_interval(torch.Generator().manual_seed(1), runs=2)
     now = torch.tensor([0.2, math.nan])
-    features, _ = observe(replace(interval, boundaries=(0.1, now, 0.3)), Memory.fresh((2,)))
-    assert features[:, FEATURES.index("anytime")].tolist() == [0, 1]
-    assert features[1, FEATURES.index("linear_decay")] == 0
     alone, _ = observe(replace(interval, boundaries=None), Memory.fresh((2,)))
-    torch.testing.assert_close(features[1], alone[1])
+    for boundaries in ((now, 0.3, 0.4), (0.1, now, 0.3), (0.0, 0.1, now)):
+        features, _ = observe(replace(interval, boundaries=boundaries), Memory.fresh((2,)))
+        assert features[:, FEATURES.index("anytime")].tolist() == [0, 1]
+        assert features[0, FEATURES.index("linear_decay")] < 0
+        assert features[1, FEATURES.index("linear_decay")] == 0
+        torch.testing.assert_close(features[1], alone[1])
 
 
 def test_takes_back_what_is_worse_than_untrained():
@@ -252,7 +254,8 @@ def test_a_floor_that_moves_leaves_what_is_remembered_in_place():
     pull = {name: torch.tensor(value) for name, value in (PULL | {"gradient_norm": 2.0}).items()}
     for level in (1.3, 0.65, -0.1):
         before = memory
-        _, memory = observe(replace(Interval.unmeasured(torch.tensor([level])), **pull), memory)
+        features, memory = observe(replace(Interval.unmeasured(torch.tensor([level])), **pull), memory)
+    assert by_name(features)["gradient_change"] == pytest.approx(0, abs=1e-5)  # it was the same each time
     assert before.last.item() == pytest.approx(math.log(0.5))
     assert memory.floor.item() == pytest.approx(-2.1)
     assert memory.best.item() == memory.last.item() == pytest.approx(math.log(2.0 / 3.4))
@@ -431,6 +434,26 @@ def test_features_are_held_in_their_ranges(extreme: dict, expected: dict) -> Non
     assert {name: by_name(features)[name] for name in expected} == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(("decrease", "expected"), [(0.5, -1), (1e-9, -1), (0.0, 0), (-1e-9, 1), (math.nan, 0)])
+def test_a_step_is_promised_to_go_down_or_up(decrease: float, expected: float) -> None:
+    """Or neither, where no gradient is left."""
+    features, _ = observe(usual_interval(decrease=torch.tensor(decrease)), known_memory())
+    assert by_name(features)["uphill"] == expected
+
+
+def test_losses_that_are_all_the_same_have_no_worst() -> None:
+    """Exactly: of three times 0.14 the mean is rounded above each."""
+    features, _ = observe(usual_interval(losses=torch.full((3,), 0.14)), known_memory())
+    assert by_name(features)["worst"] == 0
+
+
+def test_an_update_of_a_million_times_the_weights_is_as_far_as_it_goes() -> None:
+    """So that the sum stays finite whatever a rate has done; by then the feature has long reached its end."""
+    for update in (2e6, math.inf):
+        _, after = observe(usual_interval(tensor_update=torch.tensor(update)), known_memory())
+        assert after.moved.item() == pytest.approx(4e6, rel=1e-4)
+
+
 def test_a_network_that_has_only_got_worse_has_learned_nothing() -> None:
     features, _ = observe(usual_interval(), Memory.fresh())
     assert by_name(features)["learned"] == -1
@@ -512,11 +535,38 @@ def test_log_losses_are_held_between_a_ten_millionth_and_a_thousandfold() -> Non
     assert log_losses(losses, known_memory()).tolist() == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize(("back", "loss", "first"), [(1.0, 1.49, 1.0), (1.0, 1.51, 1.51), (0.0, 1.51, 1.0)])
-def test_half_as_much_again_at_the_start_is_another_loss(back: float, loss: float, first: float) -> None:
+@pytest.mark.parametrize("first", [1.0, 2.0])
+@pytest.mark.parametrize(("back", "times", "expected"), [(1.0, 1.49, 1.0), (1.0, 1.51, 1.51), (0.0, 1.51, 1.0)])
+def test_half_as_much_again_at_the_start_is_another_loss(
+    back: float, times: float, expected: float, first: float
+) -> None:
     """Batches of one loss function differ by less at an untrained network; elsewhere it is the network that differs."""
-    memory = anchored(Interval.unmeasured(torch.tensor([loss])), known_memory(back=back))
-    assert memory.first.item() == pytest.approx(first)
+    memory = anchored(Interval.unmeasured(torch.tensor([times * first])), known_memory(first=first, back=back))
+    assert memory.first.item() == pytest.approx(expected * first)
+
+
+@pytest.mark.parametrize("shift", [-3.0, 5.0])
+@pytest.mark.parametrize(
+    ("losses", "back"),
+    [
+        ([1.1, 1.3, 1.2, 1.8], 0.0),
+        ([1.1, 1.3, 1.2, -0.5], 0.0),  # the floor moves
+        ([2.9, 1.3, 1.2, 1.8], 1.0),
+        ([3.1, 1.3, 1.2, 1.8], 1.0),  # another loss
+    ],
+)
+def test_losses_are_measured_from_their_floor_alone(losses: list[float], back: float, shift: float) -> None:
+    """A constant added to all of them and to the floor adds it to the first loss that is remembered, no more."""
+    (plain, one), (moved, other) = (
+        observe(
+            usual_interval(losses=torch.tensor(losses) + constant),
+            known_memory(first=2.0 + constant, floor=constant, back=back),
+        )
+        for constant in (0.0, shift)
+    )
+    torch.testing.assert_close(moved, plain, rtol=0, atol=1e-5)
+    expected = {name: value + shift * (name in ("first", "floor")) for name, value in one._asdict().items()}
+    torch.testing.assert_close(other._asdict(), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -540,21 +590,42 @@ def test_a_first_loss_far_below_what_its_gradient_says_has_a_floor(pull: float, 
     assert anchored(interval, known_memory()).floor.item() == 0.0  # asked at the first loss alone
 
 
-@pytest.mark.parametrize(("pull", "floor"), [(1.1, -1.0 - 1.1), (0.9, -1.0 - 6.0)])
-def test_weights_that_began_at_zero_do_not_tell_the_floor(pull: float, floor: float) -> None:
-    """From 1 the loss has fallen to -1: less than half of that below it is too near."""
-    losses = torch.tensor([0.5, -1.0], dtype=torch.float64)
+@pytest.mark.parametrize(
+    ("lowest", "pull", "floor"), [(-1.0, 1.1, -1.0 - 1.1), (-1.0, 0.9, -1.0 - 6.0), (-0.1, 0.6, -0.1 - 0.6)]
+)
+def test_weights_that_began_at_zero_do_not_tell_the_floor(lowest: float, pull: float, floor: float) -> None:
+    """From 1 the loss has fallen to -1, or to -0.1: less than half of that below it is too near."""
+    losses = torch.tensor([0.5, lowest], dtype=torch.float64)
     seen = {"gradient_norm": 1.0, "weight_norm": pull * math.exp(2.0), "tensor_update": 0.01}
     interval = Interval.unmeasured(losses, **{name: torch.tensor(value) for name, value in seen.items()})
     assert anchored(interval, Memory.of_one_run()._replace(first=1.0)).floor == pytest.approx(floor, rel=1e-6)
 
 
-def test_without_a_gradient_the_floor_lies_a_standard_deviation_below() -> None:
+@pytest.mark.parametrize("gradient", [math.nan, 0.0, math.inf])
+def test_without_a_gradient_the_floor_lies_a_standard_deviation_below(gradient: float) -> None:
     """And a thousandth of the first loss, or a constant loss would be its own floor; next to nothing if that is 0."""
-    spread = anchored(Interval.unmeasured(torch.tensor([-1.0, -3.0])), Memory.fresh())
+    seen = {"gradient_norm": gradient, "weight_norm": 1.0, "tensor_update": 0.0}
+    known = {name: torch.tensor(value) for name, value in seen.items()}
+    spread = anchored(Interval.unmeasured(torch.tensor([-1.0, -3.0]), **known), Memory.fresh())
     assert spread.floor.item() == pytest.approx(-3.0 - (1.0 + 1e-3))
-    nothing = anchored(Interval.unmeasured(torch.tensor([0.0, 0.0])), Memory.fresh())
-    assert nothing.floor.item() == pytest.approx(-1e-30, rel=1e-3)
+    nothing = anchored(Interval.unmeasured(torch.tensor([0.0, 0.0]), **known), Memory.fresh())
+    assert nothing.floor.item() == pytest.approx(-1e-30, abs=1e-33)
+
+
+@pytest.mark.parametrize("memory", [Memory.fresh(), Memory.of_one_run()])
+def test_a_first_loss_of_nothing_without_a_gradient_gives_way_to_the_next(memory: Memory) -> None:
+    """As of a first batch whose targets are all masked."""
+    _, memory = observe(Interval.unmeasured(torch.zeros(2), gradient_norm=torch.tensor(0.0)), memory)
+    assert anchored(Interval.unmeasured(torch.tensor([2.0, 1.0])), memory).first == 2.0
+
+
+def test_a_floor_that_was_found_without_a_finite_loss_stays() -> None:
+    """1150 / e^2 below 1, which stands for the first loss until there is one: then that lies well above its floor."""
+    pull = {"gradient_norm": 1150.0, "weight_norm": 1.0, "tensor_update": 0.01}
+    known = {name: torch.tensor(value) for name, value in pull.items()}
+    _, memory = observe(Interval.unmeasured(torch.tensor([math.nan]), **known), Memory.fresh())
+    memory = anchored(Interval.unmeasured(torch.tensor([3.0]), **known), memory)
+    assert memory.floor.item() == pytest.approx(1.0 - 1150.0 * math.exp(-2.0), rel=1e-5)
 
 
 def test_the_first_loss_is_the_first_that_is_finite() -> None:

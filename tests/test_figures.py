@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lrpilot.core.picture import PILOT, plain_numbers
+from lrpilot.core.picture import PILOT
 from lrpilot.experiments.report.drawing import COLOURS, name_ends, png, styles, svg
 from lrpilot.experiments.report.figures import against_start, errors, learned_rate, learning_curves, rates
 from lrpilot.experiments.report.pictures import draw_comparison, draw_run
@@ -60,30 +60,6 @@ def test_a_colour_can_be_read_as_text():
 def test_what_is_drawn_together_can_be_told_apart(together):
     used = [COLOURS[name] for name in together]
     assert len(set(used)) == len(used)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "shown"),
-    [
-        (0.95, 2.1, ["1", "1.2", "1.4", "1.6", "1.8", "2"]),
-        (0.9, 8.0, ["1", "1.5", "2", "3", "4", "5", "7"]),
-        (0.009, 0.6, ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]),
-        (0.0009, 20.0, ["0.001", "0.01", "0.1", "1", "10"]),
-        (0.00009, 20.0, ["0.0001", "0.001", "0.01", "0.1", "1", "10"]),
-        (0.64, 0.71, ["0.64", "0.66", "0.68", "0.7"]),
-    ],
-)
-def test_a_log_axis_has_enough_plain_numbers(low, high, shown):
-    axes = Figure().subplots()
-    plain_numbers(axes)
-    axes.set_ylim(low, high)
-    labels = [
-        label.get_text()
-        for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
-        if low <= tick <= high
-    ]
-    assert labels == shown
-    assert not any(label.get_text() for label in axes.get_yticklabels(minor=True))
 
 
 def test_learning_curves_have_the_papers_form_above_and_log_axes_with_bands_below():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import multiprocessing
 import os
 import re
 import signal
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ import torch
 from lrpilot.core.files import (
     VERSION,
     Log,
+    expanded,
     fingerprint,
     load_state,
     naming,
@@ -48,6 +52,23 @@ def test_a_file_is_replaced_and_the_old_one_kept(tmp_path: Path) -> None:
     replace_file(file, b"three")
     assert (read_file(file), read_file(keep)) == (b"three", b"one")
     assert names(tmp_path) == ["before", "file"]
+
+
+def test_a_file_and_its_name_are_on_the_disk_before_it_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name is written with its folder: after a power cut there would be none, or one of an empty file."""
+    written: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda number: written.append(stat.S_ISDIR(os.fstat(number).st_mode)))
+    replace_file(tmp_path / "file", b"new")
+    assert written == [False, True]
+
+
+def test_a_home_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expanded("~/file") == Path("/home/me/file")
+    with pytest.raises(Unusable, match=r"^~nobody-of-this-name/file cannot be found, for there is no home directory: "):
+        expanded("~nobody-of-this-name/file")
 
 
 def _replace_often(file: Path, digit: int) -> None:
@@ -169,15 +190,28 @@ def test_a_state_that_is_not_what_was_asked_for(tmp_path: Path, changes: dict, e
         load_state(file, KIND, configuration="abc")
 
 
-def test_a_state_that_is_no_state(tmp_path: Path) -> None:
-    """Its checksum is right, and yet nothing can be loaded from it."""
-    from hashlib import sha256
+class Code:
+    """What runs when it is loaded."""
 
-    file = tmp_path / "state"
-    header = {"format": KIND, "version": 1, "configuration": "abc", "sha256": sha256(b"nothing").hexdigest()}
-    file.write_bytes(json.dumps(header).encode() + b"\nnothing")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.mkdir, (self.folder,)
+
+
+@pytest.mark.parametrize("content", ["nothing", "code"])
+def test_a_state_that_is_no_state(tmp_path: Path, content: str) -> None:
+    """Its checksum is right, and yet nothing is loaded from it, nor run."""
+    stream = io.BytesIO(b"nothing")
+    if content == "code":
+        torch.save(Code(tmp_path / "made"), stream)
+    sum_of_it = hashlib.sha256(stream.getvalue()).hexdigest()
+    header = {"format": KIND, "version": 1, "configuration": "abc", "sha256": sum_of_it}
+    (tmp_path / "state").write_bytes(json.dumps(header).encode() + b"\n" + stream.getvalue())
     with pytest.raises(Damaged, match=r"is damaged \(\w+\): remove it"):
-        load_state(file, KIND, configuration="abc")
+        load_state(tmp_path / "state", KIND, configuration="abc")
+    assert names(tmp_path) == ["state"]
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "7", '"text"', "[" * 100_000])
@@ -192,6 +226,7 @@ def test_a_log_goes_back_to_where_it_was(tmp_path: Path) -> None:
     assert log.read() == []
     nothing = log.mark()
     log.cut(*nothing)
+    assert names(tmp_path) == []
     log.append({"step": 1})
     log.append({"step": 2})
     mark = log.mark()
@@ -223,8 +258,10 @@ def test_a_folder_that_a_run_was_begun_in_stays(tmp_path: Path) -> None:
         (out / "config").touch()
         with pytest.raises(Unusable, match="is in use by another process"), working_folder(out, "config", resume=True):
             pass
+    (out / "config.1234.unfinished").touch()  # left by a killed process
     with working_folder(out, "config", resume=True):
         (out / "more").touch()
+        assert set(names(out)) - {".lock"} == {"config", "more"}
     assert {"config", "more"} <= set(names(out))
     with (
         pytest.raises(InvalidArgument, match="out must be a new or an empty directory"),

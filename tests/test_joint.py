@@ -49,7 +49,23 @@ def test_the_chain_rule_is_that_of_the_description() -> None:
     (expected,) = torch.autograd.grad((seen * along).sum(), action)
     torch.testing.assert_close(joint.chain(action.detach(), along), expected)
     weights = numbers(5, 4)
-    torch.testing.assert_close((joint.unchain(action.detach(), weights) * along).sum(), (weights * expected).sum())
+    back = joint.unchain(action.detach(), weights)
+    torch.testing.assert_close((back * along).sum(), (weights * expected).sum())
+    torch.testing.assert_close(joint.unchain(action[0].detach(), weights[0]), back[0])
+
+
+FULL = Layout(seats=((0, 0), (1, 0), (0, 1), (1, 1)), places=2, limits=(math.inf, 1.0))
+"""Two knobs, both in both places."""
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, FULL])
+def test_of_what_the_actor_says_the_numbers_that_there_are_are_picked_knob_by_knob(layout: Layout) -> None:
+    outputs = numbers(5, layout.places, len(layout.limits))
+    picked = JointAction(LogRate(), layout).pick(outputs)
+    for number, (place, knob) in enumerate(layout.seats):
+        assert torch.equal(picked[:, number], outputs[:, place, knob])
+    assert picked.shape == (5, 4)
+    assert torch.equal(JointAction(LogRate(), layout).pick(outputs[0]), picked[0])
 
 
 def test_a_momentum_or_a_dropout_never_leaves_its_range() -> None:
@@ -59,6 +75,7 @@ def test_a_momentum_or_a_dropout_never_leaves_its_range() -> None:
     for raw in (-20.0, 20.0):
         assert ((joint.rate(torch.full((4,), raw))[2:]) <= 1).all()
     assert joint.rate(torch.full((4,), 20.0))[2] > 0.99
+    assert joint.rate(torch.full((4,), 20.0))[0] > 1000 * GIVEN[0]  # a rate that no sweep has found has no ceiling
     assert joint.within(torch.tensor([3.0, 3.0, 3.0, 0.2])).tolist() == pytest.approx([3.0, 3.0, 1.0, 0.2])
 
 

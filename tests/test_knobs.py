@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 import lrpilot
 from lrpilot import InvalidArgument
 from lrpilot.core.history import History
-from lrpilot.core.knobs import Beta, Knobs, LearningRate, Momentum, WeightDecay
+from lrpilot.core.knobs import Beta, Dropout, Knobs, LearningRate, Momentum, WeightDecay
 from scripted import Scripted
 
 
@@ -73,15 +73,29 @@ def test_a_group_that_joins_later_keeps_its_ratio_to_the_rate_that_was_given() -
     assert knobs.read("learning_rate") == pytest.approx([0.54, 0.054])
 
 
-@pytest.mark.parametrize("share", [1.0, 0.1, 2.0])
-def test_a_group_that_joins_at_a_share_of_the_present_rate_keeps_that(share: float) -> None:
-    """As Lightning's fine-tuning callbacks add one, and whoever copies ``param_groups[0]["lr"]``."""
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+@pytest.mark.parametrize("share", [1.0, 0.1, 2.0, 1e-3, 1e-4, 3.0 + 0.95e-9, 3.0 - 0.95e-9])
+def test_a_group_that_joins_at_a_share_of_the_present_rate_keeps_that(share: float, scale: float) -> None:
+    """As Lightning's fine-tuning callbacks add one, and whoever copies ``param_groups[0]["lr"]``; also where the group
+    that it is copied from has a scale of its own."""
     driven = optimizer(1e-3)
+    driven.param_groups[0]["lr_scale"] = scale
     knobs = Knobs(driven, (LearningRate(),))
     knobs.write({"learning_rate": 0.0307})
     driven.add_param_group({"params": [parameter()], "lr": driven.param_groups[0]["lr"] * share})
     knobs.write({"learning_rate": 0.02})
-    assert knobs.read("learning_rate") == pytest.approx([0.02, 0.02 * share])
+    assert knobs.read("learning_rate") == pytest.approx([0.02 * scale, 0.02 * scale * share])
+
+
+@pytest.mark.parametrize("share", [3.0 + 1.05e-9, 3.0 - 1.05e-9, 2.5, 0.0])
+def test_a_group_that_joins_at_another_rate_was_given_it(share: float) -> None:
+    """Rounding leaves far less than a billionth of the present rate, and no rate that a user gives comes so near."""
+    driven = optimizer(1e-3)
+    knobs = rate_of(driven)
+    knobs.write({"learning_rate": 0.0307})
+    driven.add_param_group({"params": [parameter()], "lr": 0.0307 * share})
+    knobs.write({"learning_rate": 0.02})
+    assert knobs.read("learning_rate") == pytest.approx([0.02, 0.02 * 30.7 * share])
 
 
 def test_a_share_of_both_rates_is_one_of_the_rate_that_was_given() -> None:
@@ -153,6 +167,12 @@ def test_a_rate_that_no_optimizer_should_see_is_refused_and_nothing_written(rate
     assert knobs.read("learning_rate") == pytest.approx([0.1, 0.1])
 
 
+def test_the_largest_rate_that_there_is_can_be_written() -> None:
+    knobs = rate_of(optimizer(torch.tensor(0.1)))
+    knobs.write({"learning_rate": torch.finfo(torch.float32).max})
+    assert knobs.read("learning_rate") == [torch.finfo(torch.float32).max]
+
+
 def test_a_group_far_above_the_first_must_stay_finite_too() -> None:
     knobs = rate_of(optimizer(1e-4, 1e4))
     with pytest.raises(InvalidArgument, match="got inf"):
@@ -209,6 +229,16 @@ def test_decays_keep_the_ratio_of_their_distances_to_one() -> None:
     for outside in (1.0, -0.1):
         with pytest.raises(InvalidArgument, match=r"the beta1 to write must be a number in \[0, 1\)"):
             knobs.write({"beta1": outside})
+
+
+def test_dropouts_keep_the_ratio_of_what_they_let_through() -> None:
+    """As momenta do: 0.5 and 0.8 let a half and a fifth through."""
+    layers = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Dropout(0.8))
+    knobs = Knobs(optimizer(0.1), (Dropout(layers),))
+    knobs.write({"dropout": 0.25})
+    assert knobs.read("dropout") == pytest.approx([0.25, 0.7])
+    with pytest.raises(InvalidArgument, match="the knob must be one with a dropout, got 'Dropout'"):
+        Knobs(optimizer(0.1), (Dropout(torch.nn.Linear(1, 1)),))
 
 
 def test_what_was_given_is_written_down_at_once() -> None:

@@ -66,3 +66,7 @@ def test_a_line_where_the_guard_intervened() -> None:
     for axes in figure.axes:
         assert [line.get_xdata()[0] for line in axes.lines[1:]] == [5, 7]
         assert {line.get_linestyle() for line in axes.lines[1:]} == {"--"}
+    losses, rates = figure.axes
+    assert [text.get_text() for text in losses.texts] == [" back to step 0", " back to step 2"]
+    assert [text.xy for text in losses.texts] == [(5, 1), (7, 1)]  # at the upper end of its line
+    assert not rates.texts

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lrpilot.errors import InvalidArgument
 from lrpilot.pilot.loss_buffer import LossBuffer
@@ -53,6 +54,13 @@ def test_what_is_no_scalar_is_refused(wrong):
     assert len(losses.values) == 0
 
 
+def test_a_buffer_that_was_not_begun_has_room_for_one():
+    losses = LossBuffer()
+    assert losses.values.tolist() == []
+    losses.append(2.0)
+    assert losses.values.tolist() == [2.0]
+
+
 def test_the_buffer_grows_and_keeps_its_numbers_apart():
     losses = LossBuffer()
     losses.begin(1)
@@ -99,16 +107,20 @@ def test_its_state():
 
 def test_the_loss_of_a_step_is_the_mean_of_its_parts():
     losses = LossBuffer()
-    losses.begin(2)
+    losses.begin(3)
     losses.append(7.0)
     for part in (1.0, torch.tensor(2.0)):
         losses.append_part(part)
-    assert losses.has_parts
+        assert losses.has_parts
     assert losses.values.tolist() == [7.0]  # parts are no steps
     losses.append(6.0)
     losses.join()
     assert losses.values.tolist() == [7.0, 3.0]
     assert not losses.has_parts
+    losses.append_part(2.0)
+    losses.append(3.0)
+    losses.join()
+    assert losses.values.tolist() == [7.0, 3.0, 2.5]
 
 
 def test_parts_may_be_all_that_is_known_of_a_step():
@@ -152,15 +164,35 @@ def test_there_is_room_for_all_losses_and_a_part():
     losses = LossBuffer()
     losses.begin(2)
     losses.append(1.0)
-    losses.reserve(4)
-    for loss in (2.0, 3.0, 4.0):
+    losses.reserve(3)
+    for loss in (2.0, 3.0):
         losses.append(loss)
     losses.append_part(5.0)
     room = losses.values.data_ptr()
-    losses.reserve(4)
+    losses.reserve(3)
     losses.reserve(1)
-    assert losses.values.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert losses.values.tolist() == [1.0, 2.0, 3.0]
     assert losses.values.data_ptr() == room
+
+
+def test_the_buffer_stands_where_the_first_loss_of_an_interval_does():
+    """On a device that is not there nothing is computed. A loss on another one is copied to where the first are."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        there = torch.device("cuda:0")
+        losses, other, mixed = LossBuffer(), LossBuffer(), LossBuffer()
+        losses.begin(2)
+        for steps in (2, 5):
+            losses.reserve(steps)
+            while len(losses.values) < steps:
+                losses.append(torch.empty((), device=there))
+            losses.append_part(torch.empty((), device=there))
+        assert losses.values.device == there
+        other.load_state_dict(losses.state_dict())
+        assert (other.values.device, len(other.values)) == (there, 5)
+        mixed.begin(2)
+        mixed.append(1.0)
+        mixed.append(torch.empty((), device=there))
+        assert (mixed.values.device, len(mixed.values)) == (torch.device("cpu"), 2)
 
 
 def test_losses_on_a_device_are_joined_and_repeated_there():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import gc
 import math
 import weakref
@@ -7,6 +8,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.pilot.measurement import Measured, Measurement
@@ -186,6 +188,16 @@ def test_nothing_measured_is_nan_but_the_weights():
     assert all(math.isnan(value) for value in measured._replace(weight_norm=math.nan))
 
 
+def test_where_nothing_is_trained_there_is_nothing_to_sum():
+    optimizer, measurement = torch.optim.SGD([nn.Parameter(torch.ones(2), requires_grad=False)], lr=0.1), Measurement()
+    for _ in range(2):
+        measurement.before_step(optimizer)
+        optimizer.step()
+        measurement.after_step(optimizer)
+        assert measurement.totals(optimizer).tolist() == []
+    assert concluded(measurement, optimizer).weight_norm == 0
+
+
 def test_six_steps_are_measured_and_no_more():
     """Five pairs: enough for a mean cosine, and a run of some thousand steps is measured in few of them."""
     weights = nn.Parameter(torch.ones(3))
@@ -315,6 +327,47 @@ def test_small_tensors_of_one_kind_are_measured_together():
     )
 
 
+def test_a_missing_gradient_counts_as_zeros():
+    """Beside another one in its bundle, and alone, where it takes no memory."""
+    missing, given, alone = (
+        nn.Parameter(torch.ones(2, dtype=dtype)) for dtype in [torch.float32] * 2 + [torch.float64]
+    )
+    optimizer, hooks = watched(missing, given, alone)
+    given.grad = torch.tensor([3.0, 4.0])
+    for _ in range(2):
+        optimizer.step()
+    measured = concluded(hooks.measurement, optimizer)
+    assert measured.gradient_norm == 5.0
+    assert measured.gradient_cosine == pytest.approx(1.0)
+    assert hooks.measurement.state_dict(optimizer)["gradients"][1] is None
+
+
+@pytest.mark.parametrize("devices", [("cuda:0", "cpu"), ("cpu", "cuda:0")])
+def test_parameters_on_two_devices(devices):
+    """On a device that is not there nothing is computed, but each copy stands beside its parameter, and the sums on
+    the first one's device. So do those of a state that was loaded onto the CPU."""
+    with FakeTensorMode():
+        parameters = [nn.Parameter(torch.empty(2, device=device)) for device in devices]
+        optimizer, first = torch.optim.SGD(parameters, lr=0.1), Measurement()
+        for _ in range(2):
+            for parameter in parameters:
+                parameter.grad = torch.ones_like(parameter)
+            first.before_step(optimizer)
+            optimizer.step()
+            first.after_step(optimizer)
+        state = first.state_dict(optimizer)
+        kept = {name: [tensor.cpu() for tensor in state[name]] for name in ("steps", "pairs", "gradients", "descents")}
+        again = Measurement()
+        again.load_state_dict(state | kept | {"squares": state["squares"].cpu()}, optimizer)
+        for measurement in (first, again):
+            assert measurement.totals(optimizer).device == torch.device(devices[0])
+            held = measurement.state_dict(optimizer)
+            for name in ("gradients", "descents"):
+                assert [tensor.device for tensor in held[name]] == list(map(torch.device, devices))
+            for tensor in (*held["steps"], *held["pairs"], held["squares"]):
+                assert tensor.device == torch.device(devices[0])
+
+
 def test_a_measurement_is_resumed_amid_its_steps():
     """Gradients of 1, 2 and 4 along one line: all cosines are 1, and a step of 0.1 g takes 0.1 g g' off the loss."""
     weights = nn.Parameter(torch.tensor([10.0]))
@@ -323,6 +376,7 @@ def test_a_measurement_is_resumed_amid_its_steps():
         weights.grad = torch.tensor([gradient])
         optimizer.step()
     state = hooks.measurement.state_dict(optimizer)
+    saved = copy.deepcopy(state)
     hooks.measurement = Measurement()
     hooks.measurement.load_state_dict(state, optimizer)
     weights.grad = torch.tensor([4.0])
@@ -335,7 +389,8 @@ def test_a_measurement_is_resumed_amid_its_steps():
     assert measured.update_norm == pytest.approx(0.7 / 3, rel=1e-5)
     assert measured.weight_norm == pytest.approx(9.3)
     assert measured.tensor_update == measured.largest_tensor_update == pytest.approx(0.4 / 9.3, rel=1e-5)
-    assert [float(step[1]) for step in state["steps"]] == [1.0, 4.0]  # a value: what came later does not show in it
+    optimizer.step()
+    torch.testing.assert_close(state, saved, rtol=0, atol=0)  # a value: what came later does not show in it
 
 
 def test_a_measurement_before_its_first_step_is_resumed_too():
@@ -347,15 +402,65 @@ def test_a_measurement_before_its_first_step_is_resumed_too():
     assert concluded(hooks.measurement, optimizer).gradient_norm == 1.0
 
 
-def test_nothing_is_taken_up_of_other_parameters():
-    weights = nn.Parameter(torch.ones(2))
-    optimizer, hooks = watched(weights)
-    weights.grad = torch.ones(2)
+def test_what_was_measured_is_resumed_though_it_has_been_frozen_since():
+    """A state of version 0.2 does not say what was: all that is to be trained."""
+    weights, frozen = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer, hooks = watched(weights, frozen)
+    weights.grad = frozen.grad = torch.ones(2)
     optimizer.step()
-    other, again = watched(nn.Parameter(torch.ones(3)))
-    again.measurement.load_state_dict(hooks.measurement.state_dict(optimizer), other)
+    frozen.requires_grad_(False)
+    state = hooks.measurement.state_dict(optimizer)
+    older = {name: value for name, value in state.items() if name != "places"}
+    for given, thawed, taken in ((state, False, 1), (older, False, 0), (older, True, 1)):
+        frozen.requires_grad_(thawed)
+        again = Measurement()
+        again.load_state_dict(given, optimizer)
+        assert len(again.steps) == taken
+
+
+@pytest.mark.parametrize("next_one", [False, True])
+@pytest.mark.parametrize(
+    "others", [[torch.ones(4)], [torch.ones(2), torch.ones(3)], [torch.ones(2), torch.ones(2, dtype=torch.float64)]]
+)
+def test_nothing_is_taken_up_of_other_parameters(others, next_one):
+    """Of another number, size or precision. Nor from a measurement that goes on with another's last step."""
+    weights = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))]
+    optimizer, hooks = watched(*weights)
+    for parameter in weights:
+        parameter.grad = torch.ones(2)
+    optimizer.step()
+    state = (hooks.measurement.next() if next_one else hooks.measurement).state_dict(optimizer)
+    other, again = watched(*map(nn.Parameter, others))
+    again.measurement.load_state_dict(state, other)
     assert (again.measurement.steps, again.measurement.pairs) == ([], [])
-    assert concluded(again.measurement, other).weight_norm == pytest.approx(3**0.5)
+    for parameter in other.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    other.step()
+    assert again.measurement.pairs == []
+    assert concluded(again.measurement, other).gradient_norm == pytest.approx(sum(map(len, others)) ** 0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_a_measurement_of_complex_numbers_is_resumed_too(dtype):
+    weights = nn.Parameter(torch.ones(3, dtype=dtype))
+    optimizer, hooks = watched(weights)
+    weights.grad = torch.ones(3, dtype=dtype)
+    optimizer.step()
+    again = Measurement()
+    again.load_state_dict(hooks.measurement.state_dict(optimizer), optimizer)
+    assert concluded(again, optimizer) == pytest.approx(concluded(hooks.measurement, optimizer), nan_ok=True)
+    assert len(again.steps) == 1
+
+
+def test_weights_that_come_to_nothing_have_moved_without_bound():
+    """From 0.1 to 0 in one step: no number of times their own size. Without a gradient they do not move."""
+    weights = nn.Parameter(torch.full((2, 2), 0.1))
+    optimizer, hooks = watched(weights)
+    for gradient, least, most in ((1.0, 1e6, math.inf), (0.0, 0.0, 0.0)):
+        weights.grad = torch.full((2, 2), gradient)
+        optimizer.step()
+        assert weights.tolist() == [[0.0, 0.0]] * 2
+        assert least <= concluded(hooks.measurement, optimizer).tensor_update <= most
 
 
 def test_a_sharded_tensor_counts_as_often_as_it_is_spread():

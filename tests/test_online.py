@@ -42,9 +42,15 @@ def controller(problem: Problem, setting: str | lrpilot.Setting, **kwargs: objec
     return lrpilot.OnlineActorCritic(problem.optimizer, setting, generator=generator, **kwargs)
 
 
-def test_the_paper_costs_one_extra_forward_pass_a_step() -> None:
+@pytest.mark.parametrize(
+    "setting",
+    ["paper", lrpilot.deviating("D3"), dataclasses.replace(lrpilot.deviating("D3", "D5"), actor_batch="same")],
+    ids=["paper", "transferred", "transferred, same batch"],
+)
+def test_the_paper_costs_one_extra_forward_pass_a_step(setting: str | lrpilot.Setting) -> None:
+    """And so does whatever reads the state after the step: a discount, or an actor that is judged there."""
     problem = Problem()
-    drive = controller(problem, "paper")
+    drive = controller(problem, setting)
     for t in range(10):
         drive.step(problem.loss_fn, problem.batch(t))
     assert problem.calls == 20
@@ -97,6 +103,16 @@ def test_the_critic_on_the_other_batch_is_rewarded_by_its_decrement() -> None:
                 drive.step(problem.loss_fn, problem.batch(t))
         seen.append(loss_next[0] - loss_next[1])
     torch.testing.assert_close(drive.history["reward"], torch.tensor(seen[:5]), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("dropout", ["fresh", "shared"])
+def test_masks_are_shared_within_a_step_only_where_the_setting_says_so(dropout: str) -> None:
+    """The loss is that of the masks alone: with the same ones after the step nothing has changed."""
+    w = nn.Parameter(torch.ones(1))
+    drive = lrpilot.OnlineActorCritic(torch.optim.SGD([w], lr=0.1), dataclasses.replace(lrpilot.PAPER, dropout=dropout))
+    for _ in range(4):
+        drive.step(lambda ones: nn.functional.dropout(ones, 0.5).mean() + 0 * w.sum(), torch.ones(64))
+    assert (drive.history["reward"] == 0).all() == (dropout == "shared")
 
 
 def test_in_chunks_the_actor_moves_once_in_twenty_steps() -> None:
@@ -249,6 +265,7 @@ def test_a_frozen_actor_does_not_learn() -> None:
 def test_a_loss_that_is_not_finite_names_step_and_rate(setting: str) -> None:
     problem = Problem(lr=0.05)
     drive = controller(problem, setting)
+    assert not drive.mends
     for t in range(100):
         drive.step(problem.loss_fn, problem.batch(t))
     inputs, targets = problem.batch(100)
@@ -392,14 +409,20 @@ def test_stable_works_at_any_scale_of_the_loss() -> None:
 
 
 def test_an_opening_that_ends_by_taking_the_network_back_hands_over_its_rate() -> None:
-    """Scripted losses that no step changes: 4 + 8 + 9 is more than three times 2 + 1 + 3, 4 + 4 + 8 is not."""
+    """Scripted losses that no step changes, with a gradient of 1.
+
+    4 + 8 + 9 is more than three times 2 + 1 + 3, 4 + 4 + 8 is not.
+    """
     w = torch.nn.Parameter(torch.ones(1))
     controller = lrpilot.OnlineActorCritic(torch.optim.SGD([w], lr=0.01), "stable")
     for loss in (2.0, 1.0, 3.0, 4.0, 4.0, 4.0, 4.0, 4.0, 8.0, 9.0):
-        controller.step(lambda batch: 0 * w.sum() + batch, loss)
+        controller.step(lambda batch: w.sum() - w.detach().sum() + batch, loss)
     swept = controller.history["rate"][-1].item()
     assert swept == pytest.approx(0.01 / 100 * 1.2**9)
     assert controller.learner.action.rate(torch.zeros(1)).item() == pytest.approx(swept / 4)
+    assert w.item() == 1.0
+    controller.step(lambda batch: w.sum() - w.detach().sum() + batch, 1e7)  # a sweep anew, at a hundredth of 0.01
+    assert w.item() == pytest.approx(1.0 - 1e-4, abs=1e-6)  # with no step to take back first
 
 
 @pytest.mark.parametrize("start", [0.05, 10.0])

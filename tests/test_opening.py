@@ -206,6 +206,31 @@ def test_while_no_step_is_kept_the_losses_are_the_untouched_networks() -> None:
     assert opening.rate == rate
 
 
+def test_the_last_losses_of_the_untouched_network_are_the_first_of_the_climb() -> None:
+    """1 + 1 + 8, where it is the batches that differ: three times that is 30, and the last three come to 29.9, 30.9."""
+    opening = begun()
+    for _ in range(4):
+        assert not opening.survived(1.0, 2.0)
+    climb(opening, losses=[8.0, 8.0, 8.0, 13.9], hoped=0.5, gained=0.5)
+    assert not opening.survived(9.0, 9.0)
+
+
+def test_steps_that_change_nothing_are_not_too_large() -> None:
+    """A hinge loss that has reached zero has no gradient: nothing was promised, and nothing lost."""
+    opening = high()
+    climb(opening, losses=[0.0] * 6, hoped=0.0, gained=0.0)
+    assert not opening.done
+
+
+def test_a_climb_that_began_at_the_quarter_itself_is_long_enough() -> None:
+    """As where the rate doubles: four times the first is reached after two steps. Only one above it was too high."""
+    opening = Opening(growth=2.0)
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+    climb(opening, losses=[1.0] * 3, hoped=0.5, gained=-0.5)
+    assert opening.done
+    assert opening.rate == 0.01
+
+
 @pytest.mark.parametrize(("multiple", "again"), [(0.99e5, False), (1.01e5, True)])
 def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: float, again: bool) -> None:
     """Single examples of a network at a mean loss of 0.005 reach 20, four thousand times that; a hundred thousand times
@@ -214,7 +239,8 @@ def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: floa
     climb(opening, losses=[1.0] * 3, hoped=0.5, gained=-0.5)
     assert opening.done
     opening.look(101.0)
-    usual = 0.99 * 1.0 + 0.01 * 101.0
+    opening.look(201.0)
+    usual = 0.99 * (0.99 * 1.0 + 0.01 * 101.0) + 0.01 * 201.0
     assert opening.look(multiple * usual) == again
     assert opening.done != again
     if again:
@@ -223,7 +249,7 @@ def test_the_sweep_begins_again_where_the_loss_is_of_another_size(multiple: floa
         climb(opening, losses=[multiple * usual] * 8, hoped=1e5, gained=1e5)
         climb(opening, losses=[multiple * usual] * 3, hoped=1e5, gained=-1e5)
         assert opening.done
-        assert not opening.look(10 * multiple * usual)  # what is usual now is of that size
+        assert not opening.look(0.99e5 * multiple * usual)  # what is usual now is of that size
 
 
 def test_a_sweep_under_way_does_not_begin_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -71,6 +72,21 @@ def test_a_ring_of_wrappers_has_no_end_and_is_refused() -> None:
     for wrong in (one, SimpleNamespace(optimizer=None)):
         with pytest.raises(InvalidArgument, match=r"keeps one as \.optimizer, got 'SimpleNamespace'"):
             unwrapped(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layers", [10, 11])
+def test_ten_wrappers_of_wrappers_are_opened(layers: int) -> None:
+    """More are hardly meant; what answers whatever it is asked for, as a mock does, has no end."""
+    wrapper = one = torch.optim.SGD([parameter()], lr=0.1)
+    for _ in range(layers):
+        wrapper = SimpleNamespace(optimizer=wrapper)
+    if layers == 10:
+        assert unwrapped(wrapper) == (one,)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(InvalidArgument, match="got 'SimpleNamespace'"):
+            unwrapped(wrapper)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="got 'MagicMock'"):
+        unwrapped(MagicMock())
 
 
 def test_a_wrapper_of_another_kind_is_told_where_its_optimizer_is() -> None:

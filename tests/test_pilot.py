@@ -15,6 +15,7 @@ from loops import take_a_step
 from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteWeights, PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.features import FEATURES
+from lrpilot.pilot.guard import ANOTHER_LOSS
 from lrpilot.pilot.policy import Policy
 from lrpilot.pilot.soundness import FORCED_CUT
 from lrpilot.pilot.timetable import anytime_decision_step, decision_steps
@@ -96,9 +97,25 @@ def test_beyond_the_run_the_last_rate_stays_and_nothing_is_left():
 def test_very_short_runs(steps):
     model = network()
     pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), steps, policy=Scripted(0.1))
+    assert pilot.get_used_lr() == pilot.get_last_lr()
     run(pilot, model, steps)
     assert len(pilot.history["loss"]) == steps
     assert len(pilot.history.decisions) == steps - 1
+    assert pilot.get_used_lr() == [pilot.history["rate"][-1]]
+
+
+def test_one_call_to_each_step_is_the_short_way(monkeypatch):
+    """What other loops need is not looked for: after one step of two micro-batches, and in a run that was resumed."""
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.01), 60, policy=Scripted(0.1))
+    run(pilot, model, 21)
+    pilot.step(1.0)
+    run(pilot, model, 1, begin=21)  # after which no decision is due
+    monkeypatch.delattr(Pilot, "_step_unevenly")
+    run(pilot, model, 18, begin=22)
+    pilot.load_state_dict(pilot.state_dict())
+    run(pilot, model, 20, begin=40)
+    assert [d.step for d in pilot.history.decisions] == list(decision_steps(60)[:-1])
 
 
 @pytest.mark.filterwarnings("ignore:the learning rate stands")
@@ -473,6 +490,20 @@ def test_each_return_to_one_copy_cuts_three_times_as_far_as_the_last(monkeypatch
     run(pilot, model, 60, begin=200)
     ratios = [decision.rate / decision.rate_before for decision in pilot.history.decisions[before:][:3]]
     assert ratios == pytest.approx([1 / 3, 1 / 9, 1 / 27], rel=1e-5)
+
+
+def test_a_run_begins_again_if_its_losses_were_of_another_size(monkeypatch):
+    """At the rate of its first step, and the policy remembers nothing of the time before."""
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=0.1), 400, policy=Scripted(0.1, 0.05, 0.02))
+    run(pilot, model, 40)
+    before = len(pilot.history.decisions)
+    with monkeypatch.context() as patched:
+        patched.setattr(pilot._guard, "verdict", lambda *args, **more: ANOTHER_LOSS)
+        run(pilot, model, pilot._next - 40, begin=40)
+    run(pilot, model, 30, begin=pilot.last_epoch)
+    rates = [decision.rate for decision in pilot.history.decisions[before:][:3]]
+    assert rates == pytest.approx([0.01, 0.01 * math.exp(0.05), 0.01 * math.exp(0.07)])
 
 
 def test_the_run_in_words_and_pictures():

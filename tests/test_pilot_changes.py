@@ -483,13 +483,15 @@ def test_a_state_in_other_places_and_precisions():
     assert twin[2].history["rate"].tolist() == pilot.history["rate"].tolist()
 
 
-def test_a_group_that_joins_far_above_the_given_rate_is_told_of():
-    """At a rate that somebody wrote down from the log: 30 times the one that was given."""
-    model, more = network(), nn.Parameter(torch.ones(1))
-    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e-3), 100, policy=Scripted(0.1), network=model)
-    train(pilot, model, 50)
-    pilot.optimizer.add_param_group({"params": [more], "lr": 0.0305})
-    with pytest.warns(PilotWarning, match=r"driven at 30.5 times the first group's rate.*given \(0.001\)") as told:
+@pytest.mark.parametrize(("rate", "times"), [(0.03051, 30.5), (0.01051, 10.5)])
+def test_a_group_that_joins_far_above_the_given_rate_is_told_of(rate, times):
+    """At one that somebody wrote down from the log, say 30 times the one that was given. Ten times may be meant."""
+    model = network()
+    pilot = Pilot(torch.optim.SGD(model.parameters(), lr=1e-3), 100, policy=Scripted(0.0), network=model)
+    for joining in (0.01, rate):
+        train(pilot, model, 25, begin=pilot.last_epoch)
+        pilot.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": joining})
+    with pytest.warns(PilotWarning, match=rf"driven at {times} times the first group's rate.*given \(0.001\)") as told:
         train(pilot, model, 50, begin=50)
     assert len(told) == 1
 

@@ -237,10 +237,17 @@ def test_losses_that_are_not_finite_are_given_up_on_until_one_is():
         assert not each.in_vain(interval(*NAN), memory)
         each.look_after(2, interval(*FINE), memory)
         assert not each.in_vain(nothing, memory)
+    state = guard.state_dict()
+    del state["blind"]  # 0.2 did not keep it
+    again.load_state_dict(state)
+    assert not again.in_vain(nothing, memory)
+    guard.begin_again(blind=True)
+    guard.look_after(3, interval(1.0, 1.0, log_rate=-3.0), remembered(interval(1.0, 1.0)))  # which learns nothing
+    assert not guard.in_vain(nothing, memory)
 
 
 @pytest.mark.parametrize(("first", "better"), [(2.1, True), (2.0, False), (1.9, False), (torch.nan, True)])
-@pytest.mark.parametrize("late", [(1.0, 2.0), (3.0, 1.0)])
+@pytest.mark.parametrize("late", [(1.0, 2.0), (3.0, 1.0), (1.0, 1.0, 2.0)])
 def test_the_network_that_was_left_comes_back_if_the_copy_is_worse(first, better, late):
     """The copy's first finite loss is above the other's last one, and the mean of its last half interval: 2.0."""
     model = network()
@@ -315,6 +322,12 @@ def test_returns_to_one_copy_are_counted_but_for_those_in_the_window():
     guard.take_back()
     guard.take_back()
     assert guard.returns == 2
+    for step in (1, 2):
+        guard.look_after(step, interval(*FINE), remembered(interval(*FINE)))
+    assert guard.step == 1
+    assert guard.returns == 0  # to this one
+    guard.take_back()
+    assert guard.returns == 1
     guard.give_up()
     assert guard.returns == 0
 
@@ -332,11 +345,12 @@ def test_a_network_that_is_no_better_than_untrained_now_is_not_copied():
 def test_a_loss_that_has_changed_itself_is_no_reason_to_go_back_again():
     """Right after a return the copy gives more than three times the loss that it gave when it was taken: batches of one
     network differ by less."""
-    memory = remembered(interval(1.0, 1.0, 1.0, 1.0))
-    for level, given_up in ((2.95, False), (3.05, True)):
+    for stood, level, given_up in ((1.0, 2.95, False), (1.0, 3.05, True), (0.5, 1.475, False), (0.5, 1.525, True)):
+        memory = remembered(interval(1.0, 1.0, 1.0, 1.0), interval(stood, stood))
         guard = ready(rollback=True)
-        guard.take_back()
         now = interval(level, 9.0, 9.0, 9.0)
+        assert not guard.in_vain(now, memory)
+        guard.take_back()
         assert guard.in_vain(now, memory) == given_up
 
 
@@ -442,6 +456,7 @@ def test_verdicts_outside_the_window():
         assert verdict(interval(*[1.0] * 4)) is None
         assert "all that the network had learned" in verdict(interval(*[1.0] * 8))
         assert "all that the network had learned" in verdict(interval(*HIGH))
+        assert guard.verdict(half, memory, opens=True, closes=False) is None
 
 
 @pytest.mark.parametrize(
@@ -474,11 +489,20 @@ def test_no_verdict_without_a_copy():
     optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
     guard = Guard(optimizer, rollback=True)
     assert guard.verdict(interval(*NAN), Memory.fresh(), opens=True, closes=False) is None
+    assert guard.step == 0
+    assert not guard.holds_start
 
 
 @pytest.mark.parametrize(
     ("losses", "well"),
-    [(FINE, True), (NAN, False), ((1.0,) * 20 + (5.0,) * 4, False), ((1.0,) * 20 + (1.5,) * 4, True)],
+    [
+        (FINE, True),
+        (NAN, False),
+        ((1.0,) * 20 + (5.0,) * 4, False),
+        ((1.0,) * 20 + (1.5,) * 4, True),
+        ((100.0,) * 20 + (150.0,) * 4, True),
+        ((0.0,) * 8, True),  # a hinge loss
+    ],
 )
 def test_how_an_interval_ends(losses, well):
     assert ended_well(torch.tensor(losses)) == well
@@ -557,7 +581,24 @@ def test_a_copy_of_other_buffers_is_refused():
             InvalidArgument, match=rf"the saved copy's buffers must be 3 of the shapes .* got \[{number}\]"
         ):
             guard.load_state_dict(bad)
+        guard.load_state_dict({**state, "unproven": bad["good"]})  # which another one follows soon
+        assert guard.state_dict()["good"] is not None
+        assert guard.state_dict()["unproven"] is None
     guard.load_state_dict(state)
+
+
+def test_a_guard_that_had_freed_its_copies_keeps_some_again_if_it_resumes_with_rollback(monkeypatch):
+    monkeypatch.setattr("lrpilot.pilot.guard.SMALL", 0)
+    optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
+    guard, memory = Guard(optimizer, rollback=False), remembered(interval(*FINE))
+    guard.remember_start(optimizer)
+    guard.look_after(1, interval(*FINE), memory)
+    again = Guard(optimizer, rollback=True)
+    again.load_state_dict(guard.state_dict())
+    for step in (2, 3):
+        assert again.state_dict()["good"] is None
+        again.look_after(step, interval(*FINE), memory)
+    assert again.step == 2
 
 
 def test_buffers_are_told_apart_by_value():
@@ -611,6 +652,14 @@ def test_networks_are_found_the_outermost_first():
     ]
     assert places == sorted(places)
     assert places[0] == 0
+
+
+def test_two_networks_around_one_are_both_found():
+    """Of one size, and modules cannot be compared."""
+    model = network()
+    around = [Wrapper(model), Wrapper(model)]
+    found = networks_beside(torch.optim.SGD(model.parameters(), lr=0.1))
+    assert {id(module) for module in found[:2]} == set(map(id, around))
 
 
 def test_whether_a_network_is_evaluated():

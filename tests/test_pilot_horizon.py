@@ -172,6 +172,32 @@ def test_finish_cools_down_within_so_many_steps(steps):
         train(pilot, model, 1)
 
 
+@pytest.mark.parametrize("left", [6, 9])
+def test_an_extension_by_nothing_changes_nothing(left):
+    """So many steps before a decision: as its measurement begins, and before. It sees what its last steps tell."""
+    due = next(step for step in decision_steps(400) if step > 200)
+    seen = []
+    for extends in (False, True):
+        model, pilot = piloted(400, Reactive())
+        train(pilot, model, due - left)
+        if extends:
+            pilot.extend(400)
+        train(pilot, model, left, begin=due - left)
+        seen.append(pilot.history.decisions[-1])
+    assert seen[0].step == due
+    assert seen[0] == seen[1]
+
+
+def test_an_ended_run_goes_on_from_an_earlier_state():
+    model, pilot = piloted(100, Scripted(0.05))
+    train(pilot, model, 60)
+    state = pilot.state_dict()
+    rates = train(pilot, model, 40, begin=60)
+    pilot.load_state_dict(state)
+    assert train(pilot, model, 40, begin=60) == rates
+    assert len(pilot.history["rate"]) == pilot.last_epoch == 100
+
+
 def test_a_resume_amid_the_cooling():
     model, pilot = piloted(None, Reactive())
     train(pilot, model, 50)

@@ -16,8 +16,6 @@ from lrpilot.pilot import ranks
 from lrpilot.pilot.controller import Pilot
 from scripted import Reactive, Scripted
 
-pytestmark = pytest.mark.integration
-
 STEPS = 40
 
 
@@ -144,6 +142,7 @@ def on_two_ranks(task, store):
     return results[0], results[1]
 
 
+@pytest.mark.integration
 def test_fully_sharded_parameters(tmp_path):
     first, second = on_two_ranks(fully_sharded, tmp_path / "store")
     assert first == second
@@ -158,16 +157,19 @@ def test_fully_sharded_parameters(tmp_path):
     assert rates == pytest.approx(pilot.history["rate"].tolist(), rel=0.3)
 
 
+@pytest.mark.integration
 def test_a_pilot_on_one_rank_alone(tmp_path):
     message, _ = on_two_ranks(on_one_rank, tmp_path / "store")
     assert message.startswith("process_group must be one on whose every rank a Pilot is made")
 
 
+@pytest.mark.integration
 def test_ranks_that_may_end_early(tmp_path):
     for message in on_two_ranks(joined, tmp_path / "store"):
         assert message.startswith("process_group must be one whose ranks take equally many steps (leave Join out")
 
 
+@pytest.mark.integration
 def test_a_rank_that_decides_alone(tmp_path):
     decisions, _ = on_two_ranks(alone, tmp_path / "store")
     assert decisions > 20
@@ -196,10 +198,12 @@ def test_one_process_decides_by_its_own_numbers():
 
 
 def test_the_mean_over_ranks_is_one_collective(beside_another):
+    """And after the first decision nothing else: nobody looks again whether the others are there."""
     deciding = ranks.Ranks(None)
     announce(1)
     for _ in range(2):
         assert deciding.mean(torch.tensor([2.0, 4.0])).tolist() == [6.0, 7.0]
+        ranks._store(dist.group.WORLD).delete_key("lrpilot/1/1")
     assert beside_another == [None, None]
 
 

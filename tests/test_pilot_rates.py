@@ -93,6 +93,18 @@ def test_a_loop_that_writes_the_rate_once_is_taken_up():
     assert pilot.history["rate"].tolist() == pytest.approx([0.01] * 20 + [0.003] * 20)
 
 
+def test_a_rate_of_nothing_is_taken_up_as_the_lowest_that_the_pilot_goes():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.0))
+    train(pilot, model, 20)
+    optimizer.param_groups[0]["lr"] = 0.0
+    with pytest.warns(PilotWarning, match="something else writes"):
+        rates = train(pilot, model, 20, begin=20)
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(0.1 * math.exp(-28.0))
+
+
 def test_the_record_of_a_step_holds_the_rate_of_that_step():
     """Case F11, at every decision."""
     model = network()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,6 +198,7 @@ def test_each_of_several_optimizers_has_a_schedule_of_its_own():
 
     model = network()
     optimizers = two(model)
+    optimizers[1].add_param_group({"params": [nn.Parameter(torch.ones(3))], "lr": 0.007})  # the first group's counts
     pilot = Pilot(optimizers, STEPS, policy=Scripted(0.0), network=model)
     train(pilot, model, 1, optimizers=optimizers)
     assert schedule(torch.optim.Muon, (9, 9)) == pytest.approx([0.002])
@@ -289,6 +291,8 @@ def test_what_cannot_be_driven_is_refused_in_a_line(name):
         ("rollback", "no", "True or False"),
         ("rollback", None, "True or False"),
         ("rollback", torch.tensor([1, 0]), "True or False"),
+        ("rollback", np.array([1, 0]), "True or False"),
+        ("process_group", 3, "a ProcessGroup that this rank is in, or None"),
         ("network", "model", "a torch.nn.Module, or several"),
         ("network", [1], "a torch.nn.Module, or several"),
         ("network", torch.nn.Linear, "a torch.nn.Module, or several"),
@@ -302,7 +306,9 @@ def test_arguments_outside_their_range_are_named(name, wrong, said):
     assert str(refusal.value) == f"{name} must be {said}, got {wrong!r}"
 
 
-@pytest.mark.parametrize("policy", [None, 3, Pilot, Scripted])
+@pytest.mark.parametrize(
+    "policy", [None, 3, Pilot, Scripted, SimpleNamespace(act=len), SimpleNamespace(initial_memory=len)]
+)
 def test_a_policy_that_is_none(policy):
     """Case L19."""
     with pytest.raises(InvalidArgument, match="policy must be 'shipped', the path of a policy file, or a Policy"):

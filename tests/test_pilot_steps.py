@@ -58,15 +58,16 @@ def test_micro_batches_are_parts_of_a_step(parts):
     torch.testing.assert_close(parts_told["rate"], updates_told["rate"], rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("total_steps", [STEPS, None])  # the second has long intervals, of which the end is measured
 @pytest.mark.parametrize("parts", [1, 3])
-def test_a_loss_that_is_given_before_the_step(parts):
+def test_a_loss_that_is_given_before_the_step(parts, total_steps):
     """As of trainers that call `scheduler.step()` without a loss."""
 
     def run(before):
         torch.manual_seed(0)
         model = network()
         optimizer = sgd(model)
-        pilot = Pilot(optimizer, STEPS, policy=Reactive(), network=model)
+        pilot = Pilot(optimizer, total_steps, policy=Reactive(), network=model)
         for step in range(parts * STEPS):
             loss = loss_of(model, step)
             (loss / parts).backward()
@@ -111,6 +112,19 @@ def test_a_pilot_that_is_never_called_says_so_once(total_steps, told_at):
     assert not pilot.history.decisions
 
 
+def test_a_resumed_pilot_that_is_never_called_says_so():
+    """The steps before count."""
+    model = network()
+    pilot = Pilot(sgd(model), 1000, policy=Scripted(0.0))
+    train(pilot, model, decision_steps(1000)[3])
+    again = Pilot(sgd(model), 1000, policy=Scripted(0.0))
+    again.load_state_dict(pilot.state_dict())
+    while again._hooks.taken < 99:
+        take_a_step(again.optimizer)
+    with pytest.warns(PilotWarning, match="has taken 100 steps, and pilot.step was never called"):
+        take_a_step(again.optimizer)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 50, 1_000, 10_000_000])  # decisions come before that step, or long after it
 def test_one_that_is_called_is_not_warned_of(steps):
     optimizer = sgd(network())
@@ -131,12 +145,15 @@ def test_a_pilot_that_nobody_keeps_is_told_of_once(total_steps, count):
         optimizer.register_step_post_hook(lambda *_: others.append("post"))
 
     def loop():
-        for _ in range(150):
+        for _ in range(149):
             for optimizer in optimizers:
                 take_a_step(optimizer)
 
     with pytest.warns(PilotWarning, match=r"made for SGD.* is gone, for no variable held it.* pilot = Pilot") as told:
-        loop()
+        take_a_step(optimizers[0])
+    for optimizer in optimizers[1:]:
+        take_a_step(optimizer)
+    loop()
     assert len(told) == 1
     assert told[0].filename == take_a_step.__code__.co_filename
     assert others == ["pre", "post"] * 150 * count
@@ -186,21 +203,24 @@ def test_micro_batches_after_the_last_step_are_no_overrun(left):
             pilot.step(loss)
 
 
-def test_a_resume_between_two_micro_batches():
-    def build():
-        model = network()
-        return model, sgd(model)
+@pytest.mark.parametrize(("pause", "stepped"), [(1, False), (3, False), (3, True)])
+def test_a_resume_between_two_micro_batches(pause, stepped):
+    """Before the step, which comes before the last of four calls, or after it."""
 
-    losses = [1.0, 2.0, 4.0, 8.0]
-    _, optimizer = build()
-    pilot = Pilot(optimizer, STEPS, policy=Scripted(0.0))
-    for loss in losses[:3]:
+    def begun():
+        return Pilot(sgd(network()), STEPS, policy=Scripted(0.0))
+
+    pilot = begun()
+    for place, loss in enumerate((1.0, 2.0, 4.0, 8.0)):
+        if place == 3 and stepped:
+            take_a_step(pilot.optimizer)
+        if place == pause:
+            state, pilot = pilot.state_dict(), begun()
+            pilot.load_state_dict(state)
+        if place == 3 and not stepped:
+            take_a_step(pilot.optimizer)
         pilot.step(loss)
-    again = Pilot(build()[1], STEPS, policy=Scripted(0.0))
-    again.load_state_dict(pilot.state_dict())
-    take_a_step(again.optimizer)
-    again.step(losses[3])
-    assert again.history["loss"].tolist() == [15 / 4]
+    assert pilot.history["loss"].tolist() == [15 / 4]
 
 
 @pytest.mark.parametrize("unscaled", [False, True])
@@ -266,7 +286,8 @@ def test_a_network_that_is_trained_in_evaluation_mode_may_accumulate():
     assert pilot.history["loss"][-1] == 2
 
 
-def test_a_pilot_that_is_called_too_rarely_counts_all_steps():
+@pytest.mark.parametrize("every", [2, 3])
+def test_a_pilot_that_is_called_too_rarely_counts_all_steps(every):
     model = network()
     pilot = Pilot(sgd(model), STEPS, policy=Scripted(0.1))
 
@@ -276,18 +297,32 @@ def test_a_pilot_that_is_called_too_rarely_counts_all_steps():
             pilot.optimizer.zero_grad()
             loss.backward()
             pilot.optimizer.step()
-            if step % 3 == 2:
+            if (step + 1) % every == 0:
                 pilot.step(loss)
 
-    with pytest.warns(PilotWarning, match="SGD took 3 steps between two calls") as told:
+    with pytest.warns(PilotWarning, match=f"SGD took {every} steps between two calls") as told:
         loop()
     assert len(told) == 1
     assert len(pilot.history["loss"]) == STEPS
     ends = decision_steps(STEPS)
-    late = sorted({-(-end // 3) * 3 for end in ends[:-1]} - {STEPS})
+    late = sorted({-(-end // every) * every for end in ends[:-1]} - {STEPS})
     assert [d.step for d in pilot.history.decisions] == late
     with pytest.warns(PilotWarning, match="announced"):  # it has come to its end in time
         train(pilot, model, 1)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_decisions_after_a_missed_one_come_when_they_are_due(steps):
+    """One is due after each of the first steps; the late one stands for those that were missed."""
+    model = network()
+    pilot = Pilot(sgd(model), STEPS, policy=Scripted(0.0))
+    for _ in range(steps - 1):
+        take_a_step(pilot.optimizer)
+    with pytest.warns(PilotWarning, match=f"SGD took {steps} steps between two calls"):
+        train(pilot, model, 1)
+    train(pilot, model, STEPS - steps)
+    due = [step for step in decision_steps(STEPS)[:-1] if step >= steps]
+    assert [decision.step for decision in pilot.history.decisions] == due
 
 
 def test_epochs_given_for_steps():

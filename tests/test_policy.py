@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lrpilot.errors import InvalidArgument, Unusable
@@ -70,7 +71,10 @@ def test_saving_in_a_home_and_where_it_does_harm(policy, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5)])
-def test_acting_step_by_step_equals_the_sequence(policy, shape):
+@pytest.mark.parametrize("members", [1, 3])
+def test_acting_step_by_step_equals_the_sequence(shape, members):
+    torch.manual_seed(0)
+    policy = Policy(width=8, members=members)
     features = torch.randn(4, *shape, len(FEATURES))
     memory, steps = policy.initial_memory(shape), []
     for seen in features:
@@ -78,6 +82,7 @@ def test_acting_step_by_step_equals_the_sequence(policy, shape):
         assert step.shape == shape
         steps.append(step)
     raw, _ = policy.actor(features.view(4, -1, len(FEATURES)))
+    assert raw.shape == (4, math.prod(shape))
     expected = bounded_step(raw.detach().view(4, *shape), features[..., LINEAR_DECAY])
     torch.testing.assert_close(torch.stack(steps), expected)
     assert not torch.allclose(policy.act(features[1], policy.initial_memory(shape))[0], steps[1])
@@ -95,16 +100,28 @@ def write(policy: Policy, path, **change) -> None:
     policy_file.write(path, {"width": policy.width, "largest_step": LARGEST_STEP} | change, tensors)
 
 
+def noise(values: object) -> dict[str, object]:
+    return {"features": policy_file.feature_values() | {"noise": values}}
+
+
+NOISE = policy_file.feature_values()["noise"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"format": 3}, "of format 2"),
+        ({"format": 1}, "of format 2"),  # whose checksum nobody would ask for
         ({"kind": "something else"}, "of the kind"),
         ({"features": {"weather": [0.0, 0.0, 0.0]}}, "weather"),
-        ({"features": policy_file.feature_values() | {"noise": [0.0, 0.0, 0.0]}}, "noise"),
-        ({"features": policy_file.feature_values() | {"noise": 3}}, "noise"),
-        ({"features": policy_file.feature_values() | {"noise": ["a", "b", "c"]}}, "noise"),
+        (noise([0.0, 0.0, 0.0]), "noise"),
+        (noise(3), "noise"),
+        (noise(["a", "b", "c"]), "noise"),
+        (noise(NOISE[:2]), "noise"),
+        (noise([value + 0.00095 for value in NOISE]), None),  # a thousandth is far more than rounding
+        (noise([value + 0.00105 for value in NOISE]), "noise"),
         ({"features": {}}, "names its features"),
+        ({"features": "noise"}, "names its features"),
         ({"largest_step": 1.0}, "action"),
         ({"width": 16}, "all its weights"),
         ({"width": 0}, "width"),
@@ -146,6 +163,65 @@ def test_weights_that_are_not_finite_numbers_are_refused(policy, tmp_path, bad):
         Policy.load(tmp_path / "bad")
 
 
+@pytest.mark.parametrize("cut", [slice(0, 1), (slice(None), 0), (slice(None), slice(0, 5))])
+def test_an_encoder_of_other_columns_is_refused(policy, tmp_path, cut):
+    name = "actor.encoder.weight"
+    write(policy, tmp_path / "cut", tensors=policy.state_dict() | {name: policy.actor.encoder.weight.detach()[cut]})
+    with pytest.raises(InvalidArgument, match="with all its weights"):
+        Policy.load(tmp_path / "cut")
+
+
+def test_a_file_that_the_system_does_not_give_is_refused(policy, tmp_path, monkeypatch):
+    def failing(*args: object, **kwargs: object) -> None:
+        raise OSError("Input/output error")
+
+    policy.save(tmp_path / "there")
+    monkeypatch.setattr(policy_file, "safe_open", failing)
+    with pytest.raises(InvalidArgument, match=r"an intact policy file \(Input/output error\)"):
+        Policy.load(tmp_path / "there")
+
+
+@pytest.mark.parametrize(("weight", "refused"), [(1e6, False), (-1e6, False), (1.01e6, True), (-1.01e6, True)])
+def test_weights_of_more_than_a_million_are_refused(policy, tmp_path, weight, refused):
+    """Learned ones are below a hundred."""
+    write(policy, tmp_path / "large", tensors=policy.state_dict() | {"actor.head.bias": torch.tensor([weight])})
+    if refused:
+        with pytest.raises(InvalidArgument, match=r"none beyond 1e\+06.*actor\.head\.bias"):
+            Policy.load(tmp_path / "large")
+    else:
+        assert Policy.load(tmp_path / "large").actor.head.bias.item() == weight
+
+
+@pytest.mark.parametrize(
+    ("size", "refused"),
+    [
+        *(({"width": width}, refused) for width, refused in ((1, False), (4096, False), (4097, True), (-1, True))),
+        *(({"members": number}, number not in (1, 3, 99)) for number in (-1, 0, 1, 2, 3, 98, 99, 100, 101)),
+    ],
+)
+def test_how_large_a_policy_may_be(policy, tmp_path, size, refused):
+    """Read alone: a file of some bytes could ask for gigabytes."""
+    write(policy, tmp_path / "large", **size)
+    if refused:
+        with pytest.raises(InvalidArgument, match=r"policy must be of (a width|an odd number of members)"):
+            policy_file.read(tmp_path / "large", largest_step=LARGEST_STEP)
+    else:
+        header, _ = policy_file.read(tmp_path / "large", largest_step=LARGEST_STEP)
+        assert size.items() <= header.items()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"members": 2}, "members must be an odd number, got 2"),
+        pytest.param({"provenance": "mine"}, "provenance must be a dict, or None", marks=pytest.mark.mistyped),
+    ],
+)
+def test_no_policy_is_made_that_could_not_be_read(wrong, message):
+    with pytest.raises(InvalidArgument, match=message):
+        Policy(width=2, **wrong)
+
+
 def test_the_values_that_files_carry_are_as_they_were():
     """Of three intervals that were made up once; with others, or other formulas, every policy's file would be refused.
     A new feature is a line more in the golden file."""
@@ -153,7 +229,8 @@ def test_the_values_that_files_carry_are_as_they_were():
     values = policy_file.feature_values()
     assert values.keys() == golden.keys()
     for name, expected in golden.items():
-        assert values[name] == pytest.approx(expected, abs=1e-3), name
+        assert values[name] == pytest.approx(expected, abs=2e-4), name
+        assert values[name] == [round(value, 4) for value in values[name]]  # what the last digits are, torch decides
 
 
 def test_no_flipped_bit_goes_unnoticed(policy, tmp_path):
@@ -176,6 +253,14 @@ def test_a_file_without_its_checksum_is_refused(policy, tmp_path):
         Policy.load(tmp_path / "bare")
 
 
+def test_a_file_that_names_no_features_is_refused(policy, tmp_path):
+    header = {"format": 2, "kind": "lrpilot pilot", "width": 8, "largest_step": LARGEST_STEP}
+    header["checksum"] = policy_file._checksum(header, policy.state_dict())
+    save_file(policy.state_dict(), tmp_path / "bare", metadata={"lrpilot": json.dumps(header)})
+    with pytest.raises(InvalidArgument, match="names its features"):
+        Policy.load(tmp_path / "bare")
+
+
 def test_the_policy_of_0_1_sees_nothing_of_later_features():
     policy = Policy.load(FIXTURES / "policy-0.1.0.safetensors")
     later = torch.zeros(len(FEATURES))
@@ -188,8 +273,10 @@ def test_the_policy_of_0_1_sees_nothing_of_later_features():
     assert not torch.equal(step, other)
 
 
-def test_a_later_feature_is_seen_by_name_not_by_place(policy, tmp_path):
-    """A policy made for the first and the last feature alone reads these two columns."""
+@pytest.mark.parametrize("width", [8, 2])
+def test_a_later_feature_is_seen_by_name_not_by_place(width, tmp_path):
+    """A policy made for the first and the last feature alone reads these two columns; other weights are as wide."""
+    policy = Policy(width=width)
     names = [FEATURES[0], FEATURES[-1]]
     tensors = {name: value.clone() for name, value in policy.state_dict().items()}
     for part in ("actor", "critic"):
@@ -199,11 +286,21 @@ def test_a_later_feature_is_seen_by_name_not_by_place(policy, tmp_path):
     weight = Policy.load(tmp_path / "two").actor.encoder.weight
     torch.testing.assert_close(weight[:, [0, -1]], policy.actor.encoder.weight[:, [0, -1]])
     assert not weight[:, 1:-1].any()
+    torch.testing.assert_close(
+        Policy.load(tmp_path / "two").actor.memory.state_dict(), policy.actor.memory.state_dict()
+    )
 
 
 def test_the_narrowest_policy_is_one(tmp_path):
     Policy(width=1).save(tmp_path / "narrow")
     assert Policy.load(tmp_path / "narrow").width == 1
+
+
+def test_one_actor_is_kept_as_before_there_were_panels(policy, tmp_path):
+    """The header names no members: its file, and what tells it from others, stay what they were."""
+    policy.save(tmp_path / "one")
+    with safe_open(tmp_path / "one", framework="pt") as file:
+        assert "members" not in json.loads(file.metadata()["lrpilot"])
 
 
 def test_a_policy_is_as_wide_as_the_shipped_one_unless_said():
@@ -219,9 +316,14 @@ def test_corrupt_foreign_and_missing_files_are_refused(policy, tmp_path):
         path.write_bytes(broken)
         with pytest.raises(InvalidArgument, match="intact"):
             Policy.load(path)
-    save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(InvalidArgument, match="kind"):
-        Policy.load(path)
+    for header in ('{"kind": ', "[" * 100_000):
+        save_file({"x": torch.zeros(1)}, path, metadata={"lrpilot": header})
+        with pytest.raises(InvalidArgument, match="intact"):
+            Policy.load(path)
+    for metadata in (None, {"lrpilot": "[]"}):
+        save_file({"x": torch.zeros(1)}, path, metadata=metadata)
+        with pytest.raises(InvalidArgument, match="kind"):
+            Policy.load(path)
     for missing in (tmp_path / "nowhere", "~nobody-of-this-name/policy", "a" * 5000, "a\0b"):
         with pytest.raises(InvalidArgument, match="shipped"):
             Policy.load(missing)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from lrpilot.core.knobs import Knobs, LearningRate
 from lrpilot.pilot.optimizers import Several
-from lrpilot.pilot.rates import Rates
+from lrpilot.pilot.rates import Rates, bounded
 
 
 def driven(first: object = 0.1, **rest: object) -> tuple[torch.optim.Optimizer, Rates]:
@@ -125,6 +127,16 @@ def test_before_anything_is_written() -> None:
     assert not rates.disturbed()
 
 
+def test_a_run_that_begins_in_a_warm_up_whose_rate_is_nothing() -> None:
+    optimizer, _ = driven()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    rates = Rates(Knobs(optimizer, (LearningRate(),)))
+    rates.write(0.3, step=-1)
+    assert rates.used(-1) == [0.0, 0.0]
+    assert rates.used(0) == pytest.approx([0.3, 0.03])
+
+
 def test_a_state_is_a_value() -> None:
     optimizer, rates = driven()
     optimizer.param_groups[0]["lr"] = 0.6
@@ -140,3 +152,24 @@ def test_a_state_is_a_value() -> None:
     assert again.used(9) == pytest.approx([0.2, 0.02])
     again.notice(5)
     assert state["others"] == {5: pytest.approx(0.6)}
+
+
+@pytest.mark.parametrize("still_there", [True, False])
+def test_a_group_that_has_joined_keeps_its_rate_in_a_state_if_it_is_still_there(still_there: bool) -> None:
+    optimizer, rates = driven()
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.05})
+    state = rates.state_dict()
+    other, again = driven()
+    if still_there:
+        other.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.07})
+        again.write(0.2, step=5)
+    again.load_state_dict(state)
+    assert again.used(6) == pytest.approx([0.2, 0.02, 0.05][: 2 + still_there])
+    assert not again.disturbed()
+
+
+def test_how_far_the_rate_may_go() -> None:
+    """From a tenth of the given rate, log 0.1: up to e^14 times the given one, and down to e^-28 times."""
+    assert bounded(0.7) == 0.7
+    assert math.exp(bounded(math.inf)) / 10 == pytest.approx(1_202_604.28)
+    assert math.exp(bounded(-math.inf)) / 10 == pytest.approx(6.914400e-13)

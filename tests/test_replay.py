@@ -50,10 +50,11 @@ def test_replay_resumes() -> None:
     assert torch.equal(*drawn)
 
 
-def test_batch_larger_than_the_capacity_is_refused() -> None:
+def test_a_batch_of_nothing_or_larger_than_the_capacity_is_refused() -> None:
     assert Replay(capacity=1, batch=1).batch == 1
-    with pytest.raises(InvalidArgument, match="batch must be between 1 and the capacity of 4, got 5"):
-        Replay(capacity=4, batch=5)
+    for batch in (5, 0):
+        with pytest.raises(InvalidArgument, match=f"batch must be between 1 and the capacity of 4, got {batch}"):
+            Replay(capacity=4, batch=batch)
 
 
 def test_replay_holds_two_thousand_and_draws_sixty_four() -> None:

@@ -128,8 +128,10 @@ def test_the_lasting_decrement_takes_promises_whole() -> None:
 def test_incomplete_evidence_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="complete with the loss after the step"):
         LossDecrement()(evidence(1.0, 0.1, 0.1))
-    with pytest.raises(InvalidArgument, match="complete with promised and elsewhere"):
-        TransferredDecrement()(Evidence(torch.tensor(1.0), torch.tensor(0.5)))
+    loss, after, gain = torch.tensor(1.0), torch.tensor(0.5), torch.tensor(0.1)
+    for promised, elsewhere in ((None, None), (gain, None), (None, gain)):
+        with pytest.raises(InvalidArgument, match="complete with promised and elsewhere"):
+            TransferredDecrement()(Evidence(loss, after, promised, elsewhere))
 
 
 def test_a_reward_resumes() -> None:

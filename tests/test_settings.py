@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 import lrpilot
+from lrpilot.core.arguments import LONGEST
 from lrpilot.online.reward import TransferredDecrement
 from lrpilot.online.settings import resolve
 
@@ -50,8 +51,17 @@ def test_descriptions_tell_parts_apart() -> None:
         ("discount", float("nan"), "a number in [0, 1]"),
         ("actor_learning_rate", 0.0, "a finite number above 0"),
         ("critic_learning_rate", float("inf"), "a finite number above 0"),
+        ("output_scale", -0.1, "a finite number of at least 0"),
+        ("output_scale", float("inf"), "a finite number of at least 0"),
+        ("betas", (0.9, 1.0), "a tuple of two numbers in [0, 1)"),
+        ("betas", (-0.1, 0.999), "a tuple of two numbers in [0, 1)"),
+        pytest.param("betas", (0.9,), "a tuple of two numbers in [0, 1)", marks=pytest.mark.mistyped),
+        pytest.param("betas", [0.9, 0.999], "a tuple of two numbers in [0, 1)", marks=pytest.mark.mistyped),
         ("unroll_steps", 0, "a whole number of at least 1"),
+        ("units", LONGEST + 1, f"a whole number of at most {LONGEST}"),
         pytest.param("units", 2.5, "a whole number of at least 1", marks=pytest.mark.mistyped),
+        pytest.param("learn_actor", 1, "True or False", marks=pytest.mark.mistyped),
+        pytest.param("replay", 1, "a class, or a function that makes one", marks=pytest.mark.mistyped),
         pytest.param("actor_batch", "previous", "one of next, draw, same", marks=pytest.mark.mistyped),
         pytest.param("unroll", 20, "one of sliding, chunk", marks=pytest.mark.mistyped),
         pytest.param("critic_batch", "x_j", "one of own, other", marks=pytest.mark.mistyped),
@@ -155,9 +165,17 @@ def test_a_settings_name() -> None:
     assert lrpilot.deviating("D5", "D9").name == "paper, discount=0.0, dropout='shared'"
 
 
-def test_the_smallest_networks_are_allowed() -> None:
-    """And a window of one step: no back-propagation through time at all."""
-    lrpilot.Setting(unroll_steps=1, units=1, layers=1, critic_units=1)
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"unroll_steps": 1, "units": 1, "layers": 1, "critic_units": 1},  # no back-propagation through time at all
+        {"unroll_steps": LONGEST},
+        {"discount": 0.0, "output_scale": 0.0, "betas": (0.0, 0.0)},
+        {"discount": 1.0},
+    ],
+)
+def test_the_ends_of_the_ranges_are_allowed(ends: dict) -> None:
+    lrpilot.Setting(**ends)
 
 
 def test_another_setting_is_told_from_this_one() -> None:

@@ -85,8 +85,11 @@ def test_a_picture_where_there_is_something_to_be_seen(monkeypatch: pytest.Monke
 
 def test_several_decisions_in_short() -> None:
     """From the first to the last, by way of the highest rate."""
-    run = Still(decision(1), decision(3, rate=0.65), decision(4, rate=0.65, back_to=0), decision(6, rate=0.01))
-    *_, short, now = run.explain().splitlines()
+    decisions = [decision(1), decision(3, rate=0.65), decision(4, rate=0.65, back_to=0), decision(6, rate=0.01)]
+    *_, short, now = Still(*decisions).explain().splitlines()
     long = "in short: loss 0.1 -> 0.6; rate 0.1 -> 0.65 (highest, from step 3) -> 0.01; network taken back 1 time"
     assert (short, now) == (long, "now at step 7 of 9, rate 0.4")
-    assert "taken back" not in Still(decision(1), decision(3)).explain()
+    *_, short, now = Still(*decisions, decision(7, back_to=3)).explain().splitlines()
+    assert short.endswith("network taken back 2 times")
+    *_, short, now = Still(decision(1), decision(3)).explain().splitlines()
+    assert short == "in short: loss 0.1 -> 0.3; rate 0.1 -> 0.2 (highest, from step 1) -> 0.2"

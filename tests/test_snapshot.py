@@ -160,10 +160,12 @@ def test_a_parameter_of_another_shape_is_left_alone(saved: int) -> None:
     one, other = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.full((2,), 5.0))
     optimizer = torch.optim.SGD([one, other], lr=0.1, momentum=0.9)
     train_a_little(optimizer)
-    snapshot, kept = Snapshot(optimizer), other.detach().clone()
+    snapshot, kept, moment = Snapshot(optimizer), other.detach().clone(), optimizer.state[other]["momentum_buffer"]
     one.data, one.grad, optimizer.state[one] = torch.full((4,), 7.0), None, {}
+    remembered = moment.clone()
     with torch.no_grad():
         other.fill_(torch.nan)
+        moment.fill_(torch.nan)
     for _ in range(saved):
         state, snapshot = snapshot.state_dict(), Snapshot(optimizer)
         snapshot.load_state_dict(state)
@@ -171,6 +173,7 @@ def test_a_parameter_of_another_shape_is_left_alone(saved: int) -> None:
     assert one.tolist() == [7.0] * 4
     assert optimizer.state[one] == {}
     assert torch.equal(other, kept)
+    assert torch.equal(optimizer.state[other]["momentum_buffer"], remembered)
 
 
 @pytest.mark.parametrize("joins", [False, True])

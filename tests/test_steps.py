@@ -7,14 +7,16 @@ import torch
 
 from loops import take_a_step
 from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.pilot.interval import MEASURED_STEPS
 from lrpilot.pilot.measurement import Measurement
 from lrpilot.pilot.optimizers import together
 from lrpilot.pilot.rates import Rates
 from lrpilot.pilot.steps import StepHooks
 
 
-def hooked(count: int, *, taken: int = 0) -> tuple[list[torch.optim.Optimizer], StepHooks]:
-    optimizers = [torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1 * (i + 1)) for i in range(count)]
+def hooked(count: int, *, taken: int = 0, fused: bool = False) -> tuple[list[torch.optim.Optimizer], StepHooks]:
+    parameters = [torch.nn.Parameter(torch.ones(1)) for _ in range(count)]
+    optimizers = [torch.optim.SGD([p], lr=0.1 * (i + 1), fused=fused) for i, p in enumerate(parameters)]
     rates = Rates(Knobs(together(optimizers), (LearningRate(),)))
     rates.write(0.1, step=-1)
     return optimizers, StepHooks(optimizers, rates, taken=taken)
@@ -93,6 +95,14 @@ def test_a_step_of_several_is_measured_from_the_first_to_the_last() -> None:
         assert decrease == pytest.approx(1e-7 + 2e-7, rel=1e-2)
 
 
+def test_no_more_than_a_few_steps_are_measured() -> None:
+    (optimizer,), hooks = hooked(1)
+    hooks.measurement = measurement = Measurement()
+    for _ in range(MEASURED_STEPS + 2):
+        take_a_step(optimizer)
+    assert len(measurement.steps) == MEASURED_STEPS
+
+
 def test_a_step_that_the_others_have_not_taken_is_not_measured() -> None:
     """One that skips the others' turn begins anew, from its own step on."""
     (one, two), hooks = hooked(2)
@@ -148,6 +158,7 @@ def test_one_listener_may_go_and_the_other_stay(gone: str) -> None:
 def test_a_rate_that_somebody_has_written_is_noticed_once_a_step(which: int) -> None:
     """In the first group of the first optimizer: the others' follow it."""
     optimizers, hooks = hooked(2)
+    optimizers[0].add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.7})
     noticed: list[int] = []
     hooks.rates.notice = noticed.append  # type: ignore[method-assign]
     hooks.rates.written = None
@@ -193,3 +204,37 @@ def test_a_step_that_is_captured_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(hooks, "_on_cuda", True)
     take_a_step(optimizer)
     assert hooks.captured
+
+
+@pytest.mark.parametrize(
+    ("found", "on_cuda", "captured", "counts"),
+    [
+        (1.0, False, False, False),
+        (0.0, False, False, True),
+        (None, False, False, True),
+        (1.0, True, False, False),
+        (1.0, True, True, True),  # to look would end the capture
+        (1.0, False, True, False),
+    ],
+)
+def test_a_step_that_does_nothing_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, found: float | None, on_cuda: bool, captured: bool, counts: bool
+) -> None:
+    """As torch's scaler tells a fused optimizer whose gradients are not finite."""
+    (optimizer,), hooks = hooked(1, fused=True)
+    hooks.measurement = measurement = Measurement()
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: captured)
+    monkeypatch.setattr(hooks, "_on_cuda", on_cuda)
+    if found is not None:
+        optimizer.found_inf = torch.tensor(found)  # type: ignore[attr-defined]
+    heard: list[object] = []
+    hooks.first = heard.append
+    take_a_step(optimizer)
+    assert hooks.taken == len(measurement.steps) == len(heard) == counts
+
+
+def test_a_step_of_an_optimizer_without_groups_does_not_count() -> None:
+    (optimizer,), hooks = hooked(1)
+    optimizer.param_groups.clear()
+    optimizer.step()
+    assert hooks.taken == 0

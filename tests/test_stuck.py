@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from loops import network, train
+from loops import network, take_a_step, train
 from lrpilot.errors import PilotWarning
 from lrpilot.pilot.controller import Pilot
 from lrpilot.pilot.deciding import STUBBORN
@@ -19,10 +19,13 @@ def pilot_of(model, lr=0.02, steps=400, step=0.0):
     return Pilot(torch.optim.SGD(model.parameters(), lr=lr), steps, policy=Scripted(step))
 
 
-def test_weights_that_are_not_finite_whatever_the_rate():
-    """The data are not: at each decision the network is put back and the rate cut, and that is said once."""
+@pytest.mark.parametrize("steps", [0, 20])
+def test_weights_that_are_not_finite_whatever_the_rate(steps):
+    """The data are not any more: at each decision the network is put back and the rate cut, and that is said once."""
     model = network()
-    pilot = pilot_of(model)
+    pilot = pilot_of(model, steps=4000)
+    train(pilot, model, steps)
+    before = len(pilot.history.decisions)
 
     def decide(times):
         decided = len(pilot.history.decisions)
@@ -38,7 +41,27 @@ def test_weights_that_are_not_finite_whatever_the_rate():
     with pytest.warns(PilotWarning, match="not finite at 8 decisions in a row") as told:
         decide(3)
     assert len(told) == 1
-    assert {decision.reason for decision in pilot.history.decisions} == {"the weights were not finite"}
+    assert {decision.reason for decision in pilot.history.decisions[before:]} == {"the weights were not finite"}
+
+
+@pytest.mark.parametrize(
+    ("others", "last", "what"), [(1.0, math.nan, "is not finite"), (math.nan, 1.0, "stays far above what it was")]
+)
+def test_what_the_last_loss_is_where_a_copy_does_not_help(others, last, what, monkeypatch):
+    model = network()
+    pilot = pilot_of(model)
+    train(pilot, model, 100)
+    monkeypatch.setattr(pilot._guard, "verdict", lambda *args, **more: "made up")
+    monkeypatch.setattr(pilot._guard, "in_vain", lambda *args: True)
+
+    def decide():
+        while pilot.last_epoch < pilot._next:
+            take_a_step(pilot.optimizer)
+            pilot.step(last if pilot.last_epoch == pilot._next - 1 else others)
+
+    with pytest.warns(PilotWarning) as told:
+        decide()
+    assert str(told[0].message).startswith(f"the loss {what}, and putting the network back to an earlier copy does not")
 
 
 def test_a_rate_that_was_only_too_high_is_not_told_of():

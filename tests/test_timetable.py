@@ -54,6 +54,7 @@ def test_decision_steps():
     assert short[-1] == 20
     assert list(short) == sorted(set(short))
     assert decision_steps(1) == (1,)
+    assert decision_steps(1, count=20_000) == (1,)  # no interval is without a step
     with pytest.raises(InvalidArgument, match="total_steps"):
         decision_steps(0)
 

@@ -16,10 +16,10 @@ LONGEST = 2**31 - 1
 def whole(name: str, number: int, *, least: int = 1) -> int:
     """The number, checked to be a whole one from ``least`` to `LONGEST`."""
     try:
-        checked = -1 if isinstance(number, bool) else operator.index(number)
+        checked = operator.index(number)
     except TypeError:
         checked = -1
-    if not least <= checked <= LONGEST:
+    if isinstance(number, bool) or not least <= checked <= LONGEST:
         allowed = f"a whole number, at least {least}"
         allowed += f" and at most {LONGEST}" if checked > LONGEST else ""
         allowed += ", or None" if name == "total_steps" else ""

@@ -284,10 +284,9 @@ def _meant(knob: Knob, newcomer: Group, groups: Sequence[Group]) -> float:
 
 
 def _multiples(one: float, other: float) -> bool:
-    """Whether one of two numbers is a small whole multiple of the other."""
+    """Whether one of two numbers is a whole multiple of the other, but for rounding."""
     low, high = sorted((one, other))
-    times = high / low if low > 0 else math.inf
-    return times < 1000 and abs(times - round(times)) < 1e-9 * times
+    return low > 0 and min(high % low, -high % low) < 1e-9 * low
 
 
 def _filled(held: Tensor | float, value: float) -> Tensor | float:

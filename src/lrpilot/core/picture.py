@@ -40,7 +40,8 @@ class PlainTicks(LogLocator):
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         """Where there are ticks between two values."""
-        decades = math.log10(vmax / vmin) if 0 < vmin < vmax else math.inf
+        low, high = sorted((vmin, vmax))
+        decades = math.log10(high / low) if low > 0 else math.inf
         if decades < NARROW:
             return MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(vmin, vmax)
         self.set_params(subs=next(subs for most, subs in TICKS.items() if decades <= most))

@@ -44,7 +44,7 @@ class Action(Protocol):
         """The transpose of :meth:`chain`: ``along`` times the derivative of :meth:`describe`."""
         ...
 
-    def centre(self, rates: Sequence[float], *, settled: bool = False) -> None:
+    def centre(self, rates: Sequence[float], *, settled: bool) -> None:
         """Let a raw output of 0 mean the rate of its place; ``settled`` if a sweep has found them, not the user."""
         ...
 
@@ -151,10 +151,10 @@ class LogRate:
         """Set what :meth:`rate` computes with, from numbers in double precision; a room is the way up, in e-folds."""
         bends = [math.log(math.expm1(room)) for room in rooms if math.isfinite(room)]  # softplus(bend) = room
         self._centre, self._room, self._log_centre = (
-            torch.tensor(numbers, dtype=torch.float64, device="cpu").squeeze(0)
+            torch.tensor(numbers, dtype=torch.float64, device="cpu").squeeze()
             for numbers in (centres, rooms, [math.log(centre) for centre in centres])
         )
-        self._bend = torch.tensor(bends, dtype=torch.float64, device="cpu").squeeze(0) if bends else None
+        self._bend = torch.tensor(bends, dtype=torch.float64, device="cpu").squeeze() if bends else None
 
     def state_dict(self) -> StateDict:
         """Centre and room, by place."""

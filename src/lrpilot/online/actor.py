@@ -149,9 +149,8 @@ class Recollection:
 
     def window(self, observation: Float[Tensor, "place s"]) -> tuple[Float[Tensor, "step place s"], LSTMState]:
         """The last committed observations followed by ``observation``, and the (detached) memory at their start."""
-        if not self._window:
-            return observation.unsqueeze(0), self.memory
-        return torch.stack([*(seen for seen, _ in self._window), observation]), self._window[0][1]
+        start = self._window[0][1] if self._window else self.memory
+        return torch.stack([*(seen for seen, _ in self._window), observation]), start
 
     def state_dict(self) -> StateDict:
         """All tensors of the memory and the window."""

@@ -83,7 +83,7 @@ class ActorCritic:
     def _place(self, s: Float[Tensor, " s"]) -> Float[Tensor, "place x"]:
         """What the actor reads in each place: the observation, and what the place shows."""
         everywhere = s.expand(self.layout.places, -1)
-        return torch.cat((everywhere, self._shown), dim=-1) if self.layout.shown else everywhere
+        return torch.cat((everywhere, self._shown), dim=1) if self.layout.shown else everywhere
 
     def _read(self, s: Float[Tensor, " s"]) -> tuple[Float[Tensor, " action"], LSTMState]:
         """The actor's raw action at ``s`` and the memory then; sliding, from the very kernel that reads its window.
@@ -131,7 +131,7 @@ class ActorCritic:
         gamma, seen = self.setting.discount, self.action.describe(batch.rate)
         q_t = self.critic(batch.observation, seen)
         q_tp1 = torch.zeros_like(q_t)
-        if gamma > 0:
+        if gamma:
             q_tp1 = self.critic(batch.next_observation, self.action.describe(batch.next_rate))
         td_error = losses.td_error(losses.td_target(reward.scaled(batch.reward), q_tp1, gamma), q_t)
         along_slope = None
@@ -195,7 +195,7 @@ class ActorCritic:
 
     def _adam(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
         parameters = [p for p in network.parameters() if p.requires_grad]
-        fused = parameters[0].device.type in ("cpu", "cuda")
+        fused = next(network.parameters()).device.type in ("cpu", "cuda")
         betas, epsilon = self.setting.betas, self.setting.epsilon
         return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, eps=epsilon, fused=fused)
 

@@ -149,7 +149,7 @@ class OnlineActorCritic:
             raise InvalidArgument("controls and granularity", "those of the learner", f"{controls}, {granularity}")
         self.learner.begin_run(self.controls.given)
         self._standing = self._like.new_tensor(self.controls.given)  # decided last
-        always = setting.discount > 0 or setting.actor_batch == "same"
+        always = setting.discount or setting.actor_batch == "same"
         looks_every = 1 if always else self._reward.looks_every
         self._looks_every = None if elsewhere else looks_every
         self._unlearned: UnlearnedStep | None = None
@@ -204,9 +204,9 @@ class OnlineActorCritic:
         self._unlearned = UnlearnedStep(s_t, a_t, f_t, None, promised, along)
         if (self._looks_every and self._step % self._looks_every == 0) or self._sweep is not None:
             after = self._evaluator.extra_pass(loss_fn, batch)
-            if self._sweep is not None and not self._sweep.survived(float(f_t), float(after)):
+            if (sweep := self._sweep) is not None and not sweep.survived(float(f_t), float(after)):
                 self._unlearned = None  # the network is back where it was
-                self._settle()
+                self._settle(sweep)
             else:
                 self._unlearned = self._unlearned._replace(f_tp1=self._checked(after))
         self.controls.write(decided.tolist(), in_step=False)
@@ -234,10 +234,10 @@ class OnlineActorCritic:
         """The opening while it lasts."""
         return None if self._opening is None or self._opening.done else self._opening
 
-    def _settle(self) -> None:
+    def _settle(self, sweep: Opening) -> None:
         """Hand over to the actor if the opening has just ended."""
-        if self._opening is not None and self._opening.done:
-            self.learner.action.centre(self.controls.at(self._opening.rate), settled=True)
+        if sweep.done:
+            self.learner.action.centre(self.controls.at(sweep.rate), settled=True)
 
     def _decide(self, s_t: Tensor) -> Tensor:
         a_t = self.learner.decide(s_t)
@@ -298,12 +298,12 @@ class OnlineActorCritic:
         s_tp1, a_tp1 = past.s_t, past.a_t  # with a discount of 0 nobody looks at them
         if past.f_tp1 is not None:
             s_tp1 = self._observation(past.f_tp1)  # line 12
-        if self.setting.discount > 0:
+        if self.setting.discount:
             a_tp1 = self.learner.foresee(s_tp1)
         batch = self.learner.remember(Transition(past.s_t, past.a_t, r_t, s_tp1, a_tp1, slope))
-        if self._sweep is not None and elsewhere is not None and past.promised is not None:
-            kept = self._sweep.climb(float(elsewhere), float(past.promised))
-            self._settle()
+        if (sweep := self._sweep) is not None and elsewhere is not None and past.promised is not None:
+            kept = sweep.climb(float(elsewhere), float(past.promised))
+            self._settle(sweep)
             return kept
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
         self.history.append(reward=r_t, td_error=td_error)

@@ -159,7 +159,7 @@ class Controls:
         ratio = ((squares / sizes).log() - (squares.sum() / sizes.sum()).log()) / 2
         ratio = ratio.nan_to_num(0.0, FARTHEST, -FARTHEST).clamp(-FARTHEST, FARTHEST)
         ratio = torch.cat((ratio, ratio.new_zeros(len(self._places) - len(sums))))
-        return torch.stack((ratio, torch.linspace(0, 1, len(ratio), dtype=ratio.dtype, device=ratio.device)), dim=-1)
+        return torch.stack((ratio, torch.linspace(0, 1, len(ratio), dtype=ratio.dtype, device=ratio.device)), dim=1)
 
     def _check_groups(self) -> None:
         groups = len(self.optimizer.param_groups)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from .actor import Initialisation, initialise_linear
 
@@ -66,7 +66,7 @@ class Critic(nn.Module):
     ) -> Float[Tensor, "*batch a"]:
         """``dQ/da``, with respect to the action as the critic sees it."""
         hidden = self._hidden(torch.cat((observation, action), dim=-1))
-        slopes = self.value.weight[0] * SLOPES[self._activation](hidden)
+        slopes = self.value.weight.flatten() * SLOPES[self._activation](hidden)
         return (slopes @ self.hidden.weight)[..., observation.shape[-1] :]
 
     @torch.no_grad()
@@ -90,17 +90,17 @@ class Critic(nn.Module):
             along_q: g, the loss's gradient with respect to each Q.
             along_slope: G, its gradient with respect to each :meth:`slope`, if the loss depends on them.
         """
-        inputs = torch.cat((observation, action), dim=-1)
+        inputs = torch.cat((observation, action), dim=1)
         hidden = self._hidden(inputs)
         v, phi1 = self.value.weight, SLOPES[self._activation](hidden)
-        g = along_q.unsqueeze(-1)
+        g = along_q[:, None]
         e, grad_v, grad_w = g * v * phi1, g.T @ hidden, None
         if along_slope is not None:
-            padded = torch.cat((torch.zeros_like(observation), along_slope), dim=-1)
+            padded = pad(along_slope, (observation.shape[1], 0))
             moved = padded @ self.hidden.weight.T
             grad_v = grad_v + (phi1 * moved).sum(0)
             grad_w = (v * phi1).T @ padded
             e = e + v * BENDS[self._activation](hidden) * moved
-        self.value.weight.grad, self.value.bias.grad = grad_v, along_q.sum(0, keepdim=True)
+        self.value.weight.grad, self.value.bias.grad = grad_v, g.sum(0)
         self.hidden.weight.grad = e.T @ inputs if grad_w is None else e.T @ inputs + grad_w
         self.hidden.bias.grad = e.sum(0)

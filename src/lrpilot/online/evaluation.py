@@ -30,11 +30,11 @@ class Evaluator:
     named by the user. A module that is called for the first time later in the run is not noticed.
 
     Args:
-        shared_masks: let an extra pass draw the same random numbers as the training pass of its step (so that dropout
-            masks are shared within a step) instead of fresh ones.
+        shared_masks: whether an extra pass draws the same random numbers as the training pass of its step (so that
+            dropout masks are shared within a step), or fresh ones.
     """
 
-    def __init__(self, *, shared_masks: bool = False) -> None:
+    def __init__(self, *, shared_masks: bool) -> None:
         self.shared_masks = shared_masks
         self._modules: list[nn.Module] | None = None
         self._random_states: tuple[Tensor, list[tuple[torch.device, Tensor]]] | None = None
@@ -107,7 +107,7 @@ def _buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
 def _random_states() -> tuple[Tensor, list[tuple[torch.device, Tensor]]]:
     """The state of the random generators of the CPU and of each accelerator in use."""
     accelerators: list[tuple[torch.device, Tensor]] = []
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():
         device = torch.device("cuda", torch.cuda.current_device())
         accelerators.append((device, torch.cuda.get_rng_state(device)))
     return torch.get_rng_state(), accelerators

@@ -30,10 +30,11 @@ class JointAction:
     def __init__(self, action: Action, layout: Layout) -> None:
         self._actions: list[Action] = [action, *(LogRate(limit=limit) for limit in layout.limits[1:])]
         self._counts = layout.counts
-        self._limits = [layout.limits[knob] for _, knob in layout.seats]
-        self._places, self._knobs = (list(numbers) for numbers in zip(*layout.seats, strict=True))
-        self._all = len(layout.seats) == layout.places * len(layout.limits)
-        self.size = sum(action.size * count for action, count in zip(self._actions, self._counts, strict=True))
+        self._places, self._knobs = [place for place, _ in layout.seats], [knob for _, knob in layout.seats]
+        self._limits = [layout.limits[knob] for knob in self._knobs]
+        self._all = all(count == layout.places for count in self._counts)
+        self._widths = [action.size * count for action, count in zip(self._actions, self._counts, strict=True)]
+        self.size = sum(self._widths)
         """How many numbers the critic sees."""
 
     def pick(self, outputs: Float[Tensor, "*batch place knob"]) -> Float[Tensor, "*batch action"]:
@@ -46,7 +47,7 @@ class JointAction:
 
     def within(self, rate: Float[Tensor, "*batch action"]) -> Float[Tensor, "*batch action"]:
         """An action that exploration has moved, at most at its limits."""
-        return rate if len(self._actions) == 1 else torch.minimum(rate, rate.new_tensor(self._limits))
+        return torch.minimum(rate, rate.new_tensor(self._limits))
 
     def describe(self, rate: Float[Tensor, "*batch action"]) -> Float[Tensor, "*batch a"]:
         """The action as the critic sees it, number by number."""
@@ -56,8 +57,7 @@ class JointAction:
         self, rate: Float[Tensor, "*batch action"], along: Float[Tensor, "*batch a"]
     ) -> Float[Tensor, "*batch action"]:
         """The chain rule: a derivative ``along`` :meth:`describe` as one along each number of the action."""
-        widths = [action.size * count for action, count in zip(self._actions, self._counts, strict=True)]
-        parts = iter(along.split(widths, dim=-1))
+        parts = iter(along.split(self._widths, dim=-1))
         return self._each(lambda action, rate: action.chain(rate, next(parts).unflatten(-1, (-1, action.size))), rate)
 
     def unchain(
@@ -68,10 +68,11 @@ class JointAction:
         return self._each(lambda action, rate: action.unchain(rate, next(parts)).flatten(-2), rate)
 
     def _each(self, call: Callable[[Action, Tensor], Tensor], numbers: Tensor) -> Tensor:
-        if len(self._actions) == 1:
-            return call(self._actions[0], numbers)
-        parts = numbers.split(self._counts, dim=-1)
-        return torch.cat([call(action, part) for action, part in zip(self._actions, parts, strict=True)], dim=-1)
+        rates, *others = self._actions
+        if not others:
+            return call(rates, numbers)
+        parts = iter(numbers.split(self._counts, dim=-1))
+        return torch.cat([call(action, next(parts)) for action in self._actions], dim=-1)
 
     def centre(self, action: Sequence[float], *, settled: bool = False) -> None:
         """Let raw outputs of 0 mean ``action``; ``settled`` if a sweep has found its rates, not the user."""

@@ -76,30 +76,31 @@ class RelativeLogLoss:
     def __init__(self, decay: float = 0.99, floor: float = 1e-8) -> None:
         self.decay = decay
         self.floor = floor
-        self._first: Tensor | None = None
-        self._mean: Tensor | None = None
+        self._past: tuple[Tensor, Tensor] | None = None  # the first loss and the running mean
 
     def __call__(self, loss: Float[Tensor, ""]) -> Float[Tensor, " s"]:
         """The observation of ``loss``: zeros before the first commit."""
-        if self._first is None or self._mean is None:
+        if self._past is None:
             return loss.new_zeros(2)
-        return torch.stack((self._log(loss / self._first) - self._mean, self._mean))
+        first, mean = self._past
+        return torch.stack((self._log(loss / first) - mean, mean))
 
     def commit(self, loss: Float[Tensor, ""]) -> None:
         """Move the running mean."""
-        if self._first is None or self._mean is None:
-            self._first = loss.abs().clamp_min(torch.finfo(loss.dtype).tiny)
-            self._mean = loss.new_zeros(())
+        if self._past is None:
+            self._past = loss.abs().clamp_min(torch.finfo(loss.dtype).tiny), loss.new_zeros(())
         else:
-            self._mean = torch.lerp(self._log(loss / self._first), self._mean, self.decay)
+            first, mean = self._past
+            self._past = first, torch.lerp(self._log(loss / first), mean, self.decay)
 
     def _log(self, relative: Tensor) -> Tensor:
         return relative.clamp_min(self.floor).log()
 
     def state_dict(self) -> StateDict:
         """The first loss and the running mean."""
-        return {"first": self._first, "mean": self._mean}
+        first, mean = self._past or (None, None)
+        return {"first": first, "mean": mean}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._first, self._mean = state["first"], state["mean"]
+        self._past = None if state["first"] is None else (state["first"], state["mean"])

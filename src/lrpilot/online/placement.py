@@ -38,7 +38,7 @@ def empty(*, dtype: torch.dtype, device: torch.device | str) -> Tensor:
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise InvalidArgument("dtype", "a torch.dtype of floating-point numbers", dtype)
     try:
-        made = torch.empty(0, dtype=dtype, device=torch.device(device))
+        made = torch.tensor([], dtype=dtype, device=torch.device(device))
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # as torch's builds and devices have it
         raise InvalidArgument("device", "a torch.device of this machine, or its name", device) from error
     if made.is_meta:

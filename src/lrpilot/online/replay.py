@@ -68,7 +68,7 @@ class Replay:
         self._count += 1
         drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator, device="cpu")
         drawn[0] = newest
-        columns = iter(torch.split(self._rows[drawn.to(self._rows.device)], widths, dim=-1))
+        columns = iter(torch.split(self._rows[drawn.to(self._rows.device)], widths, dim=1))
         return Transition._make(
             None if part is None else next(columns).reshape(self.batch, *part.shape) for part in transition
         )

@@ -146,7 +146,7 @@ class TransferredDecrement:
 
         reward = worth(promised, elsewhere)
         self._square = self._mean(self._square, reward.square(), self.decay)
-        return reward, reward.unsqueeze(0) if along is None else worth(*along)
+        return reward, reward.reshape(1) if along is None else worth(*along)
 
     def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Divided by the root of the running mean square reward as it is now, clipped."""

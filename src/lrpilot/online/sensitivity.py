@@ -85,8 +85,7 @@ class Sensitivity:
         )
 
     def _by_place(self, moved: Displacement, trail: bool) -> Float[Tensor, " place"]:
-        by_group = moved.decrements(trail=trail)
-        return by_group if self._controls.by_group else by_group.sum(0, keepdim=True)
+        return moved.decrements(trail=trail) if self._controls.by_group else moved.decrement(trail=trail).reshape(1)
 
     def state_dict(self) -> StateDict:
         """How the other steps of the last step differed from it."""

@@ -93,6 +93,6 @@ def column(numbers: Sequence[Number]) -> Float[Tensor, "*run number"]:
     tensors = [number for number in numbers if isinstance(number, Tensor)]
     if not tensors:
         return torch.tensor(numbers, dtype=torch.float32)
-    widest = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    everywhere = [torch.as_tensor(n, dtype=torch.float32, device=tensors[0].device).expand(widest) for n in numbers]
-    return torch.stack(everywhere, dim=-1)
+    like, *_ = tensors
+    everywhere = (torch.as_tensor(number, dtype=torch.float32, device=like.device) for number in numbers)
+    return torch.stack(torch.broadcast_tensors(*everywhere), dim=-1)

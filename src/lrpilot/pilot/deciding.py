@@ -60,7 +60,6 @@ class Deciding:
         self._ranks = Ranks(parts.process_group)
         self._notices = Notices()
         self._history = Logbook()
-        self._written = 0  # how many of the buffer's losses stand in the history
         self._losses = LossBuffer()
         self._calls = Calls(parts.optimizers, parts.buffers, self._losses, self._notices)
         self._memory = Memory.of_one_run()
@@ -96,7 +95,7 @@ class Deciding:
         while self._timetable.end(self._decisions) <= self._step:  # missed, where the pilot was not called
             self._decisions += 1
         self._losses.begin(0)
-        self._written = 0
+        self._written = 0  # how many of the buffer's losses stand in the history
         self._mark()
         measured, self._measured = self._measured, None
         self._hooks.measurement = None

@@ -219,7 +219,7 @@ def _clock(interval: Interval) -> tuple[Number, Number, Number]:
     if interval.boundaries is None:
         return 0.0, 1.0, 0.0
     before, now, after = interval.boundaries
-    unknown = isnan(now + before + after)
-    # The mean of a linear decay over an interval is its value in the middle.
-    decay = log(maximum(1 - (now + after) / 2, 1e-3)) - log(maximum(1 - (before + now) / 2, 1e-3))
+    # The mean of a linear decay over an interval is its value in the middle; NaN where one of its ends is.
+    decay = log(maximum(1e-3, 1 - (now + after) / 2)) - log(maximum(1e-3, 1 - (before + now) / 2))
+    unknown = isnan(decay)
     return where(unknown, 0.0, 2 * now - 1), single(unknown), where(unknown, 0.0, decay)

@@ -278,5 +278,5 @@ def ended_well(losses: Float[Tensor, " step"]) -> bool:
 
 def _another_loss(interval: Interval, memory: Memory) -> bool:
     """Whether the first loss of an interval is more than three times those remembered."""
-    logs = log_losses(interval.losses[:1], anchored(interval, memory))
-    return bool(logs[0] - memory.last > math.log(3.0))
+    first = log_losses(interval.losses[:1], anchored(interval, memory))
+    return bool(first - memory.last > math.log(3.0))

@@ -28,13 +28,13 @@ def batches_for(steps: int, total_steps: int) -> int | None:
     passes = living(lambda kind: any(base.__name__ == "_BaseDataLoaderIter" for base in kind.__mro__))
     for one in passes:
         given, length = vars(one).get("_num_yielded", 0), _length(one)
-        if 2 * steps <= given < length and total_steps % length == 0:
+        if length is not None and 2 * steps <= given < length and total_steps % length == 0:
             return given
     return None
 
 
-def _length(batches: Any) -> int:
-    """How many batches a pass has; 0 of a stream, which does not know.
+def _length(batches: Any) -> int | None:
+    """How many batches a pass has; None of a stream, which does not know.
 
     The loader of a stream that knows its length would warn, once asked, if the stream gave more.
     """
@@ -45,7 +45,7 @@ def _length(batches: Any) -> int:
         count = len(data) / (getattr(sampler, "batch_size", None) or 1)  # type: ignore[arg-type] - some have a length
         return math.floor(count) if drops else math.ceil(count)
     except (TypeError, NotImplementedError):
-        return 0
+        return None
 
 
 def _loader_in_sight() -> bool:

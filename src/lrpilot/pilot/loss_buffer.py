@@ -122,7 +122,7 @@ class LossBuffer:
     @property
     def has_parts(self) -> bool:
         """Whether there are parts of a step that is not taken yet."""
-        return self._part_count > 0
+        return self._parts is not None
 
     @property
     def values(self) -> Float[Tensor, " step"]:
@@ -137,10 +137,9 @@ class LossBuffer:
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave, into the room that there is or more."""
         values: Tensor = state["values"]
-        self._length = 0
         if values.device != self._values.device:
             self._make_room(len(self._values), values.device)
-        self.reserve(len(values))
+        self.begin(len(values))
         self._length = len(values)
         self._values[: self._length] = values
         self._parts, self._part_count = state["parts"], state["part_count"]

@@ -90,13 +90,9 @@ class Measurement:
     @torch.no_grad()
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Remember the parameters."""
-        parameters = trainable(optimizer)
-        if not same_tensors(parameters, self._parameters):
-            if self._parameters:
-                self._forget()
-            self._parameters, self._pieces = parameters, bundles(parameters)
+        self._watch(optimizer)
         rooms = self._spare or [None] * len(self._pieces)
-        self._before = [keep(joined(piece), room) for piece, room in zip(self._pieces, rooms, strict=True)]
+        self._before = list(map(keep, map(joined, self._pieces), rooms))
         self._spare = []
 
     @torch.no_grad()
@@ -108,7 +104,7 @@ class Measurement:
             self._forget()
             return
         gradients = [joined_gradients(piece) for piece in self._pieces]
-        descents = [less(before, piece) for before, piece in zip(self._before, self._pieces, strict=True)]
+        descents = list(map(less, self._before, self._pieces))
         if kinds_of(self._descents) != kinds_of(descents):  # the first step, another network's state, model.double()
             self.steps, self.pairs, self._gradients, self._descents = [], [], [], []
         asked = [(descents, descents), (gradients, gradients), (descents, gradients)]
@@ -123,11 +119,16 @@ class Measurement:
         self._gradients = [g if g is None else keep(g, room) for g, room in zip(gradients, rooms, strict=True)]
         self._before, self._spare, self._descents = [], self._descents, descents
 
+    def _watch(self, optimizer: torch.optim.Optimizer) -> None:
+        """See what the optimizer trains now."""
+        parameters = trainable(optimizer)
+        if not same_tensors(parameters, self._parameters):
+            self._forget()
+            self._parameters, self._pieces = parameters, bundles(parameters)
+
     def _forget(self) -> None:
         """Start again: the parameters have changed."""
-        self.steps, self.pairs, self._parameters, self._pieces = [], [], [], []
-        self._before, self._gradients, self._descents, self._spare = [], [], [], []
-        self._squares = torch.zeros(2, dtype=torch.float32, device="cpu")
+        vars(self).update(vars(Measurement()))
 
     @torch.no_grad()
     def totals(self, optimizer: torch.optim.Optimizer) -> Float[Tensor, " number"]:
@@ -136,10 +137,7 @@ class Measurement:
         To be averaged over ranks before: every number is linear in what a rank holds.
         """
         if not self.steps:  # else those count that the last step trained, whatever has been frozen after it
-            parameters = trainable(optimizer)
-            if not same_tensors(parameters, self._parameters):
-                self._forget()
-                self._parameters, self._pieces = parameters, bundles(parameters)
+            self._watch(optimizer)
         squares = [all_of(p, square(flat(p))) for p in self._parameters]
         if self.steps:
             descents = (
@@ -147,7 +145,7 @@ class Measurement:
                 for piece, descent in zip(self._pieces, self._descents, strict=True)
                 for part in descent.split(sizes_of([flat(p) for p in piece]))
             )
-            squares += [all_of(p, square(descent)) for p, descent in zip(self._parameters, descents, strict=True)]
+            squares += map(all_of, self._parameters, map(square, descents))
         return torch.cat([stacked(squares), *self.steps, *self.pairs])
 
     def conclude(self, totals: Sequence[float]) -> Measured:
@@ -159,14 +157,14 @@ class Measurement:
         pairs = [[next(numbers) for _ in range(4)] for _ in self.pairs]
         moved, pulled = ([math.sqrt(step[i]) for step in steps] for i in (0, 1))
         cosines = [
-            (descent / (math.sqrt(update) * norm + 1e-30), product / (math.sqrt(gradient) * norm + 1e-30))
+            (_ratio(descent, math.sqrt(update) * norm), _ratio(product, math.sqrt(gradient) * norm))
             for (descent, product, update, gradient), norm in zip(pairs, pulled[len(steps) - len(pairs) :], strict=True)
         ]
         # Biases and gains start at 0 or 1 and say little of how far the network has moved.
         matrices = [i for i, p in enumerate(self._parameters) if sum(size > 1 for size in p.shape) > 1] or range(
             len(self._parameters)
         )
-        ratios = sorted(math.sqrt(updates[i] / (weights[i] + 1e-30)) for i in matrices) if updates else []
+        ratios = sorted(math.sqrt(_ratio(updates[i], weights[i])) for i in matrices) if updates else []
         return Measured(
             _mean(cosine for _, cosine in cosines),
             _mean(cosine for cosine, _ in cosines),
@@ -182,11 +180,11 @@ class Measurement:
     def _dots(self, *pairs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]]) -> Float[Tensor, " pair"]:
         """For each pair of lists of pieces their inner product, float32 on the first parameter's device."""
         products = [
-            all_of(piece[0], torch.dot(wide(a), wide(b)))
+            all_of(first, torch.dot(wide(a), wide(b)))
             if a is not None and b is not None
-            else torch.zeros((), device=local(self._parameters[0]).device)
+            else torch.zeros((), device=local(first).device)
             for left, right in pairs
-            for piece, a, b in zip(self._pieces, left, right, strict=True)
+            for (first, *_), a, b in zip(self._pieces, left, right, strict=True)
         ]
         return stacked(products).view(len(pairs), -1).sum(1)
 
@@ -202,6 +200,7 @@ class Measurement:
             "squares": self._squares.clone(),
         }
 
+    @torch.no_grad()
     def load_state_dict(self, state: StateDict, optimizer: torch.optim.Optimizer) -> None:
         """Take up a copy of what :meth:`state_dict` gave; nothing, if the optimizer trains other parameters."""
         self._forget()
@@ -211,24 +210,24 @@ class Measurement:
         # Some may have been frozen after the step. Up to version 0.2 those counted that were to be trained.
         measured = [parameters[place] for place in state["places"]] if "places" in state else trainable(optimizer)
         self._parameters, self._pieces = measured, bundles(measured)
-        sizes = [sum(local(p).numel() * (2 if p.is_complex() else 1) for p in piece) for piece in self._pieces]
-        if state["steps"] and [len(descent) for descent in state["descents"]] != sizes:
+        sizes = [sum(sizes_of([flat(p) for p in piece])) for piece in self._pieces]
+        if [len(descent) for descent in state["descents"]] != sizes:
             return
-        devices = [local(piece[0]).device for piece in self._pieces]
-        first = devices[0] if devices else torch.device("cpu")
-        self.steps = [number.to(first, copy=True) for number in state["steps"]]
-        self.pairs = [number.to(first, copy=True) for number in state["pairs"]]
-        self._gradients = [
-            None if gradient is None else gradient.to(device, copy=True)
-            for gradient, device in zip(state["gradients"], devices, strict=bool(state["gradients"]))
-        ]
-        self._descents = [
-            descent.to(device, copy=True)
-            for descent, device in zip(state["descents"], devices, strict=bool(state["descents"]))
-        ]
-        self._squares = state["squares"].to(first, copy=True)
+        devices = [local(first).device for first, *_ in self._pieces]
+        for gradient, descent, device in zip(state["gradients"], state["descents"], devices, strict=True):
+            self._gradients.append(None if gradient is None else gradient.to(device, copy=True))
+            self._descents.append(descent.to(device, copy=True))
+        sums = devices[0] if devices else torch.device("cpu")
+        self.steps = [number.to(sums) for number in state["steps"]]
+        self.pairs = [number.to(sums) for number in state["pairs"]]
+        self._squares = state["squares"].to(sums)
 
 
 def _mean(numbers: Iterable[float]) -> float:
     numbers = list(numbers)
     return sum(numbers) / len(numbers) if numbers else math.nan
+
+
+def _ratio(above: float, below: float) -> float:
+    """above / below, also where ``below`` is 0; neither is below it."""
+    return above / (below + 1e-30)

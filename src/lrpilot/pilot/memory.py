@@ -103,8 +103,7 @@ def anchored(interval: Interval, memory: Memory) -> Memory:
     # Weights that a step has overwritten say nothing of what the gradient was.
     sound = interval.tensor_update < 0.3
     pull = single(where(sound, interval.gradient_norm * interval.weight_norm, math.nan))
-    below = (lowest <= memory.floor) | (first <= memory.floor)
-    below = below | (new & (pull > math.exp(STEEPEST) * (first - memory.floor)))
+    below = (lowest <= memory.floor) | (new & (pull > math.exp(STEEPEST) * (first - memory.floor)))
     if not anywhere(below):
         return memory._replace(first=first)
     lowest = minimum(lowest, first)

@@ -53,13 +53,14 @@ def _unwrapped(given: Any) -> Optimizer:
 def _within(wrapper: Any) -> Any:
     """What it keeps as ``.optimizer``; or the only optimizer that it keeps, if it says that it is one itself."""
     held = [value for value in getattr(wrapper, "__dict__", {}).values() if isinstance(value, Optimizer)]
-    alone = held[0] if isinstance(wrapper, Optimizer) and len(held) == 1 else None
+    alone = held.pop() if isinstance(wrapper, Optimizer) and len(held) == 1 else None
     return getattr(wrapper, "optimizer", alone)
 
 
 def together(optimizers: Sequence[Optimizer]) -> Optimizer:
     """One optimizer to read groups and state of: the only one, or a view of several."""
-    return optimizers[0] if len(optimizers) == 1 else Several(optimizers)
+    first, *others = optimizers
+    return Several(optimizers) if others else first
 
 
 def members_of(optimizer: Optimizer) -> Sequence[Optimizer]:

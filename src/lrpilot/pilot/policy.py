@@ -138,7 +138,7 @@ class Policy(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write the policy, all of it or nothing."""
         header = {"width": self.width, "largest_step": LARGEST_STEP, "provenance": self.provenance}
-        header |= {"members": self.members} if self.members > 1 else {}
+        header |= {"members": self.members} if isinstance(self.actor, Panel) else {}
         policy_file.write(path, header, self.state_dict())
 
     @classmethod

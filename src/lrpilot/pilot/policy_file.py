@@ -71,7 +71,7 @@ def read(path: str | Path, *, largest_step: float) -> tuple[dict[str, Any], dict
         raise InvalidArgument("policy", "an intact policy file (its checksum differs)", str(path))
     if header.get("largest_step") != largest_step:
         raise InvalidArgument("policy", "made for this version's action", str(path))
-    _check_features(header["features"], path)
+    _check_features(header.get("features"), path)
     if type(header.get("width")) is not int or not 1 <= header["width"] <= 4096:
         raise InvalidArgument("policy", f"of a width from 1 to 4096 ({path})", header.get("width"))
     if type(header.setdefault("members", 1)) is not int or header["members"] not in range(1, 100, 2):
@@ -92,7 +92,7 @@ def fill(policy: nn.Module, tensors: Mapping[str, Tensor], features: Mapping[str
     columns = [FEATURES.index(name) for name in features]
     widened = dict(tensors)
     for name, value in tensors.items():
-        if name.endswith(".encoder.weight") and value.dim() == 2 and value.shape[1] == len(columns):
+        if name.endswith(".encoder.weight") and value.shape[1:] == (len(columns),):
             widened[name] = value.new_zeros(len(value), len(FEATURES)).index_copy(1, torch.tensor(columns), value)
     own = policy.state_dict()
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in widened.items()}:

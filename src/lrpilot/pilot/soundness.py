@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .arithmetic import anywhere, as_in, isnan, log, maximum, minimum, ratio, single, where
+from .arithmetic import as_in, isnan, log, maximum, minimum, ratio, single, where
 from .interval import MEASURED_STEPS, Interval
 from .memory import CHANGED, PROGRESS, Memory, anchored, log_losses
 
@@ -80,8 +80,6 @@ def lost(interval: Interval, memory: Memory, *, half: bool) -> Truth:
     steps = interval.losses.shape[-1]
     fallen = (memory.short if steps >= TELLING else memory.best) < -math.log(2.0)
     learned = memory.short < PROGRESS
-    if not anywhere(fallen | (learned & half)):
-        return fallen
     late = log_losses(interval.losses, memory)[..., steps // 2 :]
     if steps < TELLING:
         return fallen & (late.shape[-1] > 1) & (as_in(memory.first, late.mean(-1)) > math.log(CHANGED))

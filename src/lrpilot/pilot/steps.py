@@ -38,7 +38,7 @@ class StepHooks:
         replaced: whether another pilot has taken the optimizers over.
         unheard: called with the number of steps at step ``deadline``, if it still stands there.
         deadline: by which step the pilot should have been called.
-        resumed: the step at which a state was taken up.
+        resumed: the step at which a state was taken up; None if none was.
         loaded: whether an optimizer's state was loaded without the pilot's.
     """
 
@@ -47,11 +47,10 @@ class StepHooks:
         self.called = self.captured = self.replaced = self.loaded = False
         self.rates = rates
         self.unheard: Callable[[int], None] | None = None
-        self.deadline = 0
-        self.resumed = -1
+        self.deadline: int | None = None
+        self.resumed: int | None = None
         self._first: Listener | None = None
-        self._measurement: Measurement | None = None
-        self._busy = False  # whether either is there
+        self.measurement = None
         self._within: Optimizer | None = None  # whose step has begun
         self._all = together(optimizers)
         self._members, self._leader = tuple(optimizers), optimizers[0]
@@ -102,7 +101,7 @@ class StepHooks:
     @measurement.setter
     def measurement(self, measurement: Measurement | None) -> None:
         self._measurement = measurement
-        self._busy = measurement is not None or self._first is not None
+        self._busy = measurement is not None or self._first is not None  # whether either is there
 
     def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._within = None if self._skips(optimizer) else optimizer

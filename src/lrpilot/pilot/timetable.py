@@ -59,7 +59,7 @@ class Timetable:
         """This one up to ``step``, and an end ``steps`` later."""
         past = [self.end(decision) for decision in range(self.decisions_by(step))]
         new = Timetable(step + whole("steps", steps))
-        new._ends = sorted({*past, step, *(step + math.ceil(steps * i / COOLING) for i in range(1, COOLING + 1))})
+        new._ends = sorted({*past, *(step + math.ceil(steps * i / COOLING) for i in range(COOLING + 1))})
         return new
 
     def end(self, decision: int) -> int:
@@ -84,11 +84,12 @@ class Timetable:
 
     def boundaries(self, decision: int) -> tuple[float, float, float] | None:
         """The last decision, this one and the next as fractions of the run; None if its length is unknown."""
-        if self._ends is None or self.total_steps is None:
+        if self._ends is None:
             return None
+        end = self._ends[-1]
         # At the run's end there is no next one, and nobody asks.
-        last, now, after = (0, *self._ends, self.total_steps)[decision : decision + 3]
-        return last / self.total_steps, now / self.total_steps, after / self.total_steps
+        last, now, after = (0, *self._ends, end)[decision : decision + 3]
+        return last / end, now / end, after / end
 
     def linear(self, decision: int) -> float:
         """The mean of a linear decay from 1 to 0 over the interval that a decision ends; 1 if no end is known."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 BUNDLED = 1 << 14
-"""Tensors of fewer numbers are measured several at a time: one operation costs more than reading them."""
+"""Tensors of so many numbers together are measured at a time: one operation costs more than reading them."""
 
 
 def trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -32,8 +32,7 @@ def bundles(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
     pieces: list[list[Tensor]] = []
     kind, size = None, 0
     for parameter in parameters:
-        small = parameter.numel() < BUNDLED and not is_sharded(parameter)
-        own = (parameter.dtype, parameter.device) if small else None
+        own = None if is_sharded(parameter) else (parameter.dtype, parameter.device)
         if own is None or own != kind or size + parameter.numel() > BUNDLED:
             pieces.append([])
             size = 0
@@ -54,7 +53,8 @@ def kinds_of(tensors: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype, t
 
 def joined(piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
     """The numbers of a bundle: a view where it is one tensor, else a copy."""
-    return flat(piece[0]) if len(piece) == 1 else torch.cat([flat(tensor) for tensor in piece])
+    first, *others = map(flat, piece)
+    return torch.cat([first, *others]) if others else first
 
 
 def less(before: Float[Tensor, " number"], piece: Sequence[Tensor]) -> Float[Tensor, " number"]:
@@ -67,9 +67,10 @@ def less(before: Float[Tensor, " number"], piece: Sequence[Tensor]) -> Float[Ten
 
 def joined_gradients(piece: Sequence[Tensor]) -> Float[Tensor, " number"] | None:
     """The same of the gradients: zeros for one that is missing, None where the only one is."""
-    if len(piece) == 1:
-        return None if piece[0].grad is None else flat(piece[0].grad)
-    return torch.cat([flat(torch.zeros_like(p) if p.grad is None else p.grad) for p in piece])
+    first, *others = piece
+    if first.grad is None and not others:
+        return None
+    return joined([torch.zeros_like(p) if p.grad is None else p.grad for p in piece])
 
 
 def keep(values: Float[Tensor, " number"], room: Tensor | None) -> Float[Tensor, " number"]:
