@@ -69,6 +69,8 @@ def test_a_scheduler_left_in_place(name, tensor, order, monkeypatch):
             if order == "after the pilot":
                 schedule.step()
             assert pilot.get_used_lr()[0] == pytest.approx(used[-1], rel=1e-6)
+            if step % 2 == 0:
+                assert pilot.scalars()["lr"] == pilot.get_used_lr()[0]  # looks at the history amid an interval
 
     searches = []  # through all living objects, a tenth of a second each
     monkeypatch.setattr(calls, "schedulers_of", lambda o: searches.append(o) or schedulers_of(o))
