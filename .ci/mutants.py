@@ -260,6 +260,7 @@ class Runner:
             SEEN.parent.mkdir(exist_ok=True)
             SEEN.write_text(json.dumps(self.known))
         self.functions: dict[CodeType, list[FunctionType]] = defaultdict(list)
+        gc.unfreeze()  # what tests have frozen
         for held in gc.get_objects():
             if type(held) is FunctionType and (held.__module__ or "").startswith("lrpilot."):
                 self.functions[held.__code__].append(held)
