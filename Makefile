@@ -16,7 +16,7 @@ test: $(VENV)/.dev                  ## the default test suite, within three minu
 	$(BIN)/python -m pytest -n 2
 
 integration: $(VENV)/.dev           ## the tests among other people's trainers, of examples, whole commands, killed processes, long runs
-	$(BIN)/python -m pytest -n 2 -m integration
+	$(BIN)/python -m pytest -n 2 -m "integration and not slow"
 
 CHECKED := action actor actor_critic calls chunk contracts critic displacement distill evaluation exploration features history \
     knobs living logbook loss_buffer losses measurement observation offline online online_changes opening oracle \
@@ -27,7 +27,7 @@ shapes: $(VENV)/.dev                ## core, online, pilot and learning again, e
 	$(BIN)/python -m pytest -n 2 -m "not slow and not integration and not mistyped" --jaxtyping-packages=lrpilot,typed.check \
 	    $(CHECKED:%=tests/test_%.py)
 
-test-slow: $(VENV)/.dev             ## the long tests: learning targets on MNIST
+test-slow: $(VENV)/.dev             ## the long tests: learning targets
 	$(BIN)/python -m pytest -m slow
 
 fuzz: $(VENV)/.dev                  ## long: files damaged and command lines made up at random

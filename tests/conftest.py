@@ -1,5 +1,6 @@
 """What every test runs under, and the data sets that some of them need."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,30 @@ torch.set_num_threads(1)  # the networks are small: threads only contend with th
 settings.register_profile("short", max_examples=30, derandomize=True)
 settings.register_profile("long", max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+
+class RecentObjects:
+    """The ``gc`` of `lrpilot.pilot.living`, to which what is frozen does not exist."""
+
+    get_objects = staticmethod(gc.get_objects)
+
+    @staticmethod
+    def get_freeze_count():
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def recent_objects(monkeypatch):
+    """A pilot searches for its network among what this test has made, not among the million objects that were there."""
+    gc.collect()
+    gc.freeze()
+    monkeypatch.setattr("lrpilot.pilot.living.gc", RecentObjects)
+
+
+@pytest.fixture
+def all_objects(recent_objects, monkeypatch):
+    """The search is as it is outside of tests, and what is frozen may be thawed."""
+    monkeypatch.setattr("lrpilot.pilot.living.gc", gc)
 
 
 @pytest.fixture(autouse=True)

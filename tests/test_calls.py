@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from loops import network, take_a_step
 from lrpilot.pilot import calls
 from lrpilot.pilot.buffers import Buffers
 from lrpilot.pilot.calls import Calls
+from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.loss_buffer import LossBuffer
 from lrpilot.pilot.memory import Memory
 from lrpilot.pilot.notices import Notices, PilotWarning
@@ -258,7 +258,7 @@ def test_one_loss_for_all_steps_is_told_of():
 
 
 def interval(*losses, gradient_norm=1.0):
-    return SimpleNamespace(losses=torch.tensor(losses), gradient_norm=gradient_norm)
+    return Interval.unmeasured(torch.tensor(losses), gradient_norm=torch.tensor(gradient_norm))
 
 
 def remembered(log_loss, **rest):

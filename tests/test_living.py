@@ -18,6 +18,7 @@ class Kin(Thing):
     pass
 
 
+@pytest.mark.usefixtures("all_objects")
 @pytest.mark.parametrize("frozen", [True, False])
 def test_all_that_lives_is_found(frozen: bool) -> None:
     """Also what is frozen, which is so again afterwards."""

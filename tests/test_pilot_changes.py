@@ -326,6 +326,7 @@ def destructive(model, **kwargs):
     return Pilot(torch.optim.SGD(model.parameters(), lr=1e4), 1000, policy=Scripted(0.0), **kwargs)
 
 
+@pytest.mark.usefixtures("all_objects")
 def test_frozen_objects_are_found():
     """Case S9."""
     model = network()

@@ -55,9 +55,9 @@ def test_what_the_last_loss_is_where_a_copy_does_not_help(others, last, what, mo
     monkeypatch.setattr(pilot._guard, "in_vain", lambda *args: True)
 
     def decide():
-        while pilot.last_epoch < pilot._next:
+        for left in reversed(range(pilot._next - pilot.last_epoch)):
             take_a_step(pilot.optimizer)
-            pilot.step(last if pilot.last_epoch == pilot._next - 1 else others)
+            pilot.step(others if left else last)
 
     with pytest.warns(PilotWarning) as told:
         decide()

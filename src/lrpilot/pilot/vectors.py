@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 BUNDLED = 1 << 14
-"""Tensors of so many numbers together are measured at a time: one operation costs more than reading them."""
+"""Small tensors are measured together, up to so many numbers: one operation costs more than reading them."""
 
 
 def trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
