@@ -245,6 +245,7 @@ def test_losses_that_are_never_finite_again_are_told_of_once(begin):
     (message,) = (str(each.message) for each in told if "the learning rate stands" not in str(each.message))
     assert message.startswith("the loss is not finite, and putting the network back to an earlier copy does not help")
     given_up = int(message.partition("from step ")[2].partition(" ")[0])
+    assert f"from step {given_up} as it is;" in message
     late = [decision for decision in pilot.history.decisions if decision.step >= given_up]
     assert all((decision.reason, decision.back_to) == ("the loss was not finite", None) for decision in late)
 
@@ -274,7 +275,6 @@ def test_rollback_goes_to_the_last_good_network():
     assert abs(following.observation()["above_best"]) < 1  # what was remembered is that of the good network
 
 
-@pytest.mark.filterwarnings("ignore:the loss stays far above")
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_return_is_undone_if_the_copy_is_worse(saved):
     """The targets change in mid-run: the loss jumps from 0.1 to 1.2 and, with the earlier weights, to 3."""
@@ -300,7 +300,8 @@ def test_a_return_is_undone_if_the_copy_is_worse(saved):
     left = until_a_decision(1.2, lost := [])
     assert left.reason == "all that the network had learned was lost"
     assert not equal(lost[-1], model)
-    back = until_a_decision(3.0, [])
+    with pytest.warns(PilotWarning, match=f"the run goes on from step .* with the network of step {left.step};"):
+        back = until_a_decision(3.0, [])
     assert back.reason == "the copy was worse than the network that was left for it"
     assert back.back_to == left.step
     assert equal(lost[-1], model)

@@ -73,13 +73,12 @@ def test_a_rate_that_was_only_too_high_is_not_told_of():
     assert any(decision.back_to == 0 for decision in pilot.history.decisions)
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(("step", "where"), [(2.0, "above"), (-2.0, "below")])
 def test_a_rate_at_the_end_of_its_range(step, where):
     model = network()
     pilot = pilot_of(model, lr=1e-9, steps=None, step=step)
     with pytest.warns(PilotWarning, match=f"the farthest that the pilot goes {where} the given one") as told:
-        train(pilot, model, 3000)
+        train(pilot, model, 300)
     assert len(told) == 1
 
 

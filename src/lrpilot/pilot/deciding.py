@@ -92,8 +92,7 @@ class Deciding:
             raise InvalidArgument("pilot", "the one that was made last for its optimizer", "an earlier one")
 
     def _begin_interval(self) -> None:
-        while self._timetable.end(self._decisions) <= self._step:  # missed, where the pilot was not called
-            self._decisions += 1
+        self._decisions = self._timetable.decisions_by(self._step)  # some are missed where the pilot was not called
         self._losses.begin(0)
         self._written = 0  # how many of the buffer's losses stand in the history
         self._mark()
@@ -158,7 +157,6 @@ class Deciding:
         self._record(interval, rate_before=rate_before, reason=cut or "policy", back_to=back_to, features=seen)
         if verdict is None and not self._opens:
             self._guard.look_after(self._step, interval, self._memory)
-        self._decisions += 1
         self._begin_interval()
 
     def _attend(self) -> None:
