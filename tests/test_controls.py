@@ -297,14 +297,10 @@ def test_resume_is_exact(setting: str, asked: dict) -> None:
 def test_the_rates_of_two_tensors_part_where_their_curvatures_differ_a_hundredfold() -> None:
     """A noisy quadratic: 10 along one tensor, 0.1 along the other, which wants the larger rate."""
     steep, flat = (nn.Parameter(torch.full((10,), 2.0)) for _ in range(2))
-    setting = dataclasses.replace(lrpilot.STABLE, critic_activation="tanh")
     drive = lrpilot.OnlineActorCritic(
-        torch.optim.SGD([steep, flat], lr=0.01),
-        setting,
-        granularity="tensor",
-        generator=torch.Generator().manual_seed(1),
+        torch.optim.SGD([steep, flat], lr=0.01), granularity="tensor", generator=torch.Generator().manual_seed(1)
     )
-    for t in range(700):
+    for t in range(3000):
         noise = 0.1 * torch.randn(2, 10, generator=torch.Generator().manual_seed(t))
         drive.step(lambda n: 5 * (steep - n[0]).square().sum() + 0.05 * (flat - n[1]).square().sum(), noise)
     assert drive.history["rate/1"][-1] > 5 * drive.history["rate"][-1]
