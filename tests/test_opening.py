@@ -144,6 +144,29 @@ def test_three_steps_are_judged_together() -> None:
     assert opening.done
 
 
+@pytest.mark.parametrize(("last", "ends"), [(5.0, False), (5.01, True)])
+def test_a_sweep_that_loses_half_of_what_it_learned_goes_back_to_where_the_losses_were_lowest(
+    last: float, ends: bool
+) -> None:
+    """From 9 to 1 and back to the middle, while each step still promises well: so Adam's do at a rate too high."""
+    opening = begun(9.0)
+    climb(opening, losses=[9.0] * 3 + [3.0] * 3 + [1.0] * 3 + [last] * 2, hoped=0.5, gained=0.5)
+    assert not opening.done
+    climb(opening, losses=[last], hoped=0.5, gained=0.5)
+    assert opening.done == ends
+    assert opening.rate == pytest.approx(0.01 * 1.2**8 / 4 if ends else 0.01 * 1.2**12)
+
+
+@pytest.mark.parametrize(("lowest", "ends"), [(6.76, False), (6.74, True)])
+def test_on_a_plateau_nothing_was_learned_that_could_be_lost(lowest: float, ends: bool) -> None:
+    """Losses that have not fallen by a quarter are those of other batches."""
+    opening = begun(9.0)
+    climb(opening, losses=[9.0] * 8 + [lowest] * 3 + [8.0] * 2, hoped=0.5, gained=0.5)
+    assert not opening.done
+    climb(opening, losses=[8.0], hoped=0.5, gained=0.5)
+    assert opening.done == ends
+
+
 @pytest.mark.parametrize(("hoped", "ends"), [(0.0099, False), (0.0101, True)])
 def test_a_step_is_small_up_to_a_hundredth_of_the_loss(hoped: float, ends: bool) -> None:
     """A hundred of them would have to go wrong before the loss had doubled."""

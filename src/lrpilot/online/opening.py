@@ -20,10 +20,12 @@ class Opening:
        loss of its own batch, the network is put back to its start and the rate divided by ten.
     2. From there the rate grows by a fifth in each step, until steps are too large: the last three together have raised
        the losses of the batches that came next (to first order, and by more than noise explains), or the loss has
-       tripled. With saturated units a step of any size may still lower the loss of its own batch.
+       tripled. With saturated units a step of any size may still lower the loss of its own batch. Or what the sweep had
+       learned is half lost: with momentum, or steps that are scaled, the harm of a rate shows some steps later.
     3. The network is put back to its start once more, for steps that large may have harmed it for good, and the actor
-       takes over at a quarter of the last rate. The copy of the network is freed. If the climb began above that
-       quarter, it began too high to tell the edge, and begins again at a tenth.
+       takes over at a quarter of the last rate, or, where half was lost, of the rate at which the losses were lowest.
+       The copy of the network is freed. If the climb began above that quarter, it began too high to tell the edge, and
+       begins again at a tenth.
 
     Args:
         below: divisor of the optimizer's rate, at which the sweep begins. A larger one costs steps, and saves networks
@@ -37,8 +39,9 @@ class Opening:
             Deep networks begin on a plateau, where the gradients of two batches have little in common; there the next
             batch's loss rises as often as it falls, at any rate, and says nothing about the rate.
         plateau: a share of the first losses. Once the loss is below it, small steps are judged too: they are small
-            because little is left to gain.
-        margin: divisor of the last rate, at which the actor takes over.
+            because little is left to gain. Half of what was learned is lost once the losses, having been below it, are
+            nearer to the first ones than to their lowest.
+        margin: divisor of the rate, at which the actor takes over.
         ruin: the network is lost when the last ``patience`` losses are together above this multiple of the first ones.
         limit: the sweep ends after so many steps at the latest, and its rate stays.
         again: a sweep that is over begins again when a loss is above this multiple of the running mean. No batch of the
@@ -74,6 +77,7 @@ class Opening:
         self._steps = 0
         self._recent: list[tuple[float, float]] = []
         self._losses: list[float] = []
+        self._best = math.inf, math.nan  # the lowest of the last losses so far, and the rate then
         self._climbing = False
         self._lowest = math.nan  # rate of the first step that was kept
         self._snapshot: Snapshot | None = None
@@ -122,7 +126,7 @@ class Opening:
                 self._climbing, self._lowest = True, self.rate
             return True
         if self._climbing:
-            self._leave()
+            self._leave(self.rate)
         else:
             self._take_back()
             self.rate /= self.cut
@@ -142,7 +146,12 @@ class Opening:
         gained, hoped = (sum(column) for column in zip(*self._recent, strict=True))
         small = abs(hoped) <= self.small * abs(self._last()) and self._risen(self.plateau)
         if len(self._recent) == self.patience and not small and not gained >= -self.tolerance * abs(hoped):
-            self._leave()
+            self._leave(self.rate)
+            return False
+        if len(self._losses) >= self.patience:
+            self._best = min(self._best, (self._last(), self.rate))
+        if self._half_lost():
+            self._leave(self._best[1])
             return False
         if self._steps >= self.limit:
             self._finish(self.rate)
@@ -158,14 +167,19 @@ class Opening:
     def _last(self) -> float:
         return sum(self._losses[-self.patience :])
 
-    def _leave(self) -> None:
-        """Steps are too large: hand over below, or climb again from lower where the climb was too short to tell."""
+    def _half_lost(self) -> bool:
+        """Whether the last losses are nearer to the first than to the lowest, which were below the plateau."""
+        first, lowest = sum(self._losses[: self.patience]), self._best[0]
+        return lowest < first + (self.plateau - 1) * abs(first) and self._last() > (first + lowest) / 2
+
+    def _leave(self, edge: float) -> None:
+        """Steps are too large: hand over below the edge, or climb again from lower where it was too short to tell."""
         self._take_back()
-        if self.rate / self.margin >= self._lowest:
-            self._finish(self.rate / self.margin)
+        if edge / self.margin >= self._lowest:
+            self._finish(edge / self.margin)
         else:
             self.rate, self._climbing = self._lowest / self.cut, False
-            self._recent, self._losses = [], []
+            self._recent, self._losses, self._best = [], [], (math.inf, math.nan)
 
     def _take_back(self) -> None:
         if self._snapshot is not None:
@@ -184,6 +198,7 @@ class Opening:
             "steps": self._steps,
             "recent": self._recent,
             "losses": list(self._losses),
+            "best": self._best,
             "usual": self._usual,
             "climbing": self._climbing,
             "lowest": self._lowest,
@@ -196,4 +211,5 @@ class Opening:
         self._steps, self._recent, self._climbing = state["steps"], state["recent"], state["climbing"]
         self._losses, self._usual = list(state["losses"]), state["usual"]
         self._lowest = state.get("lowest", 0.0)  # 0.1 did not keep it
+        self._best = tuple(state.get("best", (math.inf, math.nan)))  # nor 0.2 this
         self._snapshot, self._saved = None, state["snapshot"]
