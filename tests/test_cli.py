@@ -287,6 +287,13 @@ def test_the_library_does_not_import_what_only_the_command_needs():
     assert result.stdout == "set()\n"
 
 
+@pytest.mark.integration
+def test_help_waits_neither_for_tables_nor_for_pictures():
+    program = "import sys, lrpilot.commands.app; print({'pandas', 'matplotlib'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert result.stdout == "set()\n"
+
+
 def test_help_without_arguments(lrpilot):
     code, out, err = lrpilot("")
     assert (code, err) == (0, "")

@@ -9,6 +9,7 @@ import torch
 
 from lrpilot.pilot.features import FEATURES, observe
 from lrpilot.pilot.interval import Interval
+from lrpilot.pilot.measurement import Measured
 from lrpilot.pilot.memory import Memory, anchored, log_losses
 from lrpilot.pilot.soundness import step_ceiling, takes_back
 
@@ -67,7 +68,10 @@ def test_a_floor_too_near_to_be_told_from_the_first_loss_is_seen():
     """In floats nothing is divided by zero: the loss falls below 0 by what no gradient tells of."""
     memory = Memory.of_one_run()
     for losses in ([1.0, 1.0], [-1.0, -1.0], [-1.0, -1.0]):
-        interval = Interval(torch.tensor(losses).double(), *[1e-12] * 9, 0.0, 0.0, None)
+        measured = {field.name: 1e-12 for field in fields(Measured)}
+        interval = Interval(
+            losses=torch.tensor(losses).double(), **measured, log_rate=0.0, last_step=0.0, boundaries=None
+        )
         features, memory = observe(interval, memory)
         assert features.isfinite().all()
 

@@ -189,7 +189,7 @@ class _Probe:
                 return rate
         raise InvalidArgument("step", f"one that a rate of {given * 10.0**REACH:g} harms", "one that it does not")
 
-    def _measured(self, rate: float, count: int) -> tuple[list[float], Measured]:
+    def _measured(self, rate: float, count: int) -> tuple[list[float], Measured[float]]:
         """The losses of so many steps, and what they show beside."""
         measurement = Measurement()
         handles = [

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from lrpilot.experiments.choices import check_found, choose
 from lrpilot.experiments.runs.execute import Engine, complete
+from lrpilot.experiments.studies.catalogue import EXPERIMENTS, plans_of
 
 from .options import Data, Pages, RetryFailed, close, command, path_option, stoppable, with_options_of
 from .terminal import say, show
@@ -30,13 +31,7 @@ ResultsFolder = Annotated[Path, path_option("Folder of all results, a subfolder 
 
 @with_options_of(Engine)
 def reproduce(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            help="table1, table2, table3, figure2 to figure6, appendix, start, discount, readings, "
-            "extensions, optimizers, wall-clock, early-stopping; or all."
-        ),
-    ],
+    names: Annotated[list[str], typer.Argument(help=f"{', '.join(EXPERIMENTS)}; or {ALL}.")],
     profile: ProfileName = "smoke",
     results: ResultsFolder = Path("results"),
     only: Annotated[
@@ -58,7 +53,6 @@ def reproduce(
     from lrpilot.experiments.report.sections import WRITERS
     from lrpilot.experiments.report.tables import Table
     from lrpilot.experiments.runs.store import Store
-    from lrpilot.experiments.studies.catalogue import EXPERIMENTS, plans_of
     from lrpilot.experiments.studies.profiles import PROFILES
 
     size = choose("profile", profile, PROFILES)

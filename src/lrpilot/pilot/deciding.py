@@ -201,7 +201,7 @@ class Deciding:
             log_rate=self._log_rate,
             last_step=self._last_step,
             boundaries=self._timetable.boundaries(self._decisions),
-            **measured._asdict(),
+            **vars(measured),
         )
 
     def _judge(self, interval: Interval) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
+
+from .measurement import Measured
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -18,22 +20,14 @@ MEASURED_STEPS = 6
 """Gradients and updates are measured in the last so many steps of an interval (fewer if it is shorter)."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """What happened between two decisions. Every number is [*run], or a float of one run; NaN where not measured.
+@dataclass(frozen=True, kw_only=True)
+class Interval(Measured["Number"]):
+    """What happened between two decisions. Every number is [*run], or a float of one run.
+
+    What was measured is as :class:`Measured` has it.
 
     Attributes:
         losses: [*run, step], the losses of the steps since the last decision, at least one.
-        gradient_cosine: mean of cos(g_t, g_{t+1}) over successive measured steps, in [-1, 1].
-        update_cosine: mean of cos(-dw_t, g_{t+1}) over successive measured steps, in [-1, 1]; dw_t is what
-            the optimizer's step t added to the parameters, g_{t+1} the gradient of the step after it.
-        decrease: mean of -(g_t . dw_t) over the measured steps, in units of the loss.
-        next_decrease: mean of -(g_{t+1} . dw_t) over successive measured steps, in units of the loss.
-        gradient_norm: mean of |g_t| over the measured steps, over all parameters together.
-        update_norm: mean of |dw_t| over the measured steps.
-        weight_norm: |w| at the decision.
-        tensor_update: |dw| / |w| of the last measured step for each weight tensor alone (biases and gains left out
-            where there are others), the median over tensors; largest_tensor_update: the largest.
         log_rate: log(rate / start rate) in force during the interval.
         last_step: the log-rate step the last decision made, as applied; 0 before the first.
         boundaries: (last decision, this one, the next one) as fractions of the run; None in the anytime mode.
@@ -42,15 +36,6 @@ class Interval:
     """
 
     losses: Float[Tensor, "*run step"]
-    gradient_cosine: Number
-    update_cosine: Number
-    decrease: Number
-    next_decrease: Number
-    gradient_norm: Number
-    update_norm: Number
-    weight_norm: Number
-    tensor_update: Number
-    largest_tensor_update: Number
     log_rate: Number
     last_step: Number
     boundaries: tuple[Number, Number, Number] | None
@@ -71,8 +56,6 @@ class Interval:
     def unmeasured(cls, losses: Float[Tensor, "*run step"], **known: object) -> Interval:
         """An interval of which the losses are known and what else is named; the rest is NaN, steps are 0."""
         nan = torch.full_like(losses[..., 0], torch.nan)
-        measured = ("gradient_cosine", "update_cosine", "decrease", "next_decrease")
-        norms = ("gradient_norm", "update_norm", "weight_norm", "tensor_update", "largest_tensor_update")
-        values: dict[str, object] = dict.fromkeys(measured + norms, nan)
+        values: dict[str, object] = dict.fromkeys((field.name for field in fields(Measured)), nan)
         values |= {"log_rate": torch.zeros_like(nan), "last_step": torch.zeros_like(nan), "boundaries": None}
         return cls(losses=losses, **(values | known))  # type: ignore[arg-type]

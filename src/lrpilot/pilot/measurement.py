@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -39,18 +40,35 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class Measured(NamedTuple):
-    """The part of an `lrpilot.pilot.features.Interval` that gradients, updates and weights tell; numbers."""
+NumberT = TypeVar("NumberT")
 
-    gradient_cosine: float
-    update_cosine: float
-    decrease: float
-    next_decrease: float
-    gradient_norm: float
-    update_norm: float
-    weight_norm: float
-    tensor_update: float
-    largest_tensor_update: float
+
+@dataclass(frozen=True)
+class Measured(Generic[NumberT]):
+    """What gradients, updates and weights tell of the steps that were measured; NaN where there were too few of them.
+
+    Attributes:
+        gradient_cosine: mean of cos(g_t, g_{t+1}) over successive measured steps, in [-1, 1].
+        update_cosine: mean of cos(-dw_t, g_{t+1}) over successive measured steps, in [-1, 1]; dw_t is what
+            the optimizer's step t added to the parameters, g_{t+1} the gradient of the step after it.
+        decrease: mean of -(g_t . dw_t) over the measured steps, in units of the loss.
+        next_decrease: mean of -(g_{t+1} . dw_t) over successive measured steps, in units of the loss.
+        gradient_norm: mean of |g_t| over the measured steps, over all parameters together.
+        update_norm: mean of |dw_t| over the measured steps.
+        weight_norm: |w| at the decision.
+        tensor_update: |dw| / |w| of the last measured step for each weight tensor alone (biases and gains left out
+            where there are others), the median over tensors; largest_tensor_update: the largest.
+    """
+
+    gradient_cosine: NumberT
+    update_cosine: NumberT
+    decrease: NumberT
+    next_decrease: NumberT
+    gradient_norm: NumberT
+    update_norm: NumberT
+    weight_norm: NumberT
+    tensor_update: NumberT
+    largest_tensor_update: NumberT
 
 
 class Measurement:
@@ -148,8 +166,8 @@ class Measurement:
             squares += map(all_of, self._parameters, map(square, descents))
         return torch.cat([stacked(squares), *self.steps, *self.pairs])
 
-    def conclude(self, totals: Sequence[float]) -> Measured:
-        """The means over the steps; NaN where there were too few of them."""
+    def conclude(self, totals: Sequence[float]) -> Measured[float]:
+        """The means over the steps."""
         numbers = iter(totals)
         weights = [next(numbers) for _ in self._parameters]
         updates = [next(numbers) for _ in self._parameters] if self.steps else []

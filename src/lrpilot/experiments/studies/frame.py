@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-
-import pandas as pd
-from pandas import DataFrame
+from typing import TYPE_CHECKING
 
 from lrpilot.experiments.runs.methods import LABELS
 from lrpilot.experiments.runs.trial import MEASURES, Result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ def frame(results: Iterable[Result]) -> DataFrame:
     (percent) and losses are those at the end, and those of guessing and infinity where the run did not finish; ``best``
     ones are the least of the run. ``run`` is the :class:`Result` itself, for its curves.
     """
+    from pandas import DataFrame  # not before: the command's help names the experiments, and does not wait for it
+
     rows = []
     for result in results:
         if result.trial.method in LABELS:
@@ -78,7 +81,9 @@ def choose(runs: DataFrame, measure: str) -> DataFrame:
 
 def chosen(runs: DataFrame, measure: str = "test_error") -> DataFrame:
     """Of each method, on one task, the runs at the setting that :func:`choose` takes."""
-    return pd.concat([choose(own, measure) for own in groups(runs, "method").values()] or [runs])
+    from pandas import concat
+
+    return concat([choose(own, measure) for own in groups(runs, "method").values()] or [runs])
 
 
 def has_validation(runs: DataFrame) -> bool:
