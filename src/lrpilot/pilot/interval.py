@@ -24,7 +24,7 @@ MEASURED_STEPS = 6
 class Interval(Measured["Number"]):
     """What happened between two decisions. Every number is [*run], or a float of one run.
 
-    What was measured is as :class:`Measured` has it.
+    What gradients, updates and weights tell are the fields of :class:`Measured`.
 
     Attributes:
         losses: [*run, step], the losses of the steps since the last decision, at least one.

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 
 NumberT = TypeVar("NumberT")
+"""A float of one run, or a tensor of many runs."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def frame(results: Iterable[Result]) -> DataFrame:
     (percent) and losses are those at the end, and those of guessing and infinity where the run did not finish; ``best``
     ones are the least of the run. ``run`` is the :class:`Result` itself, for its curves.
     """
-    from pandas import DataFrame  # not before: the command's help names the experiments, and does not wait for it
+    from pandas import DataFrame  # here, since the command's help imports this module and need not wait for pandas
 
     rows = []
     for result in results:
