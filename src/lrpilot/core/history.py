@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class History:
     """Named columns of numbers that grow step by step.
 
-    Appending neither copies to the host nor waits for a device.
+    Tensors stay on their device, and are not waited for, until a column is asked for.
 
     Args:
         names: of the columns.

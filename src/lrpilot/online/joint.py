@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ class JointAction:
         widths = [action.size * count for action, count in zip(self._actions, self._counts, strict=True)]
         self.size = sum(widths)
         """How many numbers the critic sees."""
-        self._numbers, self._seen = np.cumsum(self._counts)[:-1], np.cumsum(widths)[:-1]  # where to split by knob
+        self._numbers, self._seen = (list(accumulate(sizes))[:-1] for sizes in (self._counts, widths))  # split by knob
 
     def pick(self, outputs: Float[Array, "*batch place knob"]) -> Float[Array, "*batch action"]:
         """Of what the actor puts out for each knob in each place, the numbers that there are."""
@@ -111,8 +112,8 @@ def _flat(described: Float[Array, "*batch number a"]) -> Float[Array, "*batch a"
     return described.reshape(*described.shape[:-2], -1)
 
 
-def _split(numbers: Array, ends: Array) -> list[Array]:
-    return np.split(numbers, ends, axis=-1) if len(ends) else [numbers]
+def _split(numbers: Array, ends: list[int]) -> list[Array]:
+    return np.split(numbers, ends, axis=-1) if ends else [numbers]
 
 
 def _joined(parts: Sequence[Array]) -> Array:

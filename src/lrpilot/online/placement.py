@@ -24,8 +24,6 @@ def home_of(optimizer: torch.optim.Optimizer) -> torch.device:
         raise InvalidArgument("optimizer", "one that minimises: train on the negated objective", "maximize=True")
     check_numbers(optimizer)
     for parameter in parameters_of(optimizer):
-        if parameter.is_meta:
-            raise InvalidArgument("optimizer", "one whose parameters hold numbers", "parameters on the meta device")
         return parameter.device
     raise InvalidArgument("optimizer", "one with parameters", "one without")
 
@@ -36,6 +34,6 @@ def checked_dtype(dtype: torch.dtype) -> torch.dtype:
     Raises:
         InvalidArgument: an actor cannot keep its weights in it.
     """
-    if dtype not in (torch.float32, torch.float64):
+    if not (isinstance(dtype, torch.dtype) and dtype in (torch.float32, torch.float64)):  # type: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgument("dtype", "torch.float32 or torch.float64", dtype)
     return dtype
