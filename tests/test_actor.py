@@ -36,10 +36,9 @@ def stacked_cells(actor: Actor, observations: torch.Tensor, states: list) -> tor
 def test_steps_and_unrolled_sequences_equal_two_stacked_cells(initialisation: Initialisation) -> None:
     """Three sequences of six observations in two places, all begun at a memory that is not zero."""
     actor = Actor(inputs=3, initialisation=initialisation, generator=torch.Generator().manual_seed(0)).double()
-    before, *observations = torch.randn(7, 3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    observations = torch.randn(6, 3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     states = [tuple(torch.randn(2, 20, dtype=torch.float64) for _ in range(2)) for _ in range(2)]
     memory = tuple(np.stack([state[part].numpy() for state in states]) for part in range(2))
-    observations = torch.stack(observations)
     outputs, end = actor.unroll(observations.numpy(), memory)
     assert outputs.requires_grad
     for sequence in range(3):
