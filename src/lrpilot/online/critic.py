@@ -66,13 +66,14 @@ class Critic(nn.Module):
         for layer in (self.hidden, self.value):
             initialise_linear(layer, initialisation, generator)
         self.double()
+        self._weights = self.hidden.weight, self.hidden.bias, self.value.weight, self.value.bias
 
     def read(self, observation: Float[Array, "*batch s"], action: Float[Array, "*batch a"]) -> Reading:
         """What :meth:`q`, :meth:`slope` and :meth:`differentiate` need of these observations and actions."""
-        inputs, w = np.concatenate((observation, action), axis=-1), weights(self.hidden.weight)
-        hidden = ACTIVATIONS[self._activation](inputs @ w.T + weights(self.hidden.bias))
-        slopes = SLOPES[self._activation](hidden)
-        return Reading(inputs, hidden, slopes, w[:, observation.shape[-1] :], weights(self.value.weight)[0])
+        inputs = np.concatenate((observation, action), axis=-1)
+        w, b, v, _ = map(weights, self._weights)
+        hidden = ACTIVATIONS[self._activation](inputs @ w.T + b)
+        return Reading(inputs, hidden, SLOPES[self._activation](hidden), w[:, observation.shape[-1] :], v[0])
 
     def q(self, reading: Reading) -> Float[Array, "*batch"]:
         """``Q(s, a)`` of each transition."""
@@ -108,7 +109,6 @@ class Critic(nn.Module):
         grad_w = e.T @ inputs
         if along_slope is not None:
             grad_w[:, -w.shape[1] :] += along.T @ along_slope
-        gradients = {self.value.weight: grad_v[None], self.value.bias: along_q.sum(keepdims=True)}
-        gradients |= {self.hidden.weight: grad_w, self.hidden.bias: e.sum(0)}
-        for parameter, gradient in gradients.items():
+        gradients = grad_w, e.sum(0), grad_v[None], along_q.sum(keepdims=True)
+        for parameter, gradient in zip(self._weights, gradients, strict=True):
             parameter.grad = torch.from_numpy(gradient)
