@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .actor import LSTMState
 
 ONE_RATE = Layout()
+quietly = np.errstate(all="ignore")
+"""NumPy does not warn: an action that is not finite is refused where it would be executed."""
 
 
 class ActorCritic:
@@ -98,6 +100,7 @@ class ActorCritic:
             self._last = s, memory, (self.action.pick(outputs), after)
         return self._last[2]
 
+    @quietly
     def decide(self, s_t: Float[Array, " s"]) -> Float[Array, " action"]:
         """Line 6, ``a_t = pi(s_t)``: the decision, which advances the actor's memory."""
         raw, memory = self._read(s_t)
@@ -106,6 +109,7 @@ class ActorCritic:
         self._chunk.visit(here)
         return self.action.rate(raw)
 
+    @quietly
     def foresee(self, s_tp1: Float[Array, " s"]) -> Float[Array, " action"]:
         """Lines 13 and 19, ``pi(s^{t+1})`` from the memory after step t, which (as a rule) it leaves alone."""
         raw, memory = self._read(s_tp1)
@@ -117,6 +121,7 @@ class ActorCritic:
         """Store a transition; answers with those that the critic is to learn from now, this one first."""
         return self._replay.learn_from(transition, self._generator)
 
+    @quietly
     def improve_critic(self, batch: Transition, reward: Reward) -> float:
         """Lines 13 to 15: one step of Adam on equation 8. Returns the TD error of the first transition.
 
@@ -143,6 +148,7 @@ class ActorCritic:
         self._critic_optimizer.step()
         return float(td_error[0])
 
+    @quietly
     def policy_gradient(self, s_j: Float[Array, " s"], weight: float = 1.0) -> tuple[bool, Float[Array, " action"]]:
         """Line 19 and equation 9: add its gradient to the actor's. Returns whether it was complete, and dQ/da.
 
@@ -171,6 +177,7 @@ class ActorCritic:
         self._propagate(last, weight * dq_da)
         return True, dq_da
 
+    @quietly
     def end_chunk(self) -> None:
         """Add the gradient of equation 9, summed over the outputs of the chunk so far; the chunk ends with it."""
         outputs, _ = self.actor.unroll(*self._chunk.read())
