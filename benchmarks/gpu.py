@@ -91,7 +91,7 @@ def _online(device: str, setting: str) -> Run:
 
 def _offline(device: str) -> Run:
     """The last of two runs, before which the actor has learned once."""
-    study = OfflineActorCritic("stable", device=device, generator=torch.Generator().manual_seed(0))
+    study = OfflineActorCritic("stable", generator=torch.Generator().manual_seed(0))
     found: list[Run] = []
     for _ in range(2):
 

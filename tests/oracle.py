@@ -193,7 +193,7 @@ def numbers_of(actor: torch.nn.Module, critic: torch.nn.Module) -> tuple[Paramet
         theta[f"w_x{layer}"] = state[f"lstm.weight_ih_l{layer}"]
         theta[f"w_h{layer}"] = state[f"lstm.weight_hh_l{layer}"]
         theta[f"b{layer}"] = state[f"lstm.bias_ih_l{layer}"] + state[f"lstm.bias_hh_l{layer}"]
-    held = {name: p.detach().clone() for name, p in critic.state_dict().items()}
+    held = {name: p.detach().clone().to(state["output.bias"]) for name, p in critic.state_dict().items()}
     phi = {
         "w": held["hidden.weight"],
         "b": held["hidden.bias"],

@@ -4,32 +4,79 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from lrpilot.online.actor import Actor, Recollection, initialise_linear
+from lrpilot.online.actor import Actor, Initialisation, Recollection, initialise_linear
+from lrpilot.online.actor_critic import ActorCritic
+from lrpilot.online.settings import PAPER
 
 
-def test_forward_equals_two_stacked_cells() -> None:
-    actor = Actor(inputs=3, generator=torch.Generator().manual_seed(0))
+def stacked_cells(actor: Actor, observations: torch.Tensor, states: list) -> torch.Tensor:
+    """The raw output after the last observation, by two cells of PyTorch's; ``states`` move on."""
     cells = []
-    for layer, width in ((0, 3), (1, 20)):
-        cell = nn.LSTMCell(width, 20)
+    for layer, width in ((0, actor.lstm.input_size), (1, 20)):
+        cell = nn.LSTMCell(width, 20).double()
         for mine, theirs in (("weight_ih", "weight_ih_l"), ("weight_hh", "weight_hh_l"), ("bias_ih", "bias_ih_l")):
             getattr(cell, mine).data = getattr(actor.lstm, f"{theirs}{layer}").data
-        cell.bias_hh.data.zero_()
+        cell.bias_hh.data = getattr(actor.lstm, f"bias_hh_l{layer}").data
         cells.append(cell)
-    observations = torch.randn(7, 3)
-    states = [(torch.zeros(20), torch.zeros(20)) for _ in cells]
     x = observations[0]
     for observation in observations:
         x = observation
         for i, cell in enumerate(cells):
             states[i] = cell(x, states[i])
             x = states[i][0]
-    raw, memory = actor(observations.unsqueeze(1), actor.initial_memory())
-    torch.testing.assert_close(raw[0], actor.output(x))
-    torch.testing.assert_close(memory[1][1, 0], states[1][1])
+    return actor.output(x)
+
+
+@pytest.mark.parametrize("initialisation", ["tensorflow", "pytorch"])
+def test_steps_and_unrolled_sequences_equal_two_stacked_cells(initialisation: Initialisation) -> None:
+    """Three sequences of six observations in two places, all begun at a memory that is not zero."""
+    actor = Actor(inputs=3, initialisation=initialisation, generator=torch.Generator().manual_seed(0)).double()
+    observations = torch.randn(6, 3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    states = [tuple(torch.randn(2, 20, dtype=torch.float64) for _ in range(2)) for _ in range(2)]
+    memory = tuple(np.stack([state[part].numpy() for state in states]) for part in range(2))
+    outputs, end = actor.unroll(observations.numpy(), memory)
+    assert outputs.requires_grad
+    for sequence in range(3):
+        theirs, mine = list(states), memory
+        for step in range(6):
+            raw = stacked_cells(actor, observations[step : step + 1, sequence], theirs)
+            torch.testing.assert_close(outputs[step, sequence], raw)
+            answer, mine = actor.step(observations[step, sequence].numpy(), mine)
+            torch.testing.assert_close(torch.from_numpy(answer), raw.detach())
+        for part in range(2):
+            expected = torch.stack([state[part] for state in theirs]).detach().numpy()
+            np.testing.assert_allclose(mine[part], expected)
+            if sequence == 0:
+                np.testing.assert_allclose(end[part], expected)
+
+
+@pytest.mark.parametrize("how", ["Adam", "load", "hand"])
+def test_a_step_reads_the_weights_as_they_are(how: str) -> None:
+    """However they have changed since the last one."""
+    actor = Actor(generator=torch.Generator().manual_seed(0))
+    memory, seen = actor.initial_memory(), np.array([[2.0]])
+    actor.step(seen, memory)
+    if how == "load":
+        actor.load_state_dict(Actor(generator=torch.Generator().manual_seed(1)).state_dict())
+    elif how == "hand":
+        with torch.no_grad():
+            actor.lstm.weight_ih_l0.mul_(2.0)
+            actor.output.bias.add_(1.0)
+    else:
+        pair = ActorCritic(PAPER, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+        actor = pair.actor
+        before, _ = actor.step(seen, memory)
+        for parameter in actor.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        pair.update_actor()
+        assert not np.allclose(actor.step(seen, memory)[0], before)
+    outputs, _ = actor.unroll(seen[None, None], memory)
+    np.testing.assert_allclose(actor.step(seen, memory)[0], outputs[0, 0].detach().numpy(), rtol=1e-5, atol=1e-7)
 
 
 def test_initial_weights_are_tensorflows() -> None:
@@ -85,23 +132,6 @@ def test_small_weights_are_the_tutorials() -> None:
     assert not still.output.bias.any()
 
 
-def test_a_step_and_the_outputs_of_a_sequence_are_what_forward_says() -> None:
-    actor = Actor(inputs=2, generator=torch.Generator().manual_seed(0)).double()
-    observations, memory = torch.randn(6, 3, 2, 2, dtype=torch.float64), actor.initial_memory(places=2)
-    _, memory = actor(torch.randn(4, 2, 2, dtype=torch.float64), memory)
-    memory = (memory[0].detach(), memory[1].detach())
-    outputs = actor.outputs(observations, memory)
-    for sequence in range(3):
-        now = memory
-        for step in range(6):
-            raw, until = actor(observations[: step + 1, sequence], memory)
-            mine, now = actor.step(observations[step, sequence], now)
-            torch.testing.assert_close(outputs[step, sequence], raw)
-            torch.testing.assert_close(mine, raw.detach())
-            torch.testing.assert_close(now, (until[0].detach(), until[1].detach()))
-            assert not mine.requires_grad
-
-
 def test_same_seed_same_weights() -> None:
     one, two = (Actor(generator=torch.Generator().manual_seed(3)) for _ in range(2))
     for mine, theirs in zip(one.parameters(), two.parameters(), strict=True):
@@ -109,23 +139,23 @@ def test_same_seed_same_weights() -> None:
 
 
 def test_window_starts_at_the_memory_before_its_first_observation() -> None:
-    recollection = Recollection((torch.zeros(1), torch.zeros(1)), unroll=4)
+    recollection = Recollection((np.zeros(1), np.zeros(1)), unroll=4)
     for k in range(1, 6):
-        recollection.commit(torch.tensor([float(k)]), (torch.full((1,), float(k)),) * 2)
-    window, start = recollection.window(torch.tensor([9.0]))
+        recollection.commit(np.array([float(k)]), (np.full(1, float(k)),) * 2)
+    window, start = recollection.window(np.array([9.0]))
     assert window.flatten().tolist() == [3.0, 4.0, 5.0, 9.0]
     assert start[0].item() == 2.0  # the memory after observation 2
     assert recollection.memory[0].item() == 5.0
 
 
 def test_recollection_resumes() -> None:
-    one, two = (Recollection((torch.zeros(1), torch.zeros(1)), unroll=3) for _ in range(2))
+    one, two = (Recollection((np.zeros(1), np.zeros(1)), unroll=3) for _ in range(2))
     for k in range(4):
-        one.commit(torch.tensor([float(k)]), (torch.full((1,), float(k)),) * 2)
+        one.commit(np.array([float(k)]), (np.full(1, float(k)),) * 2)
     two.load_state_dict(one.state_dict())
-    x = torch.tensor([7.0])
-    assert torch.equal(one.window(x)[0], two.window(x)[0])
-    assert torch.equal(one.window(x)[1][0], two.window(x)[1][0])
+    x = np.array([7.0])
+    assert np.array_equal(one.window(x)[0], two.window(x)[0])
+    assert np.array_equal(one.window(x)[1][0], two.window(x)[1][0])
 
 
 def test_a_fresh_actor_of_the_papers_size_begins_near_half_a_hundredth() -> None:
@@ -135,13 +165,12 @@ def test_a_fresh_actor_of_the_papers_size_begins_near_half_a_hundredth() -> None
     assert {(actor.lstm.hidden_size, actor.lstm.num_layers) for actor in fresh} == {(20, 2)}
     weights = torch.cat([actor.output.weight.flatten() for actor in fresh])
     torch.testing.assert_close(weights.std(), torch.tensor(0.1), rtol=0.03, atol=0)
-    with torch.no_grad():
-        raws = [float(actor(torch.tensor([[[2.3]]]), actor.initial_memory())[0].abs()) for actor in fresh]
+    raws = [abs(actor.step(np.array([[2.3]]), actor.initial_memory())[0]).item() for actor in fresh]
     assert 0.003 < sorted(raws)[100] < 0.008
 
 
 def test_the_window_is_the_papers_twenty_steps() -> None:
-    recollection = Recollection((torch.zeros(1), torch.zeros(1)))
+    recollection = Recollection((np.zeros(1), np.zeros(1)))
     for k in range(30):
-        recollection.commit(torch.tensor([float(k)]), (torch.zeros(1), torch.zeros(1)))
-    assert recollection.window(torch.tensor([99.0]))[0].shape == (20, 1)
+        recollection.commit(np.array([float(k)]), (np.zeros(1), np.zeros(1)))
+    assert recollection.window(np.array([99.0]))[0].shape == (20, 1)

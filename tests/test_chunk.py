@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,11 +11,11 @@ from lrpilot.online.chunk import Chunk
 
 GENERATOR = torch.Generator().manual_seed(0)
 ACTOR = Actor(inputs=2, units=4, generator=GENERATOR).double()
-SEEN = [torch.randn(2, 2, dtype=torch.float64, generator=GENERATOR) for _ in range(8)]
+SEEN = [torch.randn(2, 2, dtype=torch.float64, generator=GENERATOR).numpy() for _ in range(8)]
 """In two places each."""
 
 
-def lived(chunk: Chunk, *, branches: bool) -> list[torch.Tensor]:
+def lived(chunk: Chunk, *, branches: bool) -> list[np.ndarray]:
     """Three steps are judged, each from the memory of the decisions so far; the actor's answers by hand.
 
     The decision before the first and the one after the last belong to other chunks.
@@ -26,8 +27,8 @@ def lived(chunk: Chunk, *, branches: bool) -> list[torch.Tensor]:
         _, memory = ACTOR.step(visited, memory)
         if step < 3:
             answer, _ = ACTOR.step(judged, memory)
-            answers.append(answer.flatten())
-            chunk.judge(judged, torch.tensor([float(step)]), memory)
+            answers.append(answer)
+            chunk.judge(judged, np.array([float(step)]), memory)
     return answers
 
 
@@ -42,18 +43,18 @@ def test_a_chunk_answers_what_the_actor_did(branches: bool, resumed: bool) -> No
     assert len(chunk) == 3
     observations, memory = chunk.read()
     assert observations.shape[1] == (3 if branches else 1)
-    outputs = chunk.outputs(ACTOR.outputs(observations, memory).flatten(2))
-    torch.testing.assert_close(outputs.detach(), torch.stack(answers))
+    outputs = chunk.outputs(ACTOR.unroll(observations, memory)[0])
+    np.testing.assert_allclose(outputs.detach().numpy(), np.stack(answers))
     assert chunk.slopes().tolist() == [[0.0], [1.0], [2.0]]
 
 
 def test_a_chunk_of_one_step() -> None:
     """What the paper's reading with ``unroll_steps=1`` learns from."""
     chunk, memory = Chunk(branches=True), ACTOR.initial_memory(places=2)
-    chunk.judge(SEEN[0], torch.zeros(1), memory)
+    chunk.judge(SEEN[0], np.zeros(1), memory)
     answer, _ = ACTOR.step(SEEN[0], memory)
-    outputs = chunk.outputs(ACTOR.outputs(*chunk.read()).flatten(2))
-    torch.testing.assert_close(outputs.detach(), answer.flatten().unsqueeze(0))
+    outputs = chunk.outputs(ACTOR.unroll(*chunk.read())[0])
+    np.testing.assert_allclose(outputs.detach().numpy(), answer[None])
 
 
 def test_a_chunk_that_is_dropped_is_empty() -> None:
@@ -64,17 +65,18 @@ def test_a_chunk_that_is_dropped_is_empty() -> None:
     with pytest.raises(RuntimeError, match="an empty chunk"):
         chunk.read()
     answers = lived(chunk, branches=True)
-    torch.testing.assert_close(chunk.outputs(ACTOR.outputs(*chunk.read()).flatten(2)).detach(), torch.stack(answers))
+    outputs = chunk.outputs(ACTOR.unroll(*chunk.read())[0])
+    np.testing.assert_allclose(outputs.detach().numpy(), np.stack(answers))
 
 
 def test_a_state_is_a_value() -> None:
     chunk = Chunk(branches=True)
-    chunk.judge(SEEN[0], torch.zeros(1), ACTOR.initial_memory())
+    chunk.judge(SEEN[0], np.zeros(1), ACTOR.initial_memory())
     state = chunk.state_dict()
     chunk.visit(SEEN[1])
-    chunk.judge(SEEN[2], torch.zeros(1), ACTOR.initial_memory())
+    chunk.judge(SEEN[2], np.zeros(1), ACTOR.initial_memory())
     assert (len(state["judged"]), len(state["visited"])) == (1, 0)
     chunk.load_state_dict(state)
     chunk.visit(SEEN[1])
-    chunk.judge(SEEN[2], torch.zeros(1), ACTOR.initial_memory())
+    chunk.judge(SEEN[2], np.zeros(1), ACTOR.initial_memory())
     assert (len(state["judged"]), len(state["visited"])) == (1, 0)

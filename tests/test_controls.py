@@ -7,6 +7,7 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -94,9 +95,9 @@ def test_the_rate_alone_is_the_layout_of_a_learner_that_is_told_nothing_else() -
 def test_what_holds_in_the_forward_pass_was_decided_a_step_before() -> None:
     model = network()
     controls = Controls(optimizer(model), (LearningRate(), Dropout(model)), "group", like=LIKE)
-    decided, before = torch.tensor([1.0, 2.0, 0.3]), torch.tensor([5.0, 6.0, 0.7])
+    decided, before = np.array([1.0, 2.0, 0.3]), np.array([5.0, 6.0, 0.7])
     assert controls.in_force(decided, before).tolist() == pytest.approx([1.0, 2.0, 0.7])
-    values = {name: value.item() for name, value in controls.values(decided).items()}
+    values = controls.values(decided)
     assert values == pytest.approx({"rate": 1.0, "rate/1": 2.0, "dropout/2": 0.7})
     assert controls.action(values) == pytest.approx(decided.tolist())
 
@@ -246,7 +247,7 @@ def test_a_slope_is_measured_along_each_number_where_there_are_several(
     driven = torch.optim.SGD([weights], lr=0.1, momentum=0.5, weight_decay=0.01)
     controls = (LearningRate(), Momentum(), WeightDecay())[:knobs]
     drive = lrpilot.OnlineActorCritic(driven, setting, controls=controls)
-    slopes: list[torch.Tensor | None] = []
+    slopes: list[np.ndarray | None] = []
     remember = drive.learner.remember
     drive.learner.remember = lambda transition: slopes.append(transition.slope) or remember(transition)
     for _ in range(3):

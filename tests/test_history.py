@@ -14,8 +14,8 @@ from lrpilot.core.history import History
 def test_columns_grow_on_their_own() -> None:
     history = History("a", "b")
     for k in range(2500):
-        history.append(a=torch.tensor(float(k)))
-    history.append(b=torch.tensor(1.0, dtype=torch.float64))
+        history.append(a=float(k))
+    history.append(b=1.0)
     assert history["a"].tolist() == [float(k) for k in range(2500)]
     assert history["b"].dtype == torch.float64
     assert len(history["b"]) == 1
@@ -26,7 +26,7 @@ def test_several_numbers_at_once() -> None:
     history = History("a", "b")
     history.extend(a=torch.tensor([1.0, 2.0]), b=torch.empty(0))
     history.extend(a=torch.arange(3000.0))
-    history.append(a=torch.tensor(7.0))
+    history.append(a=7.0)
     assert history.numbers("a") == [1.0, 2.0, *range(3000), 7.0]
     assert history.numbers("b") == []
 
@@ -36,15 +36,14 @@ def test_a_column_is_moved_seldom_and_takes_little_room() -> None:
     however many there are, and no room is more than twice what is in it."""
     history, moves, place = History("a"), 0, 0
     for k in range(1, 16 * 1024 + 1):
-        history.append(a=torch.tensor(float(k)))
+        history.append(a=float(k))
         moves, place = moves + (history["a"].data_ptr() != place), history["a"].data_ptr()
-        assert history["a"].untyped_storage().nbytes() <= 4 * max(1024, 2 * k)
+        assert history["a"].untyped_storage().nbytes() <= 8 * max(1024, 2 * k)
     assert moves <= 5
 
 
 def test_a_graph_is_not_kept() -> None:
     history = History("a")
-    history.append(a=torch.ones((), requires_grad=True) * 2)
     history.extend(a=torch.ones(2, requires_grad=True) * 2)
     assert not history["a"].requires_grad
 
@@ -52,9 +51,9 @@ def test_a_graph_is_not_kept() -> None:
 def test_resume() -> None:
     one, two = History("a"), History("a")
     for k in range(5):
-        one.append(a=torch.tensor(float(k)))
+        one.append(a=float(k))
     two.load_state_dict(one.state_dict())
-    two.append(a=torch.tensor(9.0))
+    two.append(a=9.0)
     assert two["a"].tolist() == [0, 1, 2, 3, 4, 9]
     assert len(one["a"]) == 5
 
@@ -62,7 +61,7 @@ def test_resume() -> None:
 def test_exported_schedule_repeats_the_rates() -> None:
     history = History("loss", "rate")
     for rate in (0.1, 0.4, 0.2):
-        history.append(rate=torch.tensor(rate))
+        history.append(rate=rate)
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (2.0, 0.5)]
     optimizer = torch.optim.SGD(groups)
     schedule = history.export_schedule(optimizer)
@@ -85,7 +84,7 @@ def test_nothing_to_export() -> None:
 def test_plot_shows_both_curves() -> None:
     history = History("loss", "rate")
     for k in range(1, 20):
-        history.append(loss=torch.tensor(1.0 / k), rate=torch.tensor(0.1))
+        history.append(loss=1.0 / k, rate=0.1)
     upper, lower = history.plot().axes
     assert upper.lines[0].get_ydata()[-1] == pytest.approx(1 / 19)
     assert list(lower.lines[0].get_ydata()) == pytest.approx([0.1] * 19)
@@ -99,7 +98,7 @@ def test_losses_of_which_none_can_stand_on_a_log_axis(losses: tuple[float, ...])
     """matplotlib would warn."""
     history = History("loss", "rate")
     for loss in losses:
-        history.append(loss=torch.tensor(loss), rate=torch.tensor(0.1))
+        history.append(loss=loss, rate=0.1)
     upper, _ = history.plot().axes
     assert upper.get_yscale() == "linear"
 
@@ -107,7 +106,7 @@ def test_losses_of_which_none_can_stand_on_a_log_axis(losses: tuple[float, ...])
 def test_losses_below_0_are_plotted_too() -> None:
     history = History("loss", "rate")
     for k in range(3):
-        history.append(loss=torch.tensor(-1.0 * k), rate=torch.tensor(0.1))
+        history.append(loss=-1.0 * k, rate=0.1)
     upper, lower = history.plot().axes
     upper.figure.canvas.draw()
     assert (upper.get_yscale(), lower.get_yscale()) == ("linear", "log")

@@ -103,6 +103,28 @@ def test_importing_the_package_adds_safetensors_alone_to_torch():
     assert set(loaded) - set(sys.stdlib_module_names) - {"lrpilot"} == {"safetensors"}
 
 
+def run_without_numpy(script):
+    without = "import sys; sys.modules['numpy'] = None; import lrpilot; "
+    return subprocess.run([sys.executable, "-c", without + script], capture_output=True, text=True, check=False)
+
+
+def test_the_pilot_does_without_numpy():
+    """And loads nothing of the paper's algorithm, which does not."""
+    drive = (
+        "import torch; w = torch.nn.Parameter(torch.ones(3)); o = torch.optim.SGD([w], lr=0.1); "
+        "pilot = lrpilot.Pilot(o, 30)\n"
+        "for _ in range(30):\n loss = w.square().sum(); o.zero_grad(); loss.backward(); o.step(); pilot.step(loss)\n"
+        "print(bool(w.abs().max() < 1), [name for name in sys.modules if name.startswith('lrpilot.online')])"
+    )
+    ran = run_without_numpy(drive)
+    assert (ran.stdout, ran.returncode) == ("True []\n", 0), ran.stderr
+
+
+def test_the_actor_critic_says_that_it_needs_numpy():
+    last = run_without_numpy("lrpilot.OnlineActorCritic").stderr.splitlines()[-1]
+    assert last == "ModuleNotFoundError: OnlineActorCritic needs NumPy: pip install 'lrpilot[online]'"
+
+
 def test_torch_is_loaded_with_the_first_public_name():
     script = "import sys, lrpilot; print('torch' in sys.modules); lrpilot.Pilot; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\nTrue\n"

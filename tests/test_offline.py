@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,15 +43,19 @@ def test_the_update_is_equation_10() -> None:
     """The weighted sum of the terms, taken apart: by hand one gradient at a time, then one step of Adam."""
     study = new_study(unroll="sliding")
     terms: list[list[torch.Tensor]] = []
-    policy_loss = study.learner.policy_loss
+    policy_gradient = study.learner.policy_gradient
 
-    def recording(s_j: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, _ = policy_loss(s_j)
+    def recording(s_j: np.ndarray, weight: float) -> tuple[bool, np.ndarray]:
         parameters = [p for p in study.learner.actor.parameters() if p.requires_grad]
-        terms.append(list(torch.autograd.grad(loss, parameters)))
-        return policy_loss(s_j, weight)
+        summed = [p.grad for p in parameters]
+        study.learner.actor.zero_grad()
+        policy_gradient(s_j)
+        terms.append([p.grad for p in parameters])
+        for parameter, gradient in zip(parameters, summed, strict=True):
+            parameter.grad = gradient
+        return policy_gradient(s_j, weight)
 
-    study.learner.policy_loss = recording  # type: ignore[method-assign]
+    study.learner.policy_gradient = recording  # type: ignore[method-assign]
     before = [p.detach().clone() for p in study.learner.actor.parameters() if p.requires_grad]
     drive(study)
     assert len(terms) == 11
@@ -69,14 +74,11 @@ def test_in_chunks_the_update_is_equation_10_as_well() -> None:
     controller = drive(study)
     states, slopes = controller.history["loss"], controller.history["dq_da"]
     assert len(slopes) == 11
-    _, memory = before.step(states[:1, None], before.initial_memory())
-    terms: list[torch.Tensor] = []
-    for t in range(1, 12):  # x_j of step t is the state of step t + 1
-        raw, memory = before(states[t : t + 1, None, None], memory)
-        terms.append(slopes[t - 1] / t * raw.abs().squeeze())
-        if t % 4 == 0 or t == 11:
-            sum(terms).backward()
-            memory, terms = (memory[0].detach(), memory[1].detach()), []
+    _, memory = before.step(states[:1, None].numpy(), before.initial_memory())
+    for begin in (1, 5, 9):  # x_j of step t is the state of step t + 1
+        chunk = torch.arange(begin, min(begin + 4, 12))
+        outputs, memory = before.unroll(states[chunk, None, None, None].numpy(), memory)
+        (slopes[chunk - 1] / chunk * outputs.abs().squeeze()).sum().backward()
     for old, new in zip(before.parameters(), study.learner.actor.parameters(), strict=True):
         if old.requires_grad:
             gradient = -old.grad
@@ -111,13 +113,13 @@ def test_resume_between_runs_is_exact() -> None:
 def test_the_sum_of_equation_10_so_far_belongs_to_the_state() -> None:
     one, two = new_study(unroll="sliding"), new_study(unroll="sliding")
     states: list[Any] = []
-    policy_loss = one.learner.policy_loss
+    policy_gradient = one.learner.policy_gradient
 
-    def saving(s_j: torch.Tensor, weight: float) -> Any:
+    def saving(s_j: np.ndarray, weight: float) -> Any:
         states.append(copy.deepcopy(one.learner.state_dict()))
-        return policy_loss(s_j, weight)
+        return policy_gradient(s_j, weight)
 
-    one.learner.policy_loss = saving  # type: ignore[method-assign]
+    one.learner.policy_gradient = saving  # type: ignore[method-assign]
     drive(one)
     two.learner.load_state_dict(states[-1])
     sums = [parameter.grad for parameter in two.learner.actor.parameters() if parameter.requires_grad]

@@ -1,22 +1,40 @@
-"""The names that ``import lrpilot`` offers."""
+"""The names that ``import lrpilot`` offers.
+
+Those of the paper's algorithm are loaded when one of them is asked for: they need NumPy, which nothing else here does.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .core.knobs import Beta, Dropout, Knob, LearningRate, Momentum, WeightDecay
 from .core.schedule import load_schedule
 from .errors import Diverged, InvalidArgument, NonFiniteLoss, NonFiniteRate, NonFiniteWeights, PilotWarning
 from .learning.refinement import Refinement, RefinementConfig
-from .online.action import AbsoluteRate, LogRate
-from .online.controller import OnlineActorCritic
-from .online.exploration import LogNormal
-from .online.observation import BatchLoss, RelativeLogLoss
-from .online.offline import OfflineActorCritic
-from .online.opening import Opening
-from .online.replay import LastTransition, Replay
-from .online.reward import LastingDecrement, LossDecrement, TransferredDecrement
-from .online.settings import PAPER, STABLE, Setting, deviating
 from .pilot.controller import Pilot
 from .pilot.logbook import Decision, Logbook
 from .pilot.policy import Policy
 from .suggestion import Suggestion, suggest
+
+if TYPE_CHECKING:
+    from .online.public import (
+        PAPER,
+        STABLE,
+        AbsoluteRate,
+        BatchLoss,
+        LastingDecrement,
+        LastTransition,
+        LogNormal,
+        LogRate,
+        LossDecrement,
+        OfflineActorCritic,
+        OnlineActorCritic,
+        Opening,
+        RelativeLogLoss,
+        Replay,
+        Setting,
+        TransferredDecrement,
+        deviating,
+    )
 
 __all__ = [
     "PAPER",
@@ -58,3 +76,14 @@ __all__ = [
     "load_schedule",
     "suggest",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module("lrpilot.online.public"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        raise ModuleNotFoundError(f"{name} needs NumPy: pip install 'lrpilot[online]'", name=error.name) from error

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class History:
     """Named columns of numbers that grow step by step.
 
-    Appending neither copies to the host nor waits for a device.
+    Tensors stay on their device, and are not waited for, until a column is asked for.
 
     Args:
         names: of the columns.
@@ -30,19 +30,26 @@ class History:
     def __init__(self, *names: str) -> None:
         self._columns: dict[str, Tensor] = {name: torch.empty(0, dtype=torch.float32, device="cpu") for name in names}
         self._lengths = dict.fromkeys(names, 0)
+        self._appended: dict[str, list[float]] = {name: [] for name in names}  # to columns, when these are asked for
 
-    def append(self, **values: Tensor) -> None:
-        """Append one number (a tensor of one element) to each of the named columns."""
+    def append(self, **values: float) -> None:
+        """Append one number to each of the named columns."""
         for name, value in values.items():
-            self._with_room(name, 1, value)[self._lengths[name]] = value.detach()
-            self._lengths[name] += 1
+            self._appended[name].append(value)
 
     def extend(self, **values: Float[Tensor, " step"]) -> None:
         """Append several numbers at once to each of the named columns."""
         for name, value in values.items():
+            self._settle(name)
             start, end = self._lengths[name], self._lengths[name] + len(value)
             self._with_room(name, len(value), value)[start:end] = value.detach()
             self._lengths[name] = end
+
+    def _settle(self, name: str) -> None:
+        """Take what was appended into the column."""
+        if appended := self._appended[name]:
+            self._appended[name] = []
+            self.extend(**{name: torch.tensor(appended, dtype=torch.float64, device="cpu")})
 
     def _with_room(self, name: str, count: int, like: Tensor) -> Tensor:
         """The column, grown if ``count`` more numbers do not fit."""
@@ -56,6 +63,7 @@ class History:
 
     def __getitem__(self, name: str) -> Float[Tensor, " step"]:
         """A column so far, on its device."""
+        self._settle(name)
         return self._columns[name][: self._lengths[name]]
 
     def numbers(self, name: str) -> list[float]:
@@ -114,3 +122,4 @@ class History:
         """Take up what :meth:`state_dict` gave."""
         self._columns = {name: column.clone() for name, column in state.items()}
         self._lengths = {name: len(column) for name, column in state.items()}
+        self._appended = {name: [] for name in state}

@@ -14,6 +14,7 @@ joint.py        the actions of several knobs in several places as one
 sensitivity.py  how a step depends on each number of an action
 opening.py      a sweep of rates before the actor takes over
 actor_critic.py the actor's decisions, both updates
+arrays.py       numbers on the host
 settings.py     which parts: paper, stable
 controller.py   Algorithm 1
 offline.py      the appendix: equation 10

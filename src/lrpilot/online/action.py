@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
 from lrpilot.core.arguments import real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
+
+from .arrays import Array
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -28,20 +28,20 @@ class Action(Protocol):
     size: int
     """How many numbers the critic sees of a rate."""
 
-    def rate(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    def rate(self, raw: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """The learning rate, in the optimizer's unit."""
         ...
 
-    def describe(self, rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
+    def slope(self, raw: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """The derivative of :meth:`rate`."""
+        ...
+
+    def describe(self, rate: Float[Array, "*batch"]) -> Float[Array, "*batch a"]:
         """The rate as the critic sees it."""
         ...
 
-    def chain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch"]:
-        """The chain rule: a derivative ``along`` :meth:`describe` as one along the rate."""
-        ...
-
-    def unchain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
-        """The transpose of :meth:`chain`: ``along`` times the derivative of :meth:`describe`."""
+    def derivative(self, rate: Float[Array, "*batch"], seen: Float[Array, "*batch a"]) -> Float[Array, "*batch a"]:
+        """The derivative of :meth:`describe`, whose answer ``seen`` is."""
         ...
 
     def centre(self, rates: Sequence[float], *, settled: bool) -> None:
@@ -71,21 +71,22 @@ class AbsoluteRate:
             raise InvalidArgument("bound", "None or a rate above 0", bound)
         self.bound = bound
 
-    def rate(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    def rate(self, raw: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """``|raw|``, at most ``bound``."""
-        return raw.abs() if self.bound is None else raw.abs().clamp_max(self.bound)
+        return np.abs(raw) if self.bound is None else np.minimum(np.abs(raw), self.bound)
 
-    def describe(self, rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
+    def slope(self, raw: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """The sign of ``raw``; 0 beyond ``bound``."""
+        sign = np.sign(raw)
+        return sign if self.bound is None else np.where(np.abs(raw) <= self.bound, sign, 0.0)
+
+    def describe(self, rate: Float[Array, "*batch"]) -> Float[Array, "*batch a"]:
         """``[a]``."""
-        return rate.unsqueeze(-1)
+        return rate[..., None]
 
-    def chain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch"]:
-        """The one number."""
-        return along.squeeze(-1)
-
-    def unchain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
-        """``[along]``."""
-        return along.unsqueeze(-1)
+    def derivative(self, rate: Float[Array, "*batch"], seen: Float[Array, "*batch a"]) -> Float[Array, "*batch a"]:
+        """``[1]``."""
+        return np.ones_like(seen)
 
     def centre(self, rates: Sequence[float], *, settled: bool = False) -> None:
         """Nothing: the actor's own initial weights say where it begins."""
@@ -119,28 +120,26 @@ class LogRate:
         self.limit = limit
         self._place([1.0], [math.inf])
 
-    def rate(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    def rate(self, raw: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """``centre * exp(raw)``, bent below the ceiling; 0 stays the centre."""
         if self._bend is not None:
-            raw = self._room.to(raw) - functional.softplus(self._bend.to(raw) - raw)
-        return self._centre.to(raw) * raw.exp()
+            raw = self._room - np.logaddexp(0.0, self._bend - raw)
+        return self._centre * np.exp(raw)
 
-    def describe(self, rate: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
+    def slope(self, raw: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """The rate itself, times how much of a step the bend leaves."""
+        rate = self.rate(raw)
+        return rate if self._bend is None else rate * (1 + np.tanh((self._bend - raw) / 2)) / 2
+
+    def describe(self, rate: Float[Array, "*batch"]) -> Float[Array, "*batch a"]:
         """``[z, z^2]``."""
-        z = self._z(rate)
-        return torch.stack((z, z.square()), dim=-1)
+        z = (np.log(rate) - self._log_centre) / self.unit
+        return _pair(z, z * z)
 
-    def chain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch"]:
-        """``along . [1, 2 z] / (unit a)``."""
-        return (along[..., 0] + along[..., 1] * (2 * self._z(rate))) / self.unit / rate
-
-    def unchain(self, rate: Float[Tensor, "*batch"], along: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch a"]:
-        """``along [1, 2 z] / (unit a)``."""
-        along_z = along / rate / self.unit
-        return torch.stack((along_z, along_z * (2 * self._z(rate))), dim=-1)
-
-    def _z(self, rate: Tensor) -> Tensor:
-        return (rate.log() - self._log_centre.to(rate)) / self.unit
+    def derivative(self, rate: Float[Array, "*batch"], seen: Float[Array, "*batch a"]) -> Float[Array, "*batch a"]:
+        """``[1, 2 z] / (unit a)``."""
+        of_z = 1 / (self.unit * rate)
+        return _pair(of_z, 2 * seen[..., 0] * of_z)
 
     def centre(self, rates: Sequence[float], *, settled: bool = False) -> None:
         """Set the centre, and the ceiling with it once it is settled."""
@@ -148,18 +147,21 @@ class LogRate:
         self._place(rates, [min(ceiling, math.log(self.limit / rate)) for rate in rates])
 
     def _place(self, centres: Sequence[float], rooms: Sequence[float]) -> None:
-        """Set what :meth:`rate` computes with, from numbers in double precision; a room is the way up, in e-folds."""
+        """Set what :meth:`rate` computes with, by place; a room is the way up, in e-folds."""
         bends = [math.log(math.expm1(room)) for room in rooms if math.isfinite(room)]  # softplus(bend) = room
-        self._centre, self._room, self._log_centre = (
-            torch.tensor(numbers, dtype=torch.float64, device="cpu").squeeze()
-            for numbers in (centres, rooms, [math.log(centre) for centre in centres])
-        )
-        self._bend = torch.tensor(bends, dtype=torch.float64, device="cpu").squeeze() if bends else None
+        self._centre, self._room = np.array(centres), np.array(rooms)
+        self._log_centre, self._bend = np.log(self._centre), np.array(bends) if bends else None
 
     def state_dict(self) -> StateDict:
         """Centre and room, by place."""
-        return {"centre": self._centre.flatten().tolist(), "room": self._room.flatten().tolist()}
+        return {"centre": self._centre.tolist(), "room": self._room.tolist()}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
         self._place(state["centre"], state["room"])
+
+
+def _pair(first: Float[Array, "*batch"], second: Float[Array, "*batch"]) -> Float[Array, "*batch 2"]:
+    pair = np.empty((*first.shape, 2))
+    pair[..., 0], pair[..., 1] = first, second
+    return pair

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lrpilot.core.state import StateDict, Stateful
-from lrpilot.online import losses
 
+from . import losses
 from .actor import Actor, Recollection
+from .arrays import Array, to_arrays, to_tensors
 from .chunk import Chunk
 from .controls import Layout
 from .critic import Critic
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from .actor import LSTMState
 
 ONE_RATE = Layout()
+quietly = np.errstate(all="ignore")
+"""NumPy does not warn: an action that is not finite is refused where it would be executed."""
 
 
 class ActorCritic:
@@ -34,14 +38,14 @@ class ActorCritic:
     Args:
         setting: what they are made of.
         generator: draws initial weights and replayed transitions.
-        like: an empty tensor on the device and of the dtype that the networks take.
+        dtype: of the actor's weights: float32 or float64.
         layout: which numbers an action consists of. All places have the same actor, which has a memory for each and
             reads, beside the observation, what the place shows of itself; the critic sees the observation and all
             numbers.
     """
 
     def __init__(
-        self, setting: Setting, *, generator: torch.Generator, like: Tensor, layout: Layout = ONE_RATE
+        self, setting: Setting, *, generator: torch.Generator, dtype: torch.dtype, layout: Layout = ONE_RATE
     ) -> None:
         observation_size = setting.observation().size
         self.setting, self.layout = setting, layout
@@ -54,14 +58,14 @@ class ActorCritic:
             initialisation=setting.initialisation,
             output_scale=setting.output_scale,
             generator=generator,
-        ).to(like)
+        ).to(dtype)
         self.critic = Critic(
             observation_size + self.action.size,
             setting.critic_units,
             activation=setting.critic_activation,
             initialisation=setting.initialisation,
             generator=generator,
-        ).to(like)
+        )
         self._generator = generator
         self._actor_optimizer = self._adam(self.actor, setting.actor_learning_rate)
         self._critic_optimizer = self._adam(self.critic, setting.critic_learning_rate)
@@ -70,37 +74,34 @@ class ActorCritic:
     def begin_run(self, action: Sequence[float]) -> None:
         """Forget the last run's memory and transitions; a raw output of 0 means ``action``, where there is a centre."""
         self.action.centre(action)
-        self._shown = self.critic.value.weight.new_zeros(self.layout.places, self.layout.shown)
+        self._shown = np.zeros((self.layout.places, self.layout.shown))
         self._replay = self.setting.replay()
         self._recollection = Recollection(self.actor.initial_memory(self.layout.places), self.setting.unroll_steps)
         self._chunk = Chunk(branches=self.setting.actor_batch != "next")
-        self._last: tuple[Tensor, LSTMState, tuple[Tensor, LSTMState]] | None = None  # read: from where, the answer
+        self._last: tuple[Array, LSTMState, tuple[Array, LSTMState]] | None = None  # read: from where, the answer
 
-    def notice(self, shown: Float[Tensor, "place shown"]) -> None:
+    def notice(self, shown: Float[Array, "place shown"]) -> None:
         """What each place shows of itself, for all that is read until the next time."""
         self._shown, self._last = shown, None
 
-    def _place(self, s: Float[Tensor, " s"]) -> Float[Tensor, "place x"]:
+    def _place(self, s: Float[Array, " s"]) -> Float[Array, "place x"]:
         """What the actor reads in each place: the observation, and what the place shows."""
-        everywhere = s.expand(self.layout.places, -1)
-        return torch.cat((everywhere, self._shown), dim=1) if self.layout.shown else everywhere
+        everywhere = s[None].repeat(self.layout.places, axis=0)
+        return np.concatenate((everywhere, self._shown), axis=1) if self.layout.shown else everywhere
 
-    def _read(self, s: Float[Tensor, " s"]) -> tuple[Float[Tensor, " action"], LSTMState]:
-        """The actor's raw action at ``s`` and the memory then; sliding, from the very kernel that reads its window.
+    def _read(self, s: Float[Array, " s"]) -> tuple[Float[Array, " action"], LSTMState]:
+        """The actor's raw action at ``s`` and the memory then.
 
         The last answer is kept: as a rule the next decision reads the very s_j that the actor was judged at.
         """
         memory = self._recollection.memory
         if self._last is None or self._last[0] is not s or self._last[1] is not memory:
-            if self.setting.unroll == "chunk":
-                outputs, after = self.actor.step(self._place(s), memory)
-            else:
-                outputs, after = self.actor(self._place(s).unsqueeze(0), memory)
+            outputs, after = self.actor.step(self._place(s), memory)
             self._last = s, memory, (self.action.pick(outputs), after)
         return self._last[2]
 
-    @torch.no_grad()
-    def decide(self, s_t: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
+    @quietly
+    def decide(self, s_t: Float[Array, " s"]) -> Float[Array, " action"]:
         """Line 6, ``a_t = pi(s_t)``: the decision, which advances the actor's memory."""
         raw, memory = self._read(s_t)
         here = self._place(s_t)
@@ -108,8 +109,8 @@ class ActorCritic:
         self._chunk.visit(here)
         return self.action.rate(raw)
 
-    @torch.no_grad()
-    def foresee(self, s_tp1: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
+    @quietly
+    def foresee(self, s_tp1: Float[Array, " s"]) -> Float[Array, " action"]:
         """Lines 13 and 19, ``pi(s^{t+1})`` from the memory after step t, which (as a rule) it leaves alone."""
         raw, memory = self._read(s_tp1)
         if self.setting.keep_evaluations:
@@ -120,8 +121,8 @@ class ActorCritic:
         """Store a transition; answers with those that the critic is to learn from now, this one first."""
         return self._replay.learn_from(transition, self._generator)
 
-    @torch.no_grad()
-    def improve_critic(self, batch: Transition, reward: Reward) -> Float[Tensor, ""]:
+    @quietly
+    def improve_critic(self, batch: Transition, reward: Reward) -> float:
         """Lines 13 to 15: one step of Adam on equation 8. Returns the TD error of the first transition.
 
         Args:
@@ -129,65 +130,88 @@ class ActorCritic:
             reward: scales the remembered rewards.
         """
         gamma, seen = self.setting.discount, self.action.describe(batch.rate)
-        q_t = self.critic(batch.observation, seen)
-        q_tp1 = torch.zeros_like(q_t)
+        reading = self.critic.read(batch.observation, seen)
+        q_t = self.critic.q(reading)
+        target = reward.scaled(np.asarray(batch.reward))
         if gamma:
-            q_tp1 = self.critic(batch.next_observation, self.action.describe(batch.next_rate))
-        td_error = losses.td_error(losses.td_target(reward.scaled(batch.reward), q_tp1, gamma), q_t)
+            q_tp1 = self.critic.q(self.critic.read(batch.next_observation, self.action.describe(batch.next_rate)))
+            target = losses.td_target(target, q_tp1, gamma)
+        td_error = losses.td_error(target, q_t)
         along_slope = None
         if self.setting.learn_slope and batch.slope is not None:  # Deviation D4
-            dq_da = self.action.chain(batch.rate, self.critic.slope(batch.observation, seen))
-            missing = (reward.scaled(batch.slope) - batch.rate * dq_da).nan_to_num(0.0)  # what nobody measured
-            along_slope = self.action.unchain(batch.rate, losses.descent(missing) * batch.rate)
-        self.critic.differentiate(batch.observation, seen, losses.descent(td_error), along_slope)
+            derivative = self.action.derivative(batch.rate, seen)
+            dq_da = self.action.gather(self.critic.slope(reading) * derivative)
+            missing = reward.scaled(batch.slope) - batch.rate * dq_da
+            missing[np.isnan(missing)] = 0.0  # what nobody measured
+            along_slope = self.action.spread(losses.descent(missing) * batch.rate) * derivative
+        self.critic.differentiate(reading, losses.descent(td_error), along_slope)
         self._critic_optimizer.step()
-        return td_error[0]
+        return float(td_error[0])
 
-    def policy_loss(
-        self, s_j: Float[Tensor, " s"], weight: float = 1.0
-    ) -> tuple[Float[Tensor, ""] | None, Float[Tensor, " action"]]:
-        """Line 19 and equation 9 as a loss, summed over the numbers of the action; and dQ/da at pi(s_j).
+    @quietly
+    def policy_gradient(self, s_j: Float[Array, " s"], weight: float = 1.0) -> tuple[bool, Float[Array, " action"]]:
+        """Line 19 and equation 9: add its gradient to the actor's. Returns whether it was complete, and dQ/da.
 
-        Sliding, the loss is that of ``s_j``, through the last ``unroll_steps`` steps of the memory. In chunks it is
-        the sum over the outputs of a whole chunk, with dQ/da of each as it was at its step, and None until the chunk
-        is complete.
+        Sliding, it is that of ``s_j``, through the last ``unroll_steps`` steps of the memory. In chunks it is the sum
+        over the outputs of a whole chunk, with dQ/da of each as it was at its step, and comes when the chunk is
+        complete.
 
         Args:
             s_j: observation of the other batch.
             weight: of this step.
         """
+        here = self._place(s_j)
         if self.setting.unroll == "chunk":
             dq_da = self._dq_da(s_j, self.foresee(s_j))
-            self._chunk.judge(self._place(s_j), weight * dq_da, self._recollection.memory)
-            return (self.chunk_loss() if len(self._chunk) == self.setting.unroll_steps else None), dq_da
-        here = self._place(s_j)
-        outputs, memory = self.actor(*self._recollection.window(here))
+            self._chunk.judge(here, weight * dq_da, self._recollection.memory)
+            complete = len(self._chunk) == self.setting.unroll_steps
+            if complete:
+                self.end_chunk()
+            return complete, dq_da
+        window, start = self._recollection.window(here)
+        outputs, memory = self.actor.unroll(window[:, None], start)
         if self.setting.keep_evaluations:
-            self._recollection.commit(here, (memory[0].detach(), memory[1].detach()))
-        a_j = self.action.rate(self.action.pick(outputs))
-        dq_da = self._dq_da(s_j, a_j.detach())
-        return losses.actor_loss(a_j, weight * dq_da), dq_da
+            self._recollection.commit(here, memory)
+        last = outputs[-1, 0]
+        dq_da = self._dq_da(s_j, self.action.rate(self._raw(last)))
+        self._propagate(last, weight * dq_da)
+        return True, dq_da
 
-    def chunk_loss(self) -> Float[Tensor, ""]:
-        """Equation 9 as a loss, summed over the outputs of the chunk so far, with which the chunk ends."""
-        raw = self._chunk.outputs(self.action.pick(self.actor.outputs(*self._chunk.read())))
-        loss = losses.actor_loss(self.action.rate(raw), self._chunk.slopes())
+    @quietly
+    def end_chunk(self) -> None:
+        """Add the gradient of equation 9, summed over the outputs of the chunk so far; the chunk ends with it."""
+        outputs, _ = self.actor.unroll(*self._chunk.read())
+        self._propagate(self._chunk.outputs(outputs), self._chunk.slopes())
         self._chunk.drop()
-        return loss
 
-    def _dq_da(self, s: Float[Tensor, " s"], a: Float[Tensor, " action"]) -> Float[Tensor, " action"]:
+    def _propagate(self, outputs: Float[Tensor, "*batch place knob"], dq_da: Float[Array, "*batch action"]) -> None:
+        """Equation 9, from what the actor put out back to its weights."""
+        along = losses.policy_gradient(self.action.slope(self._raw(outputs)), dq_da)
+        outputs.backward(torch.from_numpy(self.action.unpick(along)).to(outputs))
+
+    def _raw(self, outputs: Float[Tensor, "*batch place knob"]) -> Float[Array, "*batch action"]:
+        return self.action.pick(outputs.detach().double().numpy())
+
+    def _dq_da(self, s: Float[Array, " s"], a: Float[Array, " action"]) -> Float[Array, " action"]:
         """``dQ(s, a) / da``."""
-        return self.action.chain(a, self.critic.slope(s, self.action.describe(a)))
+        seen = self.action.describe(a)
+        slope = self.critic.slope(self.critic.read(s, seen))
+        return self.action.gather(slope * self.action.derivative(a, seen))
 
-    def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
-        """Lines 19 and 20: one step of Adam on equation 9, if its loss is complete. Returns dQ/da at pi(s_j)."""
-        loss, dq_da = self.policy_loss(s_j)
-        if loss is not None:
-            self._actor_optimizer.zero_grad()
-            loss.backward()
-            self._actor_optimizer.step()
-            self._last = None
+    def improve_actor(self, s_j: Float[Array, " s"]) -> Float[Array, " action"]:
+        """Lines 19 and 20: one step of Adam on equation 9, if it is complete. Returns dQ/da at pi(s_j)."""
+        complete, dq_da = self.policy_gradient(s_j)
+        if complete:
+            self.update_actor()
         return dq_da
+
+    def update_actor(self) -> None:
+        """Line 20: one step of Adam along the gradient that has been added up."""
+        self._actor_optimizer.step()
+        self._actor_optimizer.zero_grad()
+        for parameter in self.actor.parameters():
+            torch.autograd.graph.increment_version(parameter)  # a fused step does not, and the actor goes by it
+        self._last = None
 
     def interrupt(self) -> None:
         """Steps that nobody judges lie ahead: a chunk under way would have a gap, and is dropped."""
@@ -195,9 +219,8 @@ class ActorCritic:
 
     def _adam(self, network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
         parameters = [p for p in network.parameters() if p.requires_grad]
-        fused = next(network.parameters()).device.type in ("cpu", "cuda")
         betas, epsilon = self.setting.betas, self.setting.epsilon
-        return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, eps=epsilon, fused=fused)
+        return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
 
     def _parts(self) -> dict[str, Stateful]:
         return {
@@ -213,10 +236,10 @@ class ActorCritic:
 
     def state_dict(self) -> StateDict:
         """All that a bit-exact resume needs, but the generator's state."""
-        return {"shown": self._shown, **{name: part.state_dict() for name, part in self._parts().items()}}
+        return {"shown": to_tensors(self._shown), **{name: part.state_dict() for name, part in self._parts().items()}}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._shown = state["shown"]
+        self._shown = to_arrays(state["shown"])
         for name, part in self._parts().items():
             part.load_state_dict(state[name])

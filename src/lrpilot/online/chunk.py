@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from lrpilot.core.state import StateDict
+
+from .arrays import Array, to_arrays, to_tensors
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -29,25 +31,25 @@ class Chunk:
     def drop(self) -> None:
         """Begin anew: with an update, or where steps follow that nobody judges."""
         self._start: LSTMState | None = None
-        self._visited: list[Tensor] = []
-        self._judged: list[tuple[Tensor, Tensor]] = []
+        self._visited: list[Array] = []
+        self._judged: list[tuple[Array, Array]] = []
 
     def __len__(self) -> int:
         """Steps judged so far."""
         return len(self._judged)
 
-    def visit(self, observation: Float[Tensor, "place s"]) -> None:
+    def visit(self, observation: Float[Array, "place s"]) -> None:
         """A decision has read ``observation``."""
         if self._judged:
             self._visited.append(observation)
 
-    def judge(self, observation: Float[Tensor, "place s"], dq_da: Float[Tensor, " action"], memory: LSTMState) -> None:
+    def judge(self, observation: Float[Array, "place s"], dq_da: Float[Array, " action"], memory: LSTMState) -> None:
         """The actor was judged at ``observation``, read from ``memory``; the first one's is where the chunk begins."""
         if self._start is None:
             self._start = memory
         self._judged.append((observation, dq_da))
 
-    def read(self) -> tuple[Float[Tensor, "step sequence place s"], LSTMState]:
+    def read(self) -> tuple[Float[Array, "step sequence place s"], LSTMState]:
         """What the actor has to read to answer to all that was judged, and the (constant) memory at the beginning.
 
         One sequence, if nothing branches. Else one for each step judged, the n-th of which follows the decisions for
@@ -58,25 +60,26 @@ class Chunk:
         """
         if self._start is None:
             raise RuntimeError("an empty chunk")
-        judged = torch.stack([observation for observation, _ in self._judged])
+        judged = np.stack([observation for observation, _ in self._judged])
         if not self._branches:
-            return judged.unsqueeze(1), self._start
-        lived = torch.stack([*self._visited[: len(judged) - 1], judged[-1]]).unsqueeze(1)
-        there = torch.eye(len(judged), dtype=torch.bool, device=judged.device)[..., None, None]
-        return torch.where(there, judged, lived), self._start
+            return judged[:, None], self._start
+        lived = np.stack([*self._visited[: len(judged) - 1], judged[-1]])[:, None]
+        there = np.eye(len(judged), dtype=bool)[..., None, None]
+        return np.where(there, judged, lived), self._start
 
-    def outputs(self, raw: Float[Tensor, "step sequence action"]) -> Float[Tensor, "step action"]:
+    def outputs(self, read: Float[Tensor, "step sequence place knob"]) -> Float[Tensor, "step place knob"]:
         """Of what the actor answered to :meth:`read`, its outputs at what was judged."""
-        return raw.diagonal().T if self._branches else raw.squeeze(1)
+        return read.diagonal().movedim(-1, 0) if self._branches else read.squeeze(1)
 
-    def slopes(self) -> Float[Tensor, "step action"]:
+    def slopes(self) -> Float[Array, "step action"]:
         """dQ/da as it was at each."""
-        return torch.stack([dq_da for _, dq_da in self._judged])
+        return np.stack([dq_da for _, dq_da in self._judged])
 
     def state_dict(self) -> StateDict:
         """All tensors."""
-        return {"start": self._start, "visited": list(self._visited), "judged": list(self._judged)}
+        return to_tensors({"start": self._start, "visited": self._visited, "judged": self._judged})
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
+        state = to_arrays(state)
         self._start, self._visited, self._judged = state["start"], list(state["visited"]), list(state["judged"])

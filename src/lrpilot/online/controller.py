@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
@@ -23,11 +24,12 @@ from lrpilot.core.state import StateDict, Stateful, load_all_or_nothing, on_devi
 from lrpilot.errors import InvalidArgument, NonFiniteLoss, NonFiniteRate
 
 from .actor_critic import ActorCritic
+from .arrays import Array, to_arrays, to_tensors
 from .controls import Controls, Granularity
 from .displacement import Displacement
 from .evaluation import Evaluator, LossFunction
 from .opening import Opening
-from .placement import empty, home_of
+from .placement import checked_dtype, home_of
 from .replay import Transition
 from .reward import Evidence
 from .sensitivity import Sensitivity
@@ -44,11 +46,11 @@ _MISSING: Any = object()
 class UnlearnedStep(NamedTuple):
     """What a step leaves to be learned from once the next batch, x_j, is known; in the letters of the paper."""
 
-    s_t: Tensor
-    a_t: Tensor
-    f_t: Tensor
-    f_tp1: Tensor | None
-    promised: Tensor | None
+    s_t: Float[Array, " s"]
+    a_t: Float[Array, " action"]
+    f_t: float
+    f_tp1: float | None
+    promised: Tensor | None  # where the network is, until it is learned from
     along: Tensor | None
 
 
@@ -56,8 +58,8 @@ class Look(NamedTuple):
     """A batch, its loss as things stand, and the observation of that."""
 
     batch: Any
-    loss: Tensor
-    observation: Tensor
+    loss: float
+    observation: Float[Array, " s"]
 
 
 class OnlineActorCritic:
@@ -80,7 +82,7 @@ class OnlineActorCritic:
     >>> controller = OnlineActorCritic(optimizer, controls=(LearningRate(), Momentum()), granularity="group")
 
     Args:
-        optimizer: its parameters are on one device, where actor and critic are put as well.
+        optimizer: its parameters are on one device. Actor and critic are on the host, as arrays too small for another.
         setting: ``"stable"``, ``"paper"``, or a :class:`~lrpilot.Setting`. A given learner brings its own.
         draw: for ``actor_batch="draw"`` alone: called without arguments, returns a batch x_j.
         learner: an actor and a critic that have learned in other runs; new ones if None.
@@ -91,7 +93,7 @@ class OnlineActorCritic:
             actor decides for all, with a memory for each; the critic sees all values.
         generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
             seeded from torch's global one, if None.
-        dtype: of actor and critic.
+        dtype: of the actor's weights: float32 or float64.
 
     Raises:
         InvalidArgument: an argument outside its range.
@@ -117,8 +119,8 @@ class OnlineActorCritic:
         self.setting = setting = resolve(setting) if learner is None else learner.setting
         if (draw is not None) != (setting.actor_batch == "draw"):
             raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
-        self._like = empty(dtype=dtype, device=home_of(optimizer))
-        self.controls = Controls(optimizer, controls, granularity, like=self._like)
+        like = torch.empty(0, dtype=checked_dtype(dtype), device=home_of(optimizer))
+        self.controls = Controls(optimizer, controls, granularity, like=like)
         self.optimizer = optimizer
         names = self.controls.names
         self._slopes = ["dq_da", *(f"dq_da/{name}" for name in names[1:])]
@@ -135,24 +137,25 @@ class OnlineActorCritic:
         self._one_batch = elsewhere or setting.actor_batch == "same"  # the actor is judged where the critic learns
         moves = self._reward.measures_slope or elsewhere
         memory = self._reward.memory
-        self._displacement = Displacement(optimizer, like=self._like, memory=memory) if moves else None
+        self._displacement = Displacement(optimizer, like=like, memory=memory) if moves else None
         measured = len(self.controls.in_step) == len(controls)
         if setting.learn_slope and setting.exploration is None and not measured:
             allowed = "one that explores (D7) where nobody measures the slope along a knob"
             raise InvalidArgument("setting", allowed, setting.name)
         self._sensitivity = None
         if self._displacement is not None and self._reward.measures_slope and len(names) > 1:
-            self._sensitivity = Sensitivity(self.controls, self._displacement, like=self._like, memory=memory)
+            self._sensitivity = Sensitivity(self.controls, self._displacement, like=like, memory=memory)
         layout = self.controls.layout
-        self.learner = learner or ActorCritic(setting, generator=self._generator, like=self._like, layout=layout)
+        self.learner = learner or ActorCritic(setting, generator=self._generator, dtype=dtype, layout=layout)
         if self.learner.layout != layout:
             raise InvalidArgument("controls and granularity", "those of the learner", f"{controls}, {granularity}")
         self.learner.begin_run(self.controls.given)
-        self._standing = self._like.new_tensor(self.controls.given)  # decided last
+        self._standing = np.array(self.controls.given)  # decided last
         always = setting.discount or setting.actor_batch == "same"
         looks_every = 1 if always else self._reward.looks_every
         self._looks_every = None if elsewhere else looks_every
         self._unlearned: UnlearnedStep | None = None
+        self._dtype = dtype
         self._step = 0
 
     def step(self, loss_fn: LossFunction, batch: Any = _MISSING) -> Float[Tensor, ""]:
@@ -179,11 +182,11 @@ class OnlineActorCritic:
         if not callable(loss_fn) or batch is _MISSING:
             raise InvalidArgument("what step takes", "a function loss_fn(batch) and a batch", type(loss_fn).__name__)
         loss, f_t = self._forward(loss_fn, batch)  # line 4, and line 18 of the step before
-        if self._opening is not None and self._opening.look(float(f_t)):
+        if self._opening is not None and self._opening.look(f_t):
             if self._displacement is not None and self._unlearned is not None:  # the last step may have done it
                 self._displacement.undo()
                 loss, f_t = self._forward(loss_fn, batch)
-                self._opening.look(float(f_t))
+                self._opening.look(f_t)
             self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
             self.learner.interrupt()
         if self._sweep is not None:  # Deviation D8
@@ -204,7 +207,7 @@ class OnlineActorCritic:
         self._unlearned = UnlearnedStep(s_t, a_t, f_t, None, promised, along)
         if (self._looks_every and self._step % self._looks_every == 0) or self._sweep is not None:
             after = self._evaluator.extra_pass(loss_fn, batch)
-            if (sweep := self._sweep) is not None and not sweep.survived(float(f_t), float(after)):
+            if (sweep := self._sweep) is not None and not sweep.survived(f_t, float(after)):
                 self._unlearned = None  # the network is back where it was
                 self._settle(sweep)
             else:
@@ -213,7 +216,7 @@ class OnlineActorCritic:
         self._standing = decided
         return loss.detach()
 
-    def _forward(self, loss_fn: LossFunction, batch: Any) -> tuple[Tensor, Tensor]:
+    def _forward(self, loss_fn: LossFunction, batch: Any) -> tuple[Tensor, float]:
         """The loss of the batch with its graph, and its checked value f_t."""
         loss = self._evaluator.training_pass(loss_fn, batch)
         f_t = self._checked(loss)
@@ -221,12 +224,12 @@ class OnlineActorCritic:
             raise InvalidArgument("the loss", "one that carries its graph", "one without")
         return loss, f_t
 
-    def _backward(self, loss: Tensor, f_t: Tensor) -> Tensor:
+    def _backward(self, loss: Tensor, f_t: float) -> Float[Array, " s"]:
         """The gradients of the loss; the observation s_t of its value."""
         self.optimizer.zero_grad()
         loss.backward()
         if self.controls.by_group:
-            self.learner.notice(self.controls.look())
+            self.learner.notice(self.controls.look().cpu().numpy())
         return self._observation(f_t)
 
     @property
@@ -239,15 +242,15 @@ class OnlineActorCritic:
         if sweep.done:
             self.learner.action.centre(self.controls.at(sweep.rate), settled=True)
 
-    def _decide(self, s_t: Tensor) -> Tensor:
+    def _decide(self, s_t: Float[Array, " s"]) -> Float[Array, " action"]:
         a_t = self.learner.decide(s_t)
         if self._sweep is not None:
-            return a_t.new_tensor(self.controls.at(self._sweep.rate))
+            return np.array(self.controls.at(self._sweep.rate))
         if self.setting.exploration is not None:  # Deviation D7
             return self.learner.action.within(self.setting.exploration(a_t, self._step, self._generator))
         return a_t
 
-    def _update(self, a_t: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def _update(self, a_t: Float[Array, " action"]) -> tuple[Tensor | None, Tensor | None]:
         """One step of the optimizer; what it promises its own batch, as a whole and along each number, if measured."""
         action = a_t.tolist()
         for number in action:
@@ -288,21 +291,19 @@ class OnlineActorCritic:
         Returns:
             False if the opening took the network back.
         """
-        elsewhere, along = None, None
-        if self._displacement is not None and self._reward.measures_slope:
-            elsewhere, along = self._gains(trail=True)
-        elif self._displacement is not None:
+        if self._displacement is not None and not self._reward.measures_slope:
             past = self._seen_elsewhere(past, self._displacement, loss_fn, following)
-        both = None if past.along is None or along is None else (past.along, along)
-        r_t, slope = self._reward(Evidence(past.f_t, past.f_tp1, past.promised, elsewhere, both))  # line 11
+        evidence = self._evidence(past)
+        r_t, slope = self._reward(evidence)  # line 11
         s_tp1, a_tp1 = past.s_t, past.a_t  # with a discount of 0 nobody looks at them
         if past.f_tp1 is not None:
             s_tp1 = self._observation(past.f_tp1)  # line 12
         if self.setting.discount:
             a_tp1 = self.learner.foresee(s_tp1)
         batch = self.learner.remember(Transition(past.s_t, past.a_t, r_t, s_tp1, a_tp1, slope))
-        if (sweep := self._sweep) is not None and elsewhere is not None and past.promised is not None:
-            kept = sweep.climb(float(elsewhere), float(past.promised))
+        elsewhere, promised = evidence.elsewhere, evidence.promised
+        if (sweep := self._sweep) is not None and elsewhere is not None and promised is not None:
+            kept = sweep.climb(elsewhere, promised)
             self._settle(sweep)
             return kept
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
@@ -312,6 +313,17 @@ class OnlineActorCritic:
             dq_da = self.learner.improve_actor(s_j)  # lines 19 and 20
             self.history.append(**dict(zip(self._slopes, dq_da, strict=True)))
         return True
+
+    def _evidence(self, past: UnlearnedStep) -> Evidence:
+        """What the reward asks for; read from where the network is."""
+        shown = Evidence(past.f_t, past.f_tp1)
+        if past.promised is None:
+            return shown
+        elsewhere, along = self._gains(trail=True)
+        shown = shown._replace(promised=float(past.promised), elsewhere=None if elsewhere is None else float(elsewhere))
+        if past.along is None or along is None:
+            return shown
+        return shown._replace(along=(to_arrays(past.along), to_arrays(along)))
 
     def _other(self, loss_fn: LossFunction, following: Look) -> Look:
         """Lines 17 and 18: x_j, the batch that has just come or one of its own."""
@@ -330,8 +342,8 @@ class OnlineActorCritic:
             before = self._checked(self._evaluator.extra_pass(loss_fn, x_j))
         return past._replace(s_t=self._observation(before), f_t=before, f_tp1=after)
 
-    def _checked(self, loss: object) -> Tensor:
-        """The loss as a detached finite scalar in the controller's precision and on its device."""
+    def _checked(self, loss: object) -> float:
+        """The loss as a finite number."""
         if not (isinstance(loss, Tensor) and loss.numel() == 1):
             came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise InvalidArgument("the loss", "a tensor of one element", came)
@@ -339,9 +351,9 @@ class OnlineActorCritic:
             raise InvalidArgument("the loss", "a tensor that holds a number", "one on the meta device")
         if not loss.is_floating_point():
             raise InvalidArgument("the loss", "a tensor of a floating-point dtype", loss.dtype)
-        value = loss.detach().to(self._like, copy=True).reshape(())  # the caller keeps the loss
+        value = float(loss.detach())
         if not math.isfinite(value):
-            raise NonFiniteLoss(self._step, self.get_last_lr()[0], float(value))
+            raise NonFiniteLoss(self._step, self.get_last_lr()[0], value)
         return value
 
     def get_last_lr(self) -> list[float]:
@@ -383,10 +395,10 @@ class OnlineActorCritic:
         """A copy of all that a bit-exact resume needs, beside network, optimizer and torch's own random state."""
         state = {
             "setting": self.setting.describe(),
-            "dtype": str(self._like.dtype),
+            "dtype": str(self._dtype),
             "step": self._step,
-            "standing": self._standing,
-            "unlearned": None if self._unlearned is None else tuple(self._unlearned),
+            "standing": to_tensors(self._standing),
+            "unlearned": None if self._unlearned is None else to_tensors(tuple(self._unlearned)),
             "generator": self._generator.get_state(),
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
@@ -402,11 +414,14 @@ class OnlineActorCritic:
 
     def _take_up(self, state: StateDict) -> None:
         self.setting.check_same(state["setting"])
-        if state["dtype"] != str(self._like.dtype):
-            raise InvalidArgument("the saved dtype", f"{self._like.dtype} as here", state["dtype"])
+        if state["dtype"] != str(self._dtype):
+            raise InvalidArgument("the saved dtype", f"{self._dtype} as here", state["dtype"])
         self._generator.set_state(state.pop("generator").cpu())
-        state = on_device(state, self._like.device)
+        state = on_device(state, home_of(self.optimizer))
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self._unlearned = None if state["unlearned"] is None else UnlearnedStep(*state["unlearned"])
-        self._step, self._standing = state["step"], state["standing"]
+        self._step, self._standing, self._unlearned = state["step"], to_arrays(state["standing"]), None
+        if state["unlearned"] is not None:
+            s_t, a_t, f_t, f_tp1, *measured = state["unlearned"]
+            f_tp1 = None if f_tp1 is None else float(f_tp1)
+            self._unlearned = UnlearnedStep(to_arrays(s_t), to_arrays(a_t), float(f_t), f_tp1, *measured)

@@ -17,6 +17,8 @@ from lrpilot.core.knobs import Group, Knob, Knobs, LearningRate
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
+from .arrays import Array
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -112,18 +114,18 @@ class Controls:
         knobs = (self._knobs[knob] for _, knob in self.layout.seats)
         return [knob.room(values[name]) for name, knob in zip(self.names, knobs, strict=True)]
 
-    def values(self, action: Float[Tensor, " action"]) -> dict[str, Tensor]:
+    def values(self, action: Float[Array, " action"]) -> dict[str, float]:
         """What the numbers stand for, by name."""
         knobs = (self._knobs[knob] for _, knob in self.layout.seats)
-        rooms = zip(self.names, knobs, action.unbind(), strict=True)
+        rooms = zip(self.names, knobs, action.tolist(), strict=True)
         return {name: 1 - number if knob.mirrored else number for name, knob, number in rooms}
 
-    def in_force(self, decided: Float[Tensor, " action"], before: Float[Tensor, " action"]) -> Float[Tensor, " action"]:
+    def in_force(self, decided: Float[Array, " action"], before: Float[Array, " action"]) -> Float[Array, " action"]:
         """The action that a step is made with: what works in the forward pass was decided one step before."""
         late = [number for number, (_, knob) in enumerate(self.layout.seats) if not self._knobs[knob].in_step]
         if not late:
             return decided
-        action = decided.clone()
+        action = decided.copy()
         action[late] = before[late]
         return action
 

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch import nn
 
 from .actor import Initialisation, initialise_linear
+from .arrays import Array, weights
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 Activation = Literal["relu", "tanh"]
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}
-SLOPES: dict[str, Callable[[Tensor], Tensor]] = {"relu": lambda h: (h > 0).to(h), "tanh": lambda h: 1 - h * h}
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": lambda x: np.maximum(x, 0.0), "tanh": np.tanh}
+SLOPES: dict[str, Callable[[Array], Array]] = {"relu": lambda h: (h > 0).astype(float), "tanh": lambda h: 1 - h * h}
 """The derivative of each activation, of its own value."""
-BENDS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.zeros_like, "tanh": lambda h: -2 * h * (1 - h * h)}
-"""The second derivative of each, of its own value."""
+BENDS: dict[str, Callable[[Array], Array]] = {"relu": np.zeros_like, "tanh": lambda h: -2 * h}
+"""The second derivative of each as a multiple of the first, of its own value."""
+
+
+class Reading(NamedTuple):
+    """What the hidden layer makes of some observations and actions, and the weights that it was read with."""
+
+    inputs: Float[Array, "*batch x"]
+    """x: observation and action."""
+    hidden: Float[Array, "*batch unit"]
+    """h = phi(W x + b)."""
+    slopes: Float[Array, "*batch unit"]
+    """phi'."""
+    w: Float[Array, "unit a"]
+    """Of W, what acts on the action."""
+    v: Float[Array, " unit"]
+    """The weights of Q."""
 
 
 class Critic(nn.Module):
-    """One hidden layer over the observation and the action (section 4.1 of the paper: 10 units).
+    """One hidden layer over the observation and the action (section 4.1 of the paper: 10 units), in double precision.
 
     Args:
         inputs: size of the observation plus size of the action as the critic sees it.
@@ -49,33 +65,26 @@ class Critic(nn.Module):
         self._activation = activation
         for layer in (self.hidden, self.value):
             initialise_linear(layer, initialisation, generator)
+        self.double()
+        self._weights = self.hidden.weight, self.hidden.bias, self.value.weight, self.value.bias
 
-    def forward(
-        self, observation: Float[Tensor, "*batch s"], action: Float[Tensor, "*batch a"]
-    ) -> Float[Tensor, "*batch"]:
-        """``Q(s, a)`` for each transition of the batch."""
-        hidden = self._hidden(torch.cat((observation, action), dim=-1))
-        return linear(hidden, self.value.weight, self.value.bias).squeeze(-1)
+    def read(self, observation: Float[Array, "*batch s"], action: Float[Array, "*batch a"]) -> Reading:
+        """What :meth:`q`, :meth:`slope` and :meth:`differentiate` need of these observations and actions."""
+        inputs = np.concatenate((observation, action), axis=-1)
+        w, b, v, _ = map(weights, self._weights)
+        hidden = ACTIVATIONS[self._activation](inputs @ w.T + b)
+        return Reading(inputs, hidden, SLOPES[self._activation](hidden), w[:, observation.shape[-1] :], v[0])
 
-    def _hidden(self, inputs: Float[Tensor, "*batch x"]) -> Float[Tensor, "*batch unit"]:
-        return ACTIVATIONS[self._activation](linear(inputs, self.hidden.weight, self.hidden.bias))
+    def q(self, reading: Reading) -> Float[Array, "*batch"]:
+        """``Q(s, a)`` of each transition."""
+        return reading.hidden @ reading.v + weights(self.value.bias)[0]
 
-    @torch.no_grad()
-    def slope(
-        self, observation: Float[Tensor, "*batch s"], action: Float[Tensor, "*batch a"]
-    ) -> Float[Tensor, "*batch a"]:
+    def slope(self, reading: Reading) -> Float[Array, "*batch a"]:
         """``dQ/da``, with respect to the action as the critic sees it."""
-        hidden = self._hidden(torch.cat((observation, action), dim=-1))
-        slopes = self.value.weight.flatten() * SLOPES[self._activation](hidden)
-        return (slopes @ self.hidden.weight)[..., observation.shape[-1] :]
+        return (reading.v * reading.slopes) @ reading.w
 
-    @torch.no_grad()
     def differentiate(
-        self,
-        observation: Float[Tensor, "batch s"],
-        action: Float[Tensor, "batch a"],
-        along_q: Float[Tensor, " batch"],
-        along_slope: Float[Tensor, "batch a"] | None = None,
+        self, reading: Reading, along_q: Float[Array, " batch"], along_slope: Float[Array, "batch a"] | None = None
     ) -> None:
         """Fill the parameters' ``.grad`` in closed form: what automatic differentiation finds, in less time.
 
@@ -86,21 +95,20 @@ class Critic(nn.Module):
             W: e x^T + (v phi') G^T     b: e = g v phi' + v phi'' (W G)
 
         Args:
-            observation, action: of each transition, x.
+            reading: of each transition.
             along_q: g, the loss's gradient with respect to each Q.
             along_slope: G, its gradient with respect to each :meth:`slope`, if the loss depends on them.
         """
-        inputs = torch.cat((observation, action), dim=1)
-        hidden = self._hidden(inputs)
-        v, phi1 = self.value.weight, SLOPES[self._activation](hidden)
-        g = along_q[:, None]
-        e, grad_v, grad_w = g * v * phi1, g.T @ hidden, None
+        inputs, hidden, slopes, w, v = reading
+        along = v * slopes
+        grad_v, e = along_q @ hidden, along_q[:, None] * along
         if along_slope is not None:
-            padded = pad(along_slope, (observation.shape[1], 0))
-            moved = padded @ self.hidden.weight.T
-            grad_v = grad_v + (phi1 * moved).sum(0)
-            grad_w = (v * phi1).T @ padded
-            e = e + v * BENDS[self._activation](hidden) * moved
-        self.value.weight.grad, self.value.bias.grad = grad_v, g.sum(0)
-        self.hidden.weight.grad = e.T @ inputs if grad_w is None else e.T @ inputs + grad_w
-        self.hidden.bias.grad = e.sum(0)
+            moved = along_slope @ w.T
+            grad_v = grad_v + (slopes * moved).sum(0)
+            e = e + along * BENDS[self._activation](hidden) * moved
+        grad_w = e.T @ inputs
+        if along_slope is not None:
+            grad_w[:, -w.shape[1] :] += along.T @ along_slope
+        gradients = grad_w, e.sum(0), grad_v[None], along_q.sum(keepdims=True)
+        for parameter, gradient in zip(self._weights, gradients, strict=True):
+            parameter.grad = torch.from_numpy(gradient)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -82,7 +83,7 @@ class Displacement:
         Args:
             trail: of the trail in place of the step, unless none is remembered.
         """
-        return self.decrements(trail=trail).sum()
+        return reduce(torch.add, (self._decrement(group, trail=trail) for group in self._optimizer.param_groups))
 
     @torch.no_grad()
     def decrements(self, *, trail: bool = False) -> Float[Tensor, " group"]:
@@ -90,10 +91,12 @@ class Displacement:
         return torch.stack([self._decrement(group, trail=trail) for group in self._optimizer.param_groups])
 
     def _decrement(self, group: dict[str, Any], *, trail: bool) -> Float[Tensor, ""]:
-        steps, rate = (self._trail, float(group["lr"])) if trail and self._trail else (self._moved, 1.0)
+        trail = trail and bool(self._trail)
+        steps = self._trail if trail else self._moved
         pairs = [(steps[p], p.grad) for p in group["params"] if p in steps and p.grad is not None]
         gains = [inner_product(moved, gradient).to(self._like) for moved, gradient in pairs]
-        return torch.stack(gains).sum() * rate if gains else self._like.new_zeros(())
+        gain = torch.stack(gains).sum() if gains else self._like.new_zeros(())
+        return gain * float(group["lr"]) if trail else gain
 
     @torch.no_grad()
     def undo(self) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from lrpilot.core.arguments import real
 from lrpilot.errors import InvalidArgument
+
+from .arrays import Array
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class LogNormal:
@@ -28,8 +34,8 @@ class LogNormal:
             raise InvalidArgument("start", f"at least the end of {end}", start)
         self.start, self.end, self.time = start, end, time
 
-    def __call__(self, rate: Tensor, step: int, generator: torch.Generator) -> Tensor:
+    def __call__(self, rate: Float[Array, " action"], step: int, generator: torch.Generator) -> Float[Array, " action"]:
         """The executed numbers at ``step``."""
         sigma = max(self.end, self.start / math.sqrt(1 + step / self.time))
-        noise = torch.randn(rate.shape, generator=generator, dtype=rate.dtype, device="cpu").to(rate.device)
-        return rate * torch.exp(sigma * noise)
+        noise = torch.randn(rate.shape, generator=generator, dtype=torch.float32, device="cpu").numpy()
+        return rate * np.exp(sigma * noise)

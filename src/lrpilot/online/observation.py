@@ -6,12 +6,14 @@ in a form that keeps its scale over a whole run.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from lrpilot.core.state import StateDict
+
+from .arrays import TINY, Array
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -23,11 +25,11 @@ class Observation(Protocol):
 
     size: int
 
-    def __call__(self, loss: Float[Tensor, ""]) -> Float[Tensor, " s"]:
+    def __call__(self, loss: float) -> Float[Array, " s"]:
         """The observation of ``loss`` (a finite scalar)."""
         ...
 
-    def commit(self, loss: Float[Tensor, ""]) -> None:
+    def commit(self, loss: float) -> None:
         """Take ``loss`` into the running statistics: called once a step, for the loss of the decision (line 6)."""
         ...
 
@@ -45,11 +47,11 @@ class BatchLoss:
 
     size = 1
 
-    def __call__(self, loss: Float[Tensor, ""]) -> Float[Tensor, " s"]:
+    def __call__(self, loss: float) -> Float[Array, " s"]:
         """``[f_t]``."""
-        return loss.reshape(1)
+        return np.array([loss])
 
-    def commit(self, loss: Float[Tensor, ""]) -> None:
+    def commit(self, loss: float) -> None:
         """Nothing to remember."""
 
     def state_dict(self) -> StateDict:
@@ -76,25 +78,25 @@ class RelativeLogLoss:
     def __init__(self, decay: float = 0.99, floor: float = 1e-8) -> None:
         self.decay = decay
         self.floor = floor
-        self._past: tuple[Tensor, Tensor] | None = None  # the first loss and the running mean
+        self._past: tuple[float, float] | None = None  # the first loss and the running mean
 
-    def __call__(self, loss: Float[Tensor, ""]) -> Float[Tensor, " s"]:
+    def __call__(self, loss: float) -> Float[Array, " s"]:
         """The observation of ``loss``: zeros before the first commit."""
         if self._past is None:
-            return loss.new_zeros(2)
+            return np.zeros(2)
         first, mean = self._past
-        return torch.stack((self._log(loss / first) - mean, mean))
+        return np.array([self._log(loss / first) - mean, mean])
 
-    def commit(self, loss: Float[Tensor, ""]) -> None:
+    def commit(self, loss: float) -> None:
         """Move the running mean."""
         if self._past is None:
-            self._past = loss.abs().clamp_min(torch.finfo(loss.dtype).tiny), loss.new_zeros(())
+            self._past = max(abs(loss), TINY), 0.0
         else:
             first, mean = self._past
-            self._past = first, torch.lerp(self._log(loss / first), mean, self.decay)
+            self._past = first, (1 - self.decay) * self._log(loss / first) + self.decay * mean
 
-    def _log(self, relative: Tensor) -> Tensor:
-        return relative.clamp_min(self.floor).log()
+    def _log(self, relative: float) -> float:
+        return math.log(max(relative, self.floor))
 
     def state_dict(self) -> StateDict:
         """The first loss and the running mean."""
@@ -103,4 +105,4 @@ class RelativeLogLoss:
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._past = None if state["first"] is None else (state["first"], state["mean"])
+        self._past = None if state["first"] is None else (float(state["first"]), float(state["mean"]))

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
-from lrpilot.online import losses
 
+from . import losses
 from .actor_critic import ActorCritic
+from .arrays import Array
 from .controller import OnlineActorCritic
-from .placement import empty
+from .placement import checked_dtype
 from .settings import Setting, resolve
 
 if TYPE_CHECKING:
@@ -32,21 +32,17 @@ class RunByRun(ActorCritic):
         self._t = 0
         self.actor.zero_grad()
 
-    def improve_actor(self, s_j: Float[Tensor, " s"]) -> Float[Tensor, " action"]:
+    def improve_actor(self, s_j: Float[Array, " s"]) -> Float[Array, " action"]:
         """Add this step's term of equation 10 to the gradient, with its weight h(t). Returns dQ/da at pi(s_j)."""
         self._t += 1
-        loss, dq_da = self.policy_loss(s_j, losses.run_weight(self._t))
-        if loss is not None:
-            loss.backward()
-        return dq_da
+        return self.policy_gradient(s_j, losses.run_weight(self._t))[1]
 
     def end_run(self) -> None:
         """The run's one update of the actor."""
         if self._chunk:
-            self.chunk_loss().backward()
+            self.end_chunk()
         if self._t:
-            self._actor_optimizer.step()
-        self.actor.zero_grad()
+            self.update_actor()
 
     def state_dict(self) -> StateDict:
         """As for any learner, and the sum of equation 10 so far."""
@@ -82,8 +78,7 @@ class OfflineActorCritic:
         setting: ``"paper"``, ``"stable"`` or a :class:`~lrpilot.Setting`.
         draw: for ``actor_batch="draw"`` alone: returns a batch x_j.
         generator: draws initial weights, exploration and replay; a CPU generator.
-        device: of actor and critic: where the networks to be trained are.
-        dtype: of actor and critic.
+        dtype: of the actor's weights: float32 or float64.
 
     Attributes:
         learner: the actor and the critic.
@@ -96,21 +91,20 @@ class OfflineActorCritic:
         *,
         draw: Callable[[], Any] | None = None,
         generator: torch.Generator | None = None,
-        device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.setting = resolve(setting)
         self.runs = 0
         self._draw = draw
         self._generator = own_generator(generator)
-        self._like = empty(dtype=dtype, device=device)
-        self.learner = RunByRun(self.setting, generator=self._generator, like=self._like)
+        self._dtype = checked_dtype(dtype)
+        self.learner = RunByRun(self.setting, generator=self._generator, dtype=dtype)
 
     @contextmanager
     def run(self, optimizer: torch.optim.Optimizer) -> Generator[OnlineActorCritic]:
         """A training run of a fresh network; the actor is updated when the block ends without an error."""
         yield OnlineActorCritic(
-            optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=self._like.dtype
+            optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=self._dtype
         )
         self.learner.end_run()
         self.runs += 1

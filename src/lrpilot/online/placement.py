@@ -1,9 +1,8 @@
-"""Where actor and critic are put: beside the parameters, in a precision of their own."""
+"""Where a network is, and in which precision an actor keeps its weights."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from lrpilot.core.snapshot import check_numbers, parameters_of
 from lrpilot.errors import InvalidArgument
@@ -29,18 +28,12 @@ def home_of(optimizer: torch.optim.Optimizer) -> torch.device:
     raise InvalidArgument("optimizer", "one with parameters", "one without")
 
 
-def empty(*, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """A tensor of no elements, as :class:`ActorCritic` takes it.
+def checked_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype itself.
 
     Raises:
-        InvalidArgument: networks cannot be of that dtype, or not on that device.
+        InvalidArgument: an actor cannot keep its weights in it.
     """
-    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise InvalidArgument("dtype", "a torch.dtype of floating-point numbers", dtype)
-    try:
-        made = torch.tensor([], dtype=dtype, device=torch.device(device))
-    except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # as torch's builds and devices have it
-        raise InvalidArgument("device", "a torch.device of this machine, or its name", device) from error
-    if made.is_meta:
-        raise InvalidArgument("device", "one that holds numbers", "meta")
-    return made
+    if not (isinstance(dtype, torch.dtype) and dtype in (torch.float32, torch.float64)):  # type: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument("dtype", "torch.float32 or torch.float64", dtype)
+    return dtype

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from lrpilot.core.arguments import real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
+
+from .arrays import Array, to_arrays, to_tensors
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
 class Transition(NamedTuple):
-    """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch, and the slope of the reward if measured; all detached."""
+    """``(s_t, a_t, r_t, s_{t+1}, a_{t+1})``, one or a batch, and the slope of the reward if measured."""
 
-    observation: Float[Tensor, "*batch s"]
-    rate: Float[Tensor, "*batch action"]
-    reward: Float[Tensor, "*batch"]
-    next_observation: Float[Tensor, "*batch s"]
-    next_rate: Float[Tensor, "*batch action"]
-    slope: Float[Tensor, "*batch action"] | None
+    observation: Float[Array, "*batch s"]
+    rate: Float[Array, "*batch action"]
+    reward: float | Float[Array, " batch"]
+    next_observation: Float[Array, "*batch s"]
+    next_rate: Float[Array, "*batch action"]
+    slope: Float[Array, "*batch action"] | None
 
 
 class LastTransition:
@@ -31,7 +33,7 @@ class LastTransition:
 
     def learn_from(self, transition: Transition, generator: torch.Generator) -> Transition:
         """The transition itself, as a batch of one."""
-        return Transition._make(None if part is None else part.unsqueeze(0) for part in transition)
+        return Transition._make(None if part is None else np.asarray(part)[None] for part in transition)
 
     def state_dict(self) -> StateDict:
         """Empty."""
@@ -54,29 +56,29 @@ class Replay:
             raise InvalidArgument("batch", f"between 1 and the capacity of {capacity}", batch)
         self.capacity = capacity
         self.batch = batch
-        self._rows: Float[Tensor, "transition number"] | None = None
+        self._rows: Float[Array, "transition number"] | None = None
         self._count = 0
 
     def learn_from(self, transition: Transition, generator: torch.Generator) -> Transition:
         """Store ``transition`` and draw a batch; one row of memory holds one transition."""
-        parts = [part for part in transition if part is not None]
-        widths = [part.numel() for part in parts]
+        parts = [np.asarray(part) for part in transition if part is not None]
         if self._rows is None:
-            self._rows = transition.rate.new_zeros(self.capacity, sum(widths))
+            self._rows = np.zeros((self.capacity, sum(part.size for part in parts)))
         newest = self._count % self.capacity
-        self._rows[newest] = torch.cat([part.reshape(-1) for part in parts])
+        self._rows[newest] = np.concatenate([part.reshape(-1) for part in parts])
         self._count += 1
         drawn = torch.randint(min(self._count, self.capacity), (self.batch,), generator=generator, device="cpu")
         drawn[0] = newest
-        columns = iter(torch.split(self._rows[drawn.to(self._rows.device)], widths, dim=1))
+        ends = np.cumsum([part.size for part in parts])
+        columns = iter(np.split(self._rows[drawn.numpy()], ends[:-1], axis=1))
         return Transition._make(
-            None if part is None else next(columns).reshape(self.batch, *part.shape) for part in transition
+            None if part is None else next(columns).reshape(self.batch, *np.shape(part)) for part in transition
         )
 
     def state_dict(self) -> StateDict:
         """The rows and how many transitions were ever stored."""
-        return {"rows": self._rows, "count": self._count}
+        return to_tensors({"rows": self._rows, "count": self._count})
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._rows, self._count = state["rows"], state["count"]
+        self._rows, self._count = to_arrays(state["rows"]), state["count"]

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from lrpilot.core.arguments import real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
-from lrpilot.online import losses
+
+from . import losses
+from .arrays import TINY, Array
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
 class Evidence(NamedTuple):
-    """What a step showed. All scalars, detached."""
+    """What a step showed."""
 
-    before: Float[Tensor, ""]
+    before: float
     """f_t: the loss of x_i before the step."""
-    after: Float[Tensor, ""] | None = None
+    after: float | None = None
     """f_{t+1}: the loss of x_i after it, if it was looked at."""
-    promised: Float[Tensor, ""] | None = None
+    promised: float | None = None
     """The first-order decrement of the loss of x_i at the step's start, ``-(w_{t+1} - w_t) . g_i``, if measured."""
-    elsewhere: Float[Tensor, ""] | None = None
+    elsewhere: float | None = None
     """The first-order decrement of the next batch's loss at the step's end, ``-(w_{t+1} - w_t) . g_j``, if measured. In
     place of the step a reward with a memory is shown all that it remembers, at the last one's rate."""
-    along: tuple[Float[Tensor, " action"], Float[Tensor, " action"]] | None = None
+    along: tuple[Float[Array, " action"], Float[Array, " action"]] | None = None
     """``-(a dw_{t+1}/da) . g`` along each number of the action, not of the whole step. None where the
     rate is the only one: the step is proportional to it."""
 
@@ -44,14 +46,14 @@ class Reward(Protocol):
     memory: float
     """Of the steps before the last one, how much counts in ``elsewhere``: each ``memory`` times as much as the next."""
 
-    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, " action"] | None]:
+    def __call__(self, evidence: Evidence) -> tuple[float, Float[Array, " action"] | None]:
         """Reward and slope ``a dr/da`` along each number of the action as they are remembered.
 
         Moves running statistics. Called once a step.
         """
         ...
 
-    def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    def scaled(self, rewards: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """Remembered rewards or slopes as the critic sees them now."""
         ...
 
@@ -71,13 +73,13 @@ class LossDecrement:
     measures_slope = False
     memory = 0.0
 
-    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], None]:
+    def __call__(self, evidence: Evidence) -> tuple[float, None]:
         """``f_t - f_{t+1}``, and no slope."""
         if evidence.after is None:
             raise InvalidArgument("evidence", "complete with the loss after the step", None)
         return losses.reward(evidence.before, evidence.after), None
 
-    def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    def scaled(self, rewards: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """The rewards themselves."""
         return rewards
 
@@ -125,38 +127,34 @@ class TransferredDecrement:
         self.looks_every = looks_every
         self.decay = decay
         self.bound = bound
-        self._loss: Tensor | None = None
-        self._bend: Tensor | None = None
-        self._square: Tensor | None = None
+        self._loss: float | None = None
+        self._bend: float | None = None
+        self._square: float | None = None
 
-    def __call__(self, evidence: Evidence) -> tuple[Float[Tensor, ""], Float[Tensor, " action"]]:
+    def __call__(self, evidence: Evidence) -> tuple[float, Float[Array, " action"]]:
         """Reward and slope relative to the running loss."""
         before, after, promised, elsewhere, along = evidence
         if promised is None or elsewhere is None:
             raise InvalidArgument("evidence", "complete with promised and elsewhere", None)
-        tiny = torch.finfo(before.dtype).tiny
-        self._loss = self._mean(self._loss, before.abs(), self.decay)
+        self._loss = _mean(self._loss, abs(before), self.decay)
         if after is not None and self.looks_every is not None:
-            bend = (2 * losses.reward(before, after) - promised) / promised.abs().clamp_min(tiny)
-            self._bend = self._mean(self._bend, bend.clamp(-1, 1), self.decay**self.looks_every)
-        size, left = self._loss.clamp_min(tiny), 1.0 if self._bend is None else self._bend
+            bend = (2 * losses.reward(before, after) - promised) / max(abs(promised), TINY)
+            self._bend = _mean(self._bend, min(max(bend, -1.0), 1.0), self.decay**self.looks_every)
+        size, left = max(self._loss, TINY), 1.0 if self._bend is None else self._bend
 
-        def worth(promised: Tensor, elsewhere: Tensor) -> Tensor:
+        def worth(promised: losses.Numbers, elsewhere: losses.Numbers) -> losses.Numbers:
             return (elsewhere + self.own_batch * (left * promised)) / size
 
         reward = worth(promised, elsewhere)
-        self._square = self._mean(self._square, reward.square(), self.decay)
-        return reward, reward.reshape(1) if along is None else worth(*along)
+        self._square = _mean(self._square, reward * reward, self.decay)
+        return reward, np.array([reward]) if along is None else worth(*along)
 
-    def scaled(self, rewards: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    def scaled(self, rewards: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """Divided by the root of the running mean square reward as it is now, clipped."""
         if self._square is None:
             return rewards
-        size = self._square.sqrt().clamp_min(torch.finfo(rewards.dtype).tiny)
-        return (rewards / size).clamp(-self.bound, self.bound)
-
-    def _mean(self, mean: Tensor | None, value: Tensor, decay: float) -> Tensor:
-        return value if mean is None else torch.lerp(value, mean, decay)
+        size = max(math.sqrt(self._square), TINY)
+        return np.minimum(np.maximum(rewards / size, -self.bound), self.bound)
 
     def state_dict(self) -> StateDict:
         """The running means."""
@@ -164,7 +162,8 @@ class TransferredDecrement:
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take up what :meth:`state_dict` gave."""
-        self._loss, self._bend, self._square = state["loss"], state["bend"], state["square"]
+        means = (state[name] for name in ("loss", "bend", "square"))
+        self._loss, self._bend, self._square = (None if mean is None else float(mean) for mean in means)
 
 
 class LastingDecrement(TransferredDecrement):
@@ -189,3 +188,8 @@ class LastingDecrement(TransferredDecrement):
 
     def __init__(self, own_batch: float = 0.17, *, decay: float = 0.99, bound: float = 5.0) -> None:
         super().__init__(own_batch, looks_every=None, decay=decay, bound=bound)
+
+
+def _mean(mean: float | None, value: float, decay: float) -> float:
+    """A running mean, one step on."""
+    return value if mean is None else decay * mean + (1 - decay) * value

@@ -101,7 +101,7 @@ class Testing(PlainTraining):
             loss = super().step(loss_fn, batch)
             self.test.step(loss.item())
             if loss.isfinite():
-                self.history.append(loss=loss, rate=torch.tensor(rate))
+                self.history.append(loss=loss.item(), rate=rate)
         return self.history["loss"][-1]
 
 
