@@ -150,7 +150,7 @@ def test_layer_decay_is_multiplied_in() -> None:
     knobs.write({"learning_rate": 0.2})
     assert knobs.read("learning_rate") == [0.05, 0.1, 0.2]
     history = History("rate")
-    history.append(rate=torch.tensor(0.2, dtype=torch.float64))
+    history.append(rate=0.2)
     fresh = torch.optim.SGD([{**group, "params": [parameter()]} for group in groups], lr=0.1)
     assert history.export_schedule(fresh).get_last_lr() == pytest.approx([0.05, 0.1, 0.2])
 

@@ -181,7 +181,8 @@ class LastingDecrement(TransferredDecrement):
 
     Args:
         own_batch: weight of what the step promised. A larger one settles at a higher rate.
-        decay, bound: as in :class:`TransferredDecrement`.
+        decay: of the running means, each step.
+        bound: scaled rewards are clipped to plus and minus this.
     """
 
     memory = 0.99
