@@ -23,8 +23,8 @@ def written_out(critic: Critic, activation: str, inputs: torch.Tensor) -> torch.
 def test_the_closed_form_is_what_automatic_differentiation_finds(activation: Activation, batch: int) -> None:
     """For a loss of Q and of dQ/da, which has second derivatives in it; and for one of Q alone."""
     generator = torch.Generator().manual_seed(0)
-    critic = Critic(4, activation=activation, generator=generator)
-    s, a, g, along = (torch.randn(batch, n, dtype=torch.float64, generator=generator) for n in (2, 2, 1, 2))
+    critic = Critic(5, activation=activation, initialisation="pytorch", generator=generator)
+    s, a, g, along = (torch.randn(batch, n, dtype=torch.float64, generator=generator) for n in (3, 2, 1, 2))
     reading = critic.read(s.numpy(), a.numpy())
     a.requires_grad_()
     q = written_out(critic, activation, torch.cat((s, a), 1))

@@ -55,6 +55,13 @@ def test_the_running_mean_remembers_a_hundred_steps() -> None:
     assert observe(1.0).tolist() == pytest.approx([-0.01, 0.01])
 
 
+def test_the_running_mean_keeps_what_it_was() -> None:
+    observe = RelativeLogLoss(decay=0.5)
+    for loss in (1.0, math.e, math.e):
+        observe.commit(loss)
+    assert observe(1.0).tolist() == pytest.approx([-0.75, 0.75])
+
+
 def test_losses_are_read_down_to_a_hundred_millionth_of_the_first() -> None:
     """float32 tells losses apart down to there beside one of size 1; below lies only rounding, and the log of 0."""
     observe = RelativeLogLoss()

@@ -171,3 +171,14 @@ def test_the_default_weighs_promises_by_seventeen_hundredths() -> None:
     the best one with 0.15."""
     reward, _ = LastingDecrement()(evidence(1.0, 0.5, 0.2))
     assert reward == pytest.approx(0.2 + 0.17 * 0.5)
+
+
+def test_the_lasting_decrement_remembers_a_hundred_steps_and_clips_at_five() -> None:
+    """As the transferred one does: mean |f| = 0.99 * 2 + 0.01 * 4, mean square reward 0.99 * 0.2^2 + 0.01 * r^2."""
+    measure = LastingDecrement()
+    measure(evidence(2.0, 0.0, 0.4))
+    reward, _ = measure(evidence(4.0, 0.0, 0.3))
+    assert reward == pytest.approx(0.3 / (0.99 * 2 + 0.01 * 4))
+    size = (0.99 * 0.04 + 0.01 * reward**2) ** 0.5
+    assert measure.scaled(np.array([0.1, 1e6, -1e6])).tolist() == pytest.approx([0.1 / size, 5.0, -5.0])
+    assert measure.measures_slope
