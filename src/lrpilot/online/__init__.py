@@ -18,4 +18,5 @@ arrays.py       numbers on the host
 settings.py     which parts: paper, stable
 controller.py   Algorithm 1
 offline.py      the appendix: equation 10
+public.py       the names that users import
 """

@@ -73,8 +73,8 @@ class OnlineActorCritic:
     ...     return (model(inputs) - targets).square().mean()
     >>> loss = controller.step(loss_fn, (torch.ones(8, 3), torch.zeros(8, 1)))
 
-    ``"paper"`` costs one forward pass more than a plain step (two with ``actor_batch="draw"``), ``"stable"`` one in
-    eight steps once its opening is over. Any torch optimizer that does not need a closure will do; ratios between
+    ``"paper"`` costs one forward pass more than a plain step (two with ``actor_batch="draw"``), ``"stable"``
+    none once its opening is over. Any torch optimizer that does not need a closure will do; ratios between
     parameter groups are kept.
 
     >>> from lrpilot import LearningRate, Momentum
