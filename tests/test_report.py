@@ -19,7 +19,7 @@ from lrpilot.experiments.report.sections import WRITERS
 from lrpilot.experiments.runs import execute
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
-from lrpilot.experiments.studies.profiles import SMOKE
+from lrpilot.experiments.studies.profiles import QUICK, SMOKE
 from made_up import result
 
 pytestmark = pytest.mark.integration
@@ -283,6 +283,19 @@ def test_a_part_named_after_an_experiment_is_its_tables(store, tmp_path):
     assert "**M0: the discount, 60 steps**" in discount
     assert "![" not in discount
     assert overhead == "\n<!-- overhead:end -->\n"
+
+
+def test_a_part_that_names_a_profile_is_that_profiles(store, tmp_path):
+    page = tmp_path / "docs" / "results.md"
+    page.parent.mkdir()
+    named = ("claims", "smoke/claims", "smoke/figure2", "weekly/claims")
+    page.write_text("".join(f"<!-- {name}:begin -->\nas before\n<!-- {name}:end -->\n" for name in named))
+    update_readme(page, Evidence.load(QUICK, Store(tmp_path / "quick")), compared=Store(store.root.parent))
+    quick, claims, figure, unknown = page.read_text().split(":begin -->")[1:]
+    assert "as before" in quick  # of which there are no results
+    assert "as before" in unknown
+    assert "| the lowest test error, MNIST CNN | Table 1 | " in claims
+    assert "](figures/smoke/figure2.png)" in figure
 
 
 def test_a_part_named_after_a_figure_is_its_pictures_beside_the_page(store, tmp_path):

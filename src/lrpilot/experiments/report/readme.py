@@ -11,7 +11,7 @@ from lrpilot.errors import InvalidArgument
 
 def parts(readme: Path) -> list[str]:
     """The names of the parts that commands write, in their order."""
-    return re.findall(r"<!-- ([\w-]+):begin", _text(readme))
+    return re.findall(r"<!-- ([\w/-]+):begin", _text(readme))
 
 
 def fill(readme: Path, name: str, content: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.comparison import ROOT
+from lrpilot.experiments.studies.profiles import PROFILES
 
 from .claims import verdicts
 from .conclusions import in_short, in_words, on_the_paper, on_the_suite
@@ -46,20 +47,25 @@ def update_readme(readme: Path, evidence: Evidence, *, compared: Store) -> None:
     and how large they are, ``paper`` how many of the paper's claims hold, ``results`` the methods of the paper's tables
     beside each other, ``claims`` the verdicts on its claims, ``suite`` and ``compared`` where each method stands over
     the suite's tasks and over those of all comparisons; a part named after an experiment is its tables, one named after
-    a figure of the paper its pictures, which are written into ``figures/`` beside the file. A part without any results
-    stays as it is, and so does one that another command writes. Other pictures are written where the results are, that
-    of the comparisons as ``compare/headline.png``.
+    a figure of the paper its pictures, which are written into ``figures/`` beside the file. ``long/claims`` is
+    ``claims`` of profile ``long``, whatever profile ``evidence`` is of. A part without any results stays as it is, and
+    so does one that another command writes. Other pictures are written where the results are, that of the comparisons
+    as ``compare/headline.png``.
 
     Raises:
         InvalidArgument: the file has no such part.
     """
-    named = [name for name in parts(readme) if name in PARTS]
+    split = ((name, *name.rpartition("/")[::2]) for name in parts(readme))
+    named = [one for one in split if one[1] in {"", *PROFILES} and one[2] in PARTS]
     if not named:
         raise InvalidArgument("readme", "a file with marker lines such as <!-- results:begin -->", str(readme))
-    for name in named:
-        pictures = readme.parent / "figures" if name in WRITERS else compared.root
-        pictures = pictures / ROOT if name == "headline" else pictures
-        if content := markdown(PARTS[name](evidence, compared), readme, pictures=pictures):
+    loaded = {"": evidence}
+    for name, profile, part in named:
+        if profile not in loaded:
+            loaded[profile] = Evidence.load(PROFILES[profile], Store(compared.root / profile))
+        pictures = readme.parent / "figures" / profile if part in WRITERS else compared.root
+        pictures = pictures / ROOT if part == "headline" else pictures
+        if content := markdown(PARTS[part](loaded[profile], compared), readme, pictures=pictures):
             fill(readme, name, content)
 
 
