@@ -106,6 +106,48 @@ def test_the_critic_on_the_other_batch_is_rewarded_by_its_decrement() -> None:
     assert drive.history["reward"].tolist() == pytest.approx(seen[:5], rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("opens", [False, True])
+def test_the_stable_setting_is_rewarded_by_what_the_last_steps_did_to_the_next_batch(opens: bool) -> None:
+    """Deviation D11 as docs/algorithm.md has it, of weights and gradients looked at from outside.
+
+    The steps of an opening stand alone: none of them counts once it is over.
+    """
+    problem = Problem()
+    problem.network = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3)).double()
+    problem.optimizer = torch.optim.SGD(problem.network.parameters(), lr=0.05)
+    setting = lrpilot.STABLE if opens else lrpilot.deviating("D2", "D4", "D5", "D9", "D11", "D12")
+    drive = controller(problem, setting, dtype=torch.float64)
+    parameters = list(problem.network.parameters())
+    before, after, gradients = [], [], []
+
+    def weights() -> torch.Tensor:
+        return torch.cat([p.detach().flatten() for p in parameters])
+
+    def look(*_: object) -> None:
+        before.append(weights())
+        gradients.append(torch.cat([p.grad.flatten() for p in parameters]))
+
+    problem.optimizer.register_step_pre_hook(look)
+    problem.optimizer.register_step_post_hook(lambda *_: after.append(weights()))
+    opening, first, mean = opens, 0, None
+    for t in range(90):
+        inputs, targets = problem.batch(t)
+        drive.step(problem.loss_fn, (inputs.double(), targets))
+        if opening and drive._opening.done:
+            opening, mean = False, drive.state_dict()["reward"]["loss"]
+            first = t if drive.state_dict()["unlearned"] else t + 1  # which may have taken the network back
+    rates, losses = drive.history["rate"].tolist(), drive.history["loss"].tolist()
+    moved = [later - earlier for earlier, later in zip(before, after, strict=True)]
+    expected = []
+    for t in range(first, 89):
+        trail = sum(0.99 ** (t - k) * moved[k] / rates[k] for k in range(first, t + 1))
+        worth = -(rates[t] * trail) @ gradients[t + 1] - 0.17 * moved[t] @ gradients[t]
+        mean = losses[t] if mean is None else 0.99 * mean + 0.01 * losses[t]
+        expected.append(worth.item() / mean)
+    assert (first > 10) == opens
+    assert drive.history["reward"].tolist() == pytest.approx(expected, rel=1e-6, abs=0)
+
+
 @pytest.mark.parametrize("dropout", ["fresh", "shared"])
 def test_masks_are_shared_within_a_step_only_where_the_setting_says_so(dropout: str) -> None:
     """The loss is that of the masks alone: with the same ones after the step nothing has changed."""
