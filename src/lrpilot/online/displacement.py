@@ -86,7 +86,7 @@ class Displacement:
         return reduce(torch.add, (self._decrement(group, trail=trail) for group in self._optimizer.param_groups))
 
     @torch.no_grad()
-    def decrements(self, *, trail: bool = False) -> Float[Tensor, " group"]:
+    def decrements(self, *, trail: bool) -> Float[Tensor, " group"]:
         """What each parameter group adds to :meth:`decrement`."""
         return torch.stack([self._decrement(group, trail=trail) for group in self._optimizer.param_groups])
 
