@@ -114,6 +114,31 @@ def test_along_a_momentum_and_a_weight_decay_by_hand() -> None:
     assert sensitivity.along().tolist() == pytest.approx(by_hand)
 
 
+def test_along_the_trail_of_the_last_steps_by_hand() -> None:
+    """As above without weight decay, twice at one rate: the first step counts half."""
+    w = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.5)
+    optimizer.state[w]["momentum_buffer"] = torch.tensor([3.0], dtype=torch.float64)
+    controls = Controls(optimizer, (LearningRate(), Momentum()), "global", like=LIKE)
+    step = Displacement(optimizer, like=LIKE, memory=0.5)
+    sensitivity = Sensitivity(controls, step, like=LIKE, memory=0.5)
+    for gradient in (0.4, 1.0):
+        w.grad = torch.tensor([gradient], dtype=torch.float64)
+        sensitivity.begin([0.1, 0.5])
+        step.begin()
+        optimizer.step()
+        step.end()
+        sensitivity.end()
+    w.grad = torch.tensor([2.0], dtype=torch.float64)
+    buffers = 3.0, 0.5 * 3 + 0.4, 0.5 * 1.9 + 1.0
+    rate, momentum = (0.1 * 2 * buffers[2], -0.1 * 0.5 * 2 * buffers[1])
+    before = (0.1 * 2 * buffers[1], -0.1 * 0.5 * 2 * buffers[0])
+    assert sensitivity.along().tolist() == pytest.approx([rate, momentum])
+    assert sensitivity.along(trail=True).tolist() == pytest.approx([rate + before[0] / 2, momentum + before[1] / 2])
+    sensitivity.forget()  # what is its own: how the other steps differed
+    assert sensitivity.along(trail=True).tolist() == pytest.approx([rate + before[0] / 2, momentum])
+
+
 def test_a_number_is_made_a_tenth_smaller() -> None:
     """A nesterov step w' = w - a (g + m (m b + g)) is quadratic in its momentum m, so that the share shows: from 0.5
     up to 0.55, m^2 grows by 0.0525, and m by 0.05. More would lose to curvature, less to rounding in float32."""
