@@ -55,6 +55,7 @@ TESTS = {
     "core/signals": "files",
     "core/snapshot": "snapshot arguments",
     "online/actor_critic": "actor_critic joint online oracle",
+    "online/arrays": "actor chunk critic online_changes",
     "online/controller": "controls online online_changes oracle",
     "online/offline": "offline contracts",
     "online/placement": "arguments online",
