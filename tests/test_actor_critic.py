@@ -15,7 +15,7 @@ from lrpilot.online.replay import Transition
 from lrpilot.online.reward import LossDecrement
 from lrpilot.online.settings import PAPER, STABLE, Setting
 
-RAW = dataclasses.replace(STABLE, action=AbsoluteRate)
+RAW = dataclasses.replace(STABLE, action=AbsoluteRate, output_scale=0.1)
 WITHOUT = dataclasses.replace(STABLE, learn_slope=False, discount=0.9)
 
 

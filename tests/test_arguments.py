@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import pickle
 import re
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,16 +19,21 @@ from lrpilot import (
     STABLE,
     Beta,
     InvalidArgument,
+    LastingDecrement,
     LearningRate,
     LogNormal,
+    LogRate,
     OfflineActorCritic,
     OnlineActorCritic,
+    Opening,
     Pilot,
     Policy,
     Refinement,
     RefinementConfig,
+    RelativeLogLoss,
     Replay,
     Setting,
+    TransferredDecrement,
     deviating,
     load_schedule,
     suggest,
@@ -226,10 +233,26 @@ def test_every_part_of_a_setting_is_checked_before_a_run(field, odd):
     if (field, odd) in {("opening", "none"), ("exploration", "none")}:
         assert Setting(**{field: None}) is not None
         return
-    if (field, odd) in {(part, "a type") for part in ("observation", "action", "reward", "replay", "opening")}:
-        return  # a class of the user's own; what it makes is his
     with pytest.raises(InvalidArgument, match=f"^{field} must be"):
         Setting(**{field: ODD[odd]})
+
+
+PARTS = {
+    LogNormal: ("start", "end", "time"),
+    LogRate: ("unit", "ceiling", "limit"),
+    RelativeLogLoss: ("decay", "floor"),
+    TransferredDecrement: ("own_batch", "looks_every", "decay", "bound"),
+    LastingDecrement: ("own_batch", "decay", "bound"),
+    Opening: tuple(inspect.signature(Opening).parameters),
+}
+MEANT = {
+    *(
+        (name, "infinite")
+        for name in ("start", "time", "ceiling", "limit", "bound", "tolerance", "small", "noise", "ruin")
+    ),
+    ("looks_every", "none"),
+}
+"""What is no mistake: never, without end."""
 
 
 @pytest.mark.mistyped
@@ -241,8 +264,9 @@ def test_parts_of_a_setting_check_their_own_numbers(odd):
         (lambda: Replay(batch=value), "batch"),
         (lambda: Beta(value), "number"),
         (lambda: deviating(value), "deviations"),
+        *((partial(kind, **{field: value}), field) for kind, fields in PARTS.items() for field in fields),
     ):
-        if (name, odd) == ("start", "infinite"):
+        if (name, odd) in MEANT:
             continue
         with pytest.raises(InvalidArgument, match=f"^{name} must be"):
             make()

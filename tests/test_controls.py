@@ -38,7 +38,8 @@ def test_one_place_keeps_the_ratios_of_groups() -> None:
     controls = Controls(driven, (LearningRate(), Momentum(), Dropout(model)), "global", like=LIKE)
     assert controls.names == ["rate", "momentum", "dropout"]
     assert controls.given == pytest.approx([0.1, 0.1, 0.5])
-    assert controls.layout.limits == (math.inf, 1.0, 1.0)  # a rate has none; a distance to one is at most one
+    # A rate has none. A distance to one is at most one, in the holder that was given the largest.
+    assert controls.layout.limits == pytest.approx((math.inf, 0.1 / 0.5, 0.5 / 0.8))
     controls.write([0.2, 0.05, 0.25])
     assert [group["lr"] for group in driven.param_groups] == pytest.approx([0.2, 0.04])
     assert [group["momentum"] for group in driven.param_groups] == pytest.approx([0.95, 0.75])
@@ -123,7 +124,8 @@ def test_two_knobs_of_one_name_are_refused() -> None:
     for other in (Momentum(), Moment()):
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1, momentum=0.9)
         with pytest.raises(
-            InvalidArgument, match=r"controls must be knobs of different names, got \['learning_rate', "
+            InvalidArgument,
+            match=r"knobs of different names, none of them dq_da, .*, td_error, got \['learning_rate', ",
         ):
             lrpilot.OnlineActorCritic(optimizer, controls=(LearningRate(), Momentum(), other))
         assert "initial_momentum" not in optimizer.param_groups[0]
@@ -138,7 +140,9 @@ def test_what_cannot_be_driven_is_refused() -> None:
     driven = optimizer(model)
     controls = Controls(driven, (LearningRate(),), "group", like=LIKE)
     driven.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
-    with pytest.raises(InvalidArgument, match="the optimizer's groups must be those that it had when the controller"):
+    with pytest.raises(
+        InvalidArgument, match="the optimizer's groups must be the 2 that have a place each, got '[13] groups'"
+    ):
         controls.write([0.1, 0.2])
     learner = lrpilot.OfflineActorCritic().learner
     with pytest.raises(InvalidArgument, match="controls and granularity must be those of the learner"):
@@ -146,9 +150,55 @@ def test_what_cannot_be_driven_is_refused() -> None:
     several = lrpilot.OnlineActorCritic(optimizer(model), granularity="group")
     with pytest.raises(InvalidArgument, match="what export_schedule repeats must be one rate everywhere, got 'rate, r"):
         several.export_schedule(optimizer(model))
-    model[1].p = 0.0
-    with pytest.raises(InvalidArgument, match="setting must be one that explores"):
+    with pytest.raises(
+        InvalidArgument, match=r"setting must be one that explores, for the slope along dropout is not m"
+    ):
         lrpilot.OnlineActorCritic(optimizer(model), controls=(LearningRate(), Dropout(model)))
+
+
+@pytest.mark.parametrize("given", [(0.9, 0.5), (0.5, 0.9), (0.1, 0.3, 0.2)])
+def test_no_holder_leaves_its_range_however_far_the_first_is_moved(given: tuple[float, ...]) -> None:
+    """All keep the ratio of their distances to one; the farthest of them may reach one, and the first no more."""
+    groups = [{"params": [nn.Parameter(torch.ones(1))], "momentum": momentum} for momentum in given]
+    driven = torch.optim.SGD(groups, lr=0.1)
+    controls = Controls(driven, (LearningRate(), Momentum()), "global", like=LIKE)
+    highest = controls.layout.limits[1]
+    controls.write([0.1, highest])
+    momenta = [group["momentum"] for group in driven.param_groups]
+    assert min(momenta) == pytest.approx(0.0, abs=1e-8)
+    assert [(1 - momentum) / (1 - momenta[0]) for momentum in momenta] == pytest.approx(
+        [(1 - momentum) / (1 - given[0]) for momentum in given]
+    )
+    action = lrpilot.LogRate(limit=highest)
+    action.centre([controls.given[1]], settled=False)
+    assert action.rate(np.array([50.0])) <= highest
+
+
+@pytest.mark.parametrize("granularity", ["global", "group", "tensor"])
+@pytest.mark.parametrize("knob", [Momentum, lambda: Dropout(network()[:1].append(nn.Dropout(0.0))), WeightDecay])
+def test_what_was_given_as_0_is_not_driven_and_nothing_is_changed(knob: Any, granularity: Any) -> None:
+    driven = torch.optim.SGD(network().parameters(), lr=0.1)
+    before = copy.deepcopy(driven.state_dict())
+    with pytest.raises(
+        InvalidArgument, match=r"(to drive must be given as|must be) a (finite )?number (in|above) .*, got 0"
+    ):
+        Controls(driven, (LearningRate(), knob()), granularity, like=LIKE)
+    assert len(driven.param_groups) == 1
+    assert driven.state_dict()["param_groups"][0].items() >= before["param_groups"][0].items()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_group_that_has_none_keeps_none_whichever_it_is(first: int) -> None:
+    groups = [
+        {"params": [nn.Parameter(torch.ones(1))], "momentum": 0.9 * (first == n), "weight_decay": 0.1 * (first == n)}
+        for n in range(2)
+    ]
+    driven = torch.optim.SGD(groups, lr=0.1)
+    controls = Controls(driven, (LearningRate(), Momentum(), WeightDecay()), "group", like=LIKE)
+    assert controls.given == pytest.approx([0.1, 0.1, 0.1, 0.1])  # two rates, and in one place the rest
+    controls.write([0.1, 0.1, 0.3, 0.2])
+    assert [group["momentum"] for group in driven.param_groups] == pytest.approx([0.7 * (first == n) for n in range(2)])
+    assert [group["weight_decay"] for group in driven.param_groups] == [0.2 * (first == n) for n in range(2)]
 
 
 @pytest.mark.mistyped
@@ -181,7 +231,9 @@ def test_groups_that_join_or_leave_places_are_refused_before_anything_moves(chan
     else:
         driven.param_groups.pop()
     before = weights.detach().clone()
-    with pytest.raises(InvalidArgument, match="the optimizer's groups must be those that it had when the controller"):
+    with pytest.raises(
+        InvalidArgument, match="the optimizer's groups must be the 2 that have a place each, got '[13] groups'"
+    ):
         drive.step(lambda _: weights.square().sum(), None)
     assert torch.equal(weights, before)
 

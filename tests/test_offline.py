@@ -139,7 +139,7 @@ def test_a_state_is_a_value_and_loading_is_all_or_nothing() -> None:
 
     fresh = new_study()
     untouched = copy.deepcopy(fresh.state_dict())
-    with pytest.raises(lrpilot.InvalidArgument, match="the saved state must be that of a OfflineActorCritic like"):
+    with pytest.raises(lrpilot.InvalidArgument, match="the saved state must be that of an OfflineActorCritic like"):
         fresh.load_state_dict({name: part for name, part in state.items() if name != "runs"})
     for name, value in fresh.learner.actor.state_dict().items():
         assert torch.equal(value, untouched["learner"]["actor"][name])
@@ -154,3 +154,39 @@ def test_it_says_what_it_is(changes: dict, said: str) -> None:
     study = new_study(**changes)
     drive(study)
     assert repr(study) == f"OfflineActorCritic({said}, runs=1)"
+
+
+def test_a_run_without_a_lesson_does_not_count() -> None:
+    study = lrpilot.OfflineActorCritic("paper")
+    with study.run(torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)):
+        pass
+    assert study.runs == 0
+
+
+def test_a_study_of_another_precision_is_refused() -> None:
+    state = lrpilot.OfflineActorCritic("paper", dtype=torch.float64).state_dict()
+    with pytest.raises(
+        lrpilot.InvalidArgument, match=r"the saved dtype must be torch\.float32 as here, got 'torch\.float64'"
+    ):
+        lrpilot.OfflineActorCritic("paper").load_state_dict(state)
+
+
+def test_a_given_learner_brings_its_precision() -> None:
+    learner = lrpilot.OfflineActorCritic("paper", dtype=torch.float64).learner
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    assert lrpilot.OnlineActorCritic(optimizer, learner=learner).state_dict()["dtype"] == "torch.float64"
+
+
+@pytest.mark.mistyped
+def test_a_way_to_draw_is_a_function_and_one_that_is_asked() -> None:
+    draws = dataclasses.replace(lrpilot.PAPER, actor_batch="draw")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    for make in (
+        lambda setting, draw: lrpilot.OfflineActorCritic(setting, draw=draw),
+        lambda setting, draw: lrpilot.OnlineActorCritic(optimizer, setting, draw=draw),
+    ):
+        for setting, draw in ((draws, (1, 2)), (draws, None), ("paper", list)):
+            with pytest.raises(
+                lrpilot.InvalidArgument, match="draw must be a function exactly when actor_batch is 'draw'"
+            ):
+                make(setting, draw)

@@ -429,6 +429,25 @@ def test_stable_finds_a_good_rate_on_a_noisy_quadratic_from_any_start(start: flo
     assert noisy_quadratic("stable", start) < 2 * best
 
 
+@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.Adam])
+def test_stable_learns_from_small_batches_of_very_different_losses(make: Any) -> None:
+    """A regression, eight examples a batch, whose loss is half its mean in one batch and twice that in the next."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        teacher = torch.randn(10, 1)
+        network = nn.Sequential(nn.Linear(10, 32), nn.Tanh(), nn.Linear(32, 1))
+
+        def loss_fn(inputs: torch.Tensor, network: nn.Module = network, teacher: torch.Tensor = teacher) -> Any:
+            return (network(inputs) - inputs @ teacher).square().mean()
+
+        drawn = torch.Generator().manual_seed(7)
+        drive = lrpilot.OnlineActorCritic(make(network.parameters(), lr=0.01), generator=drawn)
+        for _ in range(300):
+            drive.step(loss_fn, torch.randn(8, 10))
+        inputs = torch.randn(1000, 10)
+        assert loss_fn(inputs) < 0.1 * (inputs @ teacher).square().mean(), seed
+
+
 def test_the_starts_above_are_bad_rates() -> None:
     """Negative control: what the controller was saved from."""
     best = noisy_quadratic(None, 1e-2)

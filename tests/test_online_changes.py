@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import io
 import pickle
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -120,7 +123,7 @@ def test_a_state_that_does_not_fit_changes_nothing(setting: str, lost: str) -> N
         source.step(one.loss_fn, one.batch(t))
     state = source.state_dict()
     del state[lost]
-    with pytest.raises(lrpilot.InvalidArgument, match="the saved state must be that of a OnlineActorCritic like this"):
+    with pytest.raises(lrpilot.InvalidArgument, match="the saved state must be that of an OnlineActorCritic like this"):
         drive.load_state_dict(state)
     mine, untouched = drive.state_dict(), twin.state_dict()
     assert torch.equal(mine["generator"], untouched["generator"])
@@ -295,8 +298,14 @@ def test_an_opening_refuses_a_first_loss_that_is_not_above_zero(shift: float) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((torch.tensor(1.0),), r"what step takes must be a function loss_fn\(batch\) and a batch, got 'Tensor'"),
-        ((lambda batch: batch,), r"what step takes must be a function loss_fn\(batch\) and a batch, got 'function'"),
+        (
+            (torch.tensor(1.0),),
+            r"what step takes must be a function loss_fn\(batch\) and a batch, got 'Tensor and no batch'",
+        ),
+        (
+            (lambda batch: batch,),
+            r"what step takes must be a function loss_fn\(batch\) and a batch, got 'function and no batch'",
+        ),
         ((lambda batch: 1.0, 0), "the loss must be a tensor of one element, got 'float'"),
         ((lambda batch: torch.tensor(1.0), 0), "the loss must be one that carries its graph, got 'one without'"),
     ],
@@ -337,3 +346,158 @@ def test_it_says_what_it_is() -> None:
     assert repr(drive) == "OnlineActorCritic(SGD, paper, step=0, lr=0.05)"
     drive.step(problem.loss_fn, problem.batch(0))
     assert repr(drive) == f"OnlineActorCritic(SGD, paper, step=1, lr={drive.get_last_lr()[0]:.3g})"
+
+
+@pytest.mark.parametrize("setting", ["paper", dataclasses.replace(lrpilot.STABLE, exploration=lrpilot.LogNormal())])
+def test_what_was_decided_for_the_forward_pass_holds_after_a_resume(setting: str | lrpilot.Setting) -> None:
+    """A dropout is in no other state: that of network and optimizer do not hold it."""
+
+    def begun() -> tuple[Problem, lrpilot.OnlineActorCritic]:
+        problem = Problem()
+        return problem, controller(
+            problem, setting, controls=(lrpilot.LearningRate(), lrpilot.Dropout(problem.network))
+        )
+
+    problem, drive = begun()
+    for t in range(60):
+        drive.step(problem.loss_fn, problem.batch(t))
+    state = copy.deepcopy([part.state_dict() for part in (problem.network, problem.optimizer, drive)])
+    random, left_out = torch.get_rng_state(), problem.network[3].p
+    assert left_out != 0.2
+    losses = [drive.step(problem.loss_fn, problem.batch(t)).item() for t in range(60, 80)]
+    problem, drive = begun()
+    for part, one in zip((problem.network, problem.optimizer, drive), state, strict=True):
+        part.load_state_dict(one)
+    assert problem.network[3].p == left_out
+    torch.set_rng_state(random)
+    assert [drive.step(problem.loss_fn, problem.batch(t)).item() for t in range(60, 80)] == losses
+
+
+def capped() -> lrpilot.AbsoluteRate:
+    return lrpilot.AbsoluteRate(0.05)
+
+
+def test_a_setting_of_functions_is_saved_by_their_names() -> None:
+    setting = dataclasses.replace(lrpilot.PAPER, action=capped, replay=lambda: lrpilot.LastTransition())
+    file = io.BytesIO()
+    torch.save(controller(Problem(), setting).state_dict(), file)
+    file.seek(0)
+    state = torch.load(file)
+    assert (state["setting"]["action"], state["setting"]["replay"]) == ("capped", "<lambda>")
+    again = dataclasses.replace(setting, replay=lambda: lrpilot.LastTransition())
+    controller(Problem(), again).load_state_dict(state)
+
+
+@every_setting
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_step_whose_second_look_fails_is_left_out_of_what_is_learned(setting: str, error: type) -> None:
+    problem = Problem()
+    drive = controller(problem, setting)
+
+    def fails(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            raise error
+        return problem.loss_fn(batch)
+
+    for t in range(30):
+        if t == 7:
+            with pytest.raises(error):
+                drive.step(fails, problem.batch(t))
+        else:
+            drive.step(problem.loss_fn, problem.batch(t))
+    assert len(drive.history["loss"]) == 30
+    if setting == "paper":
+        assert len(drive.history["reward"]) == 30 - 1 - 1  # the one that failed, and the last, not learned from yet
+
+
+@every_setting
+def test_a_state_of_another_network_is_refused(setting: str) -> None:
+    source, other = Problem(), Problem()
+    given = controller(
+        source, dataclasses.replace(lrpilot.PAPER, critic_batch="other") if setting == "paper" else setting
+    )
+    for t in range(80):
+        given.step(source.loss_fn, source.batch(t))
+    other.network = nn.Linear(6, 3)
+    other.optimizer = torch.optim.SGD(other.network.parameters(), lr=0.05)
+    taken = controller(other, given.setting)
+    with pytest.raises(
+        lrpilot.InvalidArgument, match=r"the saved steps must be of parameters of the shapes \{0: \(3, 6\), 1"
+    ):
+        taken.load_state_dict(given.state_dict())
+    taken.step(other.loss_fn, other.batch(0))
+
+
+def told(
+    problem: Problem, drive: lrpilot.OnlineActorCritic, *, after: Callable[[], object] = lambda: None
+) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for t in range(20):
+            drive.step(problem.loss_fn, problem.batch(t))
+            after()
+    assert all(issubclass(warning.category, lrpilot.PilotWarning) for warning in caught)
+    assert all(warning.filename == __file__ for warning in caught)
+    return [str(warning.message) for warning in caught]
+
+
+@every_setting
+def test_another_writer_of_the_rate_is_told_of_once(setting: str) -> None:
+    problem = Problem()
+    assert told(problem, controller(problem, setting)) == []
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(problem.optimizer, 100)
+    (said,) = told(problem, controller(problem, setting), after=scheduler.step)
+    assert said.startswith("something else writes the learning rate too, such as a scheduler")
+    problem = Problem()
+    controller(problem, setting).step(problem.loss_fn, problem.batch(0))
+    resumed = controller(problem, setting)
+    resumed.step(problem.loss_fn, problem.batch(0))
+    state = resumed.state_dict()
+    problem.optimizer.param_groups[0]["lr"] = 0.01
+    resumed.load_state_dict(state)  # from here on, whatever stands there
+    assert told(problem, resumed) == []
+
+
+@every_setting
+def test_losses_that_reach_no_parameter_are_told_of_once(setting: str) -> None:
+    problem, other = Problem(), Problem()
+    problem.optimizer = other.optimizer
+    (said,) = told(problem, controller(problem, setting))
+    assert said.startswith("the losses of 5 batches in a row have reached no parameter that the SGD trains")
+
+
+def test_what_joins_during_the_opening_is_taken_back_with_the_rest() -> None:
+    """Scripted losses with a gradient of 1, as in `test_online`: the tenth step ends the sweep."""
+    w, joined = (nn.Parameter(torch.ones(1)) for _ in range(2))
+    drive = lrpilot.OnlineActorCritic(torch.optim.SGD([w], lr=0.01), "stable")
+    for t, loss in enumerate((2.0, 1.0, 3.0, 4.0, 4.0, 4.0, 4.0, 4.0, 8.0, 9.0)):
+        if t == 3:
+            drive.optimizer.add_param_group({"params": [joined]})
+        both = w.sum() + joined.sum()
+        drive.step(lambda batch, both=both: both - both.detach() + batch, loss)
+    assert drive._opening.done
+    assert (w.item(), joined.item()) == (1.0, 1.0)
+
+
+@every_setting
+def test_a_loss_of_one_element_comes_back_as_a_number(setting: str) -> None:
+    problem = Problem()
+    loss = controller(problem, setting).step(lambda batch: problem.loss_fn(batch).reshape(1), problem.batch(0))
+    assert loss.shape == ()
+
+
+@every_setting
+def test_a_compiled_network_is_driven_as_it_is_without_and_nothing_is_said(setting: str) -> None:
+    traces = []
+    for wrap in (lambda network: network, lambda network: torch.compile(network, backend="eager")):
+        problem = Problem()
+        network = wrap(problem.network)
+        drive = controller(problem, setting)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for t in range(30):
+                drive.step(
+                    lambda b, network=network: nn.functional.cross_entropy(network(b[0]), b[1]), problem.batch(t)
+                )
+        traces.append(drive.history["rate"])
+    torch.testing.assert_close(*traces)

@@ -168,6 +168,27 @@ def test_on_a_plateau_nothing_was_learned_that_could_be_lost(lowest: float, ends
     assert opening.done == ends
 
 
+@pytest.mark.parametrize(("lowest", "ends"), [(1.27, True), (1.30, False)])
+def test_what_batches_alone_do_to_losses_is_not_half_of_what_was_learned(lowest: float, ends: bool) -> None:
+    """Neighbours differ by 2, as normal losses of deviation 2 / 0.954 do: two sums of three by sqrt(6) of these.
+
+    Known from 22 differences, four deviations and 6/22 of that: 26.1 of the 30 that the last three losses come to.
+    """
+    opening = begun(11.0)
+    climb(opening, losses=[11.0, 9.0] * 10 + [lowest] * 3 + [10.0] * 2, hoped=0.5, gained=0.5)
+    assert not opening.done
+    climb(opening, losses=[10.0], hoped=0.5, gained=0.5)
+    assert opening.done == ends
+
+
+@pytest.mark.parametrize(("last", "survives"), [(10.6, True), (10.75, False)])
+def test_what_batches_alone_do_to_losses_does_not_ruin_a_network(last: float, survives: bool) -> None:
+    """As above, from 19 differences: 27.0 more than the first three losses, 5, of which three times is less."""
+    opening = begun(1.0)
+    climb(opening, losses=[1.0, 3.0] * 10 + [last] * 2, hoped=0.5, gained=0.5)
+    assert opening.survived(last, last) == survives
+
+
 @pytest.mark.parametrize(("hoped", "ends"), [(0.0099, False), (0.0101, True)])
 def test_a_step_is_small_up_to_a_hundredth_of_the_loss(hoped: float, ends: bool) -> None:
     """A hundred of them would have to go wrong before the loss had doubled."""

@@ -156,8 +156,12 @@ def test_deviations_by_number() -> None:
     assert noisy["exploration"] == {"LogNormal": {"start": 0.2, "end": 0.1, "time": 1000.0}}
     with pytest.raises(lrpilot.InvalidArgument, match=r"deviations must be some of D1, D2, .*, D12, got 'D13'"):
         lrpilot.deviating("D13")
-    with pytest.raises(lrpilot.InvalidArgument, match="learn_slope must be False where the reward measures no slope"):
-        lrpilot.deviating("D4")
+    for lacking in ("D4", "D8"):
+        with pytest.raises(lrpilot.InvalidArgument, match="deviations must be with D3 or D11, which measure what D4"):
+            lrpilot.deviating(lacking)
+    for pair in (("D3", "D11"), ("D10", "D12")):
+        with pytest.raises(lrpilot.InvalidArgument, match=f"with one of {min(pair)} and {max(pair)}, not with both"):
+            lrpilot.deviating(*pair, "D2")
 
 
 def test_a_settings_name() -> None:
@@ -170,7 +174,8 @@ def test_a_settings_name() -> None:
     [
         {"unroll_steps": 1, "units": 1, "layers": 1, "critic_units": 1},  # no back-propagation through time at all
         {"unroll_steps": LONGEST},
-        {"discount": 0.0, "output_scale": 0.0, "betas": (0.0, 0.0)},
+        {"discount": 0.0, "output_scale": 0.0, "action": lrpilot.LogRate, "betas": (0.0, 0.0)},
+        {"output_scale": 0.0, "initialisation": "pytorch"},
         {"discount": 1.0},
     ],
 )

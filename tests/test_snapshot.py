@@ -139,6 +139,21 @@ def test_buffers_of_another_shape_are_refused() -> None:
     assert buffer.tolist() == [0.0, 0.0]
 
 
+def test_what_has_joined_is_copied_when_it_is_asked_for() -> None:
+    first, second = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = torch.optim.SGD([first], lr=0.1)
+    snapshot = Snapshot(optimizer)
+    optimizer.add_param_group({"params": [second]})
+    with torch.no_grad():
+        first.fill_(3.0)
+        second.fill_(3.0)
+        snapshot.extend()  # the second as it is now, the first as it was
+        first.fill_(5.0)
+        second.fill_(5.0)
+    snapshot.restore()
+    assert (first.tolist(), second.tolist()) == ([1.0, 1.0], [3.0, 3.0])
+
+
 def test_state_that_is_no_tensor_is_copied_too() -> None:
     """As of optimizers that count their steps in plain numbers."""
     optimizer = two_groups()

@@ -86,4 +86,4 @@ class Damaged(Unusable):
 
 
 class PilotWarning(UserWarning):
-    """The loop around a pilot is not what the pilot was made for. Each kind is issued once."""
+    """The loop around a pilot, or another controller, is not what it was made for. Each kind is issued once."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from lrpilot.core.state import that_of
 from lrpilot.errors import InvalidArgument
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -197,7 +198,7 @@ def _move_rows(parameter: Tensor, square: Tensor, gradient: Tensor, *, rate: flo
 
 def _check_state(optimizer: torch.optim.Optimizer, state: dict[str, Any], moments: set[str]) -> None:
     """Refuse a state whose groups lack one of the settings, or whose parameters lack one of the moments."""
-    kind = f"that of a {type(optimizer).__name__}"
+    kind = that_of(optimizer)
     try:
         groups = [optimizer.defaults.keys() - group.keys() for group in state["param_groups"]]
         parameters = [moments - held.keys() for held in state["state"].values() if held]

@@ -11,4 +11,5 @@ files.py      files replaced whole, and checked when read
 folders.py    folders of which one process has the use
 signals.py    Ctrl-C and its like, answered in good order
 randomness.py a generator of one's own
+notices.py    told once
 """

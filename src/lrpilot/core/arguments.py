@@ -39,6 +39,27 @@ def real(given: object) -> float:
         return math.nan
 
 
+def number_in(name: str, low: float, high: float, number: float, *, ends: str = "[]") -> float:
+    """The number, checked to be real and to lie between ``low`` and ``high``.
+
+    Args:
+        name: of the argument.
+        low: the lower end; may be ``-inf``.
+        high: the upper end; may be ``inf``.
+        number: what came.
+        ends: which ends belong to the range: ``"[]"`` both, ``"(]"`` the upper alone, and so on.
+
+    >>> number_in("decay", 0, 1, 0.5, ends="[)")
+    0.5
+    """
+    given = real(number)
+    above = given >= low if ends[0] == "[" else given > low
+    below = given <= high if ends[1] == "]" else given < high
+    if not (above and below):
+        raise InvalidArgument(name, f"a number in {ends[0]}{low:g}, {high:g}{ends[1]}", number)
+    return number
+
+
 def as_float(name: str, allowed: str, number: Any) -> float:
     """The number as a float, which may be infinite or NaN.
 

@@ -225,6 +225,11 @@ class Knobs:
         knob = self._knob(name)
         return [knob.read(group) for group in self._groups(knob)]
 
+    def all_given(self, name: str) -> list[float]:
+        """The value that the user gave each group that has a knob."""
+        knob = self._knob(name)
+        return [knob.given(group) for group in self._groups(knob)]
+
     def _knob(self, name: str) -> Knob:
         if name not in self._knobs:
             raise InvalidArgument("a knob", f"one of {', '.join(self._knobs)}", name)

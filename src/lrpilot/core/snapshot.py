@@ -17,8 +17,8 @@ class Snapshot:
     """A copy of an optimizer's parameters and state, and of buffers, at the moment of its construction.
 
     Restoring fills every tensor in place, so that references to them (views, compiled steps, other wrappers) stay
-    valid. State that the optimizer has gained since is dropped; parameters that have joined it since, that have left
-    it, or that are of another shape now, are left alone.
+    valid. State that the optimizer has gained since is dropped; parameters that have joined it since (but for
+    :meth:`extend`), that have left it, or that are of another shape now, are left alone.
     Learning rates are not part of it.
 
     Args:
@@ -31,9 +31,16 @@ class Snapshot:
         self._optimizer = optimizer
         self._values: list[tuple[Tensor, Tensor | None]] = [(buffer, buffer.clone()) for buffer in buffers]
         self._states: list[tuple[Tensor, StateDict]] = []
-        for parameter in parameters_of(optimizer):
-            self._values.append((parameter, parameter.detach().clone()))
-            self._states.append((parameter, copy.deepcopy(optimizer.state.get(parameter, {}))))
+        self.extend()
+
+    @torch.no_grad()
+    def extend(self) -> None:
+        """Copy the parameters that have joined the optimizer since, too, as they are now."""
+        copied = {parameter for parameter, _ in self._states}
+        for parameter in parameters_of(self._optimizer):
+            if parameter not in copied:
+                self._values.append((parameter, parameter.detach().clone()))
+                self._states.append((parameter, copy.deepcopy(self._optimizer.state.get(parameter, {}))))
 
     @torch.no_grad()
     def restore(self, buffers: Iterable[Tensor] = ()) -> None:

@@ -37,7 +37,7 @@ def load_all_or_nothing(owner: Stateful, state: StateDict, take_up: Callable[[St
         InvalidArgument: the state does not fit; ``owner`` is as it was.
     """
     if not isinstance(state, dict):  # type: ignore[reportUnnecessaryIsInstance] - users hand in what they have loaded
-        raise InvalidArgument("the saved state", f"that of a {type(owner).__name__}, a dictionary", state)
+        raise InvalidArgument("the saved state", f"{that_of(owner)}, a dictionary", state)
     before = owner.state_dict()
     try:
         take_up(copy.deepcopy(state))
@@ -45,9 +45,15 @@ def load_all_or_nothing(owner: Stateful, state: StateDict, take_up: Callable[[St
         take_up(before)
         if isinstance(error, InvalidArgument):
             raise
-        allowed = f"that of a {type(owner).__name__} like this one"
+        allowed = f"{that_of(owner)} like this one"
         what = "one without" if isinstance(error, KeyError) else f"{type(error).__name__}:"
         raise InvalidArgument("the saved state", allowed, f"{what} {error}".splitlines()[0]) from error
+
+
+def that_of(owner: object) -> str:
+    """``that of an Adam``: for messages."""
+    name = type(owner).__name__
+    return f"that of {'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 def on_device(state: Any, device: torch.device) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from lrpilot.core.arguments import real
+from lrpilot.core.arguments import number_in, real
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -115,9 +115,9 @@ class LogRate:
     size = 2
 
     def __init__(self, unit: float = 2.0, ceiling: float = 10.0, limit: float = math.inf) -> None:
-        self.unit = unit
-        self.ceiling = ceiling
-        self.limit = limit
+        self.unit = number_in("unit", 0, math.inf, unit, ends="()")
+        self.ceiling = number_in("ceiling", 1, math.inf, ceiling, ends="(]")
+        self.limit = number_in("limit", 0, math.inf, limit, ends="(]")
         self._place([1.0], [math.inf])
 
     def rate(self, raw: Float[Array, "*batch"]) -> Float[Array, "*batch"]:

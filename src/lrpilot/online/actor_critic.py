@@ -49,7 +49,7 @@ class ActorCritic:
         self, setting: Setting, *, generator: torch.Generator, dtype: torch.dtype, layout: Layout = ONE_RATE
     ) -> None:
         observation_size = setting.observation().size
-        self.setting, self.layout = setting, layout
+        self.setting, self.layout, self.dtype = setting, layout, dtype
         self.action = JointAction(setting.action(), layout)
         self.actor = Actor(
             observation_size + layout.shown,

@@ -27,13 +27,14 @@ from .actor_critic import ActorCritic
 from .arrays import Array, to_arrays, to_tensors
 from .controls import Controls, Granularity
 from .displacement import Displacement
-from .evaluation import Evaluator, LossFunction
+from .evaluation import Evaluator, LossFunction, number_of
 from .opening import Opening
 from .placement import checked_dtype, home_of
 from .replay import Transition
 from .reward import Evidence
 from .sensitivity import Sensitivity
-from .settings import Setting, resolve
+from .settings import Setting, check_draw, resolve
+from .watch import Watch
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -93,7 +94,7 @@ class OnlineActorCritic:
             actor decides for all, with a memory for each; the critic sees all values.
         generator: draws actor's and critic's initial weights, exploration and replay; a CPU generator. A new one,
             seeded from torch's global one, if None.
-        dtype: of the actor's weights: float32 or float64.
+        dtype: of the actor's weights: float32 or float64. A given learner brings its own.
 
     Raises:
         InvalidArgument: an argument outside its range.
@@ -117,8 +118,9 @@ class OnlineActorCritic:
         if not (learner is None or isinstance(learner, ActorCritic)):
             raise InvalidArgument("learner", "that of an OfflineActorCritic, or None", learner)
         self.setting = setting = resolve(setting) if learner is None else learner.setting
-        if (draw is not None) != (setting.actor_batch == "draw"):
-            raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
+        check_draw(draw, setting)
+        if learner is not None:
+            dtype = learner.dtype
         like = torch.empty(0, dtype=checked_dtype(dtype), device=home_of(optimizer))
         self.controls = Controls(optimizer, controls, granularity, like=like)
         self.optimizer = optimizer
@@ -140,7 +142,9 @@ class OnlineActorCritic:
         self._displacement = Displacement(optimizer, like=like, memory=memory) if moves else None
         measured = len(self.controls.in_step) == len(controls)
         if setting.learn_slope and setting.exploration is None and not measured:
-            allowed = "one that explores (D7) where nobody measures the slope along a knob"
+            unmeasured = ", ".join(knob.name for knob in controls if not knob.in_step)
+            allowed = f"one that explores, for the slope along {unmeasured} is not measured: deviation D7, as in "
+            allowed += "dataclasses.replace(lrpilot.STABLE, exploration=lrpilot.LogNormal())"
             raise InvalidArgument("setting", allowed, setting.name)
         self._sensitivity = None
         if self._displacement is not None and self._reward.measures_slope and len(names) > 1:
@@ -155,6 +159,7 @@ class OnlineActorCritic:
         looks_every = 1 if always else self._reward.looks_every
         self._looks_every = None if elsewhere else looks_every
         self._unlearned: UnlearnedStep | None = None
+        self._watch = Watch(optimizer)
         self._dtype = dtype
         self._step = 0
 
@@ -180,7 +185,9 @@ class OnlineActorCritic:
         The network is as the last step left it then, and the optimizer's rates are too.
         """
         if not callable(loss_fn) or batch is _MISSING:
-            raise InvalidArgument("what step takes", "a function loss_fn(batch) and a batch", type(loss_fn).__name__)
+            came = type(loss_fn).__name__ + (" and no batch" if batch is _MISSING else "")
+            raise InvalidArgument("what step takes", "a function loss_fn(batch) and a batch", came)
+        self._watch.begin()
         loss, f_t = self._forward(loss_fn, batch)  # line 4, and line 18 of the step before
         if self._opening is not None and self._opening.look(f_t):
             if self._displacement is not None and self._unlearned is not None:  # the last step may have done it
@@ -204,17 +211,22 @@ class OnlineActorCritic:
         self.history.append(loss=f_t, **self.controls.values(a_t))
         self._step += 1
 
-        self._unlearned = UnlearnedStep(s_t, a_t, f_t, None, promised, along)
+        f_tp1, kept = None, True
         if (self._looks_every and self._step % self._looks_every == 0) or self._sweep is not None:
-            after = self._evaluator.extra_pass(loss_fn, batch)
-            if (sweep := self._sweep) is not None and not sweep.survived(f_t, float(after)):
-                self._unlearned = None  # the network is back where it was
-                self._settle(sweep)
-            else:
-                self._unlearned = self._unlearned._replace(f_tp1=self._checked(after))
+            try:
+                after = self._evaluator.extra_pass(loss_fn, batch)
+                if (sweep := self._sweep) is not None and not sweep.survived(f_t, float(after)):
+                    kept = False  # the network is back where it was
+                    self._settle(sweep)
+                f_tp1 = self._checked(after) if kept else None
+            except BaseException:  # nobody learns from this step
+                self.learner.interrupt()
+                raise
+        self._unlearned = UnlearnedStep(s_t, a_t, f_t, f_tp1, promised, along) if kept else None
         self.controls.write(decided.tolist(), in_step=False)
         self._standing = decided
-        return loss.detach()
+        self._watch.end()
+        return loss.detach().reshape(())
 
     def _forward(self, loss_fn: LossFunction, batch: Any) -> tuple[Tensor, float]:
         """The loss of the batch with its graph, and its checked value f_t."""
@@ -228,6 +240,7 @@ class OnlineActorCritic:
         """The gradients of the loss; the observation s_t of its value."""
         self.optimizer.zero_grad()
         loss.backward()
+        self._watch.look_at_gradients()
         if self.controls.by_group:
             self.learner.notice(self.controls.look().cpu().numpy())
         return self._observation(f_t)
@@ -344,14 +357,7 @@ class OnlineActorCritic:
 
     def _checked(self, loss: object) -> float:
         """The loss as a finite number."""
-        if not (isinstance(loss, Tensor) and loss.numel() == 1):
-            came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise InvalidArgument("the loss", "a tensor of one element", came)
-        if loss.is_meta:
-            raise InvalidArgument("the loss", "a tensor that holds a number", "one on the meta device")
-        if not loss.is_floating_point():
-            raise InvalidArgument("the loss", "a tensor of a floating-point dtype", loss.dtype)
-        value = float(loss.detach())
+        value = number_of(loss)
         if not math.isfinite(value):
             raise NonFiniteLoss(self._step, self.get_last_lr()[0], value)
         return value
@@ -421,6 +427,8 @@ class OnlineActorCritic:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self._step, self._standing, self._unlearned = state["step"], to_arrays(state["standing"]), None
+        self._watch.forget()
+        self.controls.write(self._standing.tolist(), in_step=False)
         if state["unlearned"] is not None:
             s_t, a_t, f_t, f_tp1, *measured = state["unlearned"]
             f_tp1 = None if f_tp1 is None else float(f_tp1)

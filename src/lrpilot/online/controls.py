@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Granularity = Literal["global", "group", "tensor"]
 SHOWN = 2  # numbers that a place shows the actor of itself
+TAKEN = {"loss", "rate", "reward", "td_error", "dq_da"}  # columns of the history
+ROUNDING = 1e-9  # what a product of two numbers may be too large by, amply
 FARTHEST = 5.0  # e-folds between the gradients of a place and of the network that are told apart
 
 
@@ -73,17 +75,19 @@ class Controls:
             came = [knob.name for knob in knobs] if several else knobs
             raise InvalidArgument("controls", "knobs, of which LearningRate() is the first, in a list or tuple", came)
         names = [knob.name for knob in knobs]
-        if len(set(names)) < len(names):
-            raise InvalidArgument("controls", "knobs of different names", names)
-        places = [Knobs(optimizer, knobs)]  # which refuses a knob that nothing has
+        if len(set(names)) < len(names) or TAKEN & set(names):
+            raise InvalidArgument(
+                "controls", f"knobs of different names, none of them {', '.join(sorted(TAKEN))}", names
+            )
         self.optimizer, self.by_group = optimizer, granularity != "global"
+        for knob in knobs:
+            _check_given(knob, optimizer, by_group=self.by_group and knob.in_step)
         if granularity == "tensor":
             _divide(optimizer)
-        if self.by_group:
-            places = list(_places(optimizer, knobs))
+        places = list(_places(optimizer, knobs)) if self.by_group else [Knobs(optimizer, knobs)]
         self._knobs, self._places, self._like = tuple(knobs), places, like
         seats = [(p, k) for k, knob in enumerate(knobs) for p, place in enumerate(places) if knob.name in place.given]
-        limits = tuple(1.0 if knob.mirrored else math.inf for knob in knobs)
+        limits = tuple(min(_limit(knob, place) for place in places if knob.name in place.given) for knob in knobs)
         self.layout = Layout(tuple(seats), len(places), limits)
 
     @property
@@ -166,7 +170,8 @@ class Controls:
     def _check_groups(self) -> None:
         groups = len(self.optimizer.param_groups)
         if self.by_group and groups != sum(place.group is not None for place in self._places):
-            raise InvalidArgument("the optimizer's groups", "those that it had when the controller was made", groups)
+            allowed = f"the {sum(place.group is not None for place in self._places)} that have a place each"
+            raise InvalidArgument("the optimizer's groups", allowed, f"{groups} groups")
 
     def state_dict(self) -> StateDict:
         """What the user gave, by place."""
@@ -192,10 +197,32 @@ def _divide(optimizer: torch.optim.Optimizer) -> None:
 
 def _places(optimizer: torch.optim.Optimizer, knobs: Sequence[Knob]) -> Iterator[Knobs]:
     for number, group in enumerate(optimizer.param_groups):
-        here = [knob for knob in knobs if knob.in_step and knob.holders([group]) and knob.room(knob.given(group)) > 0]
+        here = [knob for knob in knobs if knob.in_step and knob.holders([group]) and knob.given(group) > 0]
         yield Knobs(optimizer, here, group=number)
     if rest := [knob for knob in knobs if not knob.in_step]:
         yield Knobs(optimizer, rest)
+
+
+def _check_given(knob: Knob, optimizer: torch.optim.Optimizer, *, by_group: bool) -> None:
+    """Refuse a knob that nothing has, or that was given as 0, which cannot be scaled, where it is to be moved.
+
+    Raises:
+        InvalidArgument: see above.
+    """
+    given = [knob.given(holder) for holder in knob.holders(optimizer.param_groups)]
+    if not given or not (by_group or knob.mirrored):
+        Knobs(optimizer, [knob])  # which refuses it
+    elif (max(given) if by_group else min(given)) == 0:
+        allowed = "a number in (0, 1)" if knob.mirrored else "a finite number above 0"
+        raise InvalidArgument(f"the {knob.name.replace('_', ' ')} to drive", f"given as {allowed}", 0.0)
+
+
+def _limit(knob: Knob, place: Knobs) -> float:
+    """What the first holder's number may not reach, so that no holder's does, which all keep their ratios."""
+    if not knob.mirrored:
+        return math.inf
+    share = knob.room(place.given[knob.name]) / max(knob.room(value) for value in place.all_given(knob.name))
+    return share if share == 1 else share * (1 - ROUNDING)
 
 
 def _square_sum(group: Group) -> tuple[Tensor, int]:

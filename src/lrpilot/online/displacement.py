@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lrpilot.core.snapshot import parameters_of
 from lrpilot.core.state import StateDict
+from lrpilot.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -127,8 +128,16 @@ class Displacement:
         return {"moved": by_place(self._moved), "trail": by_place(self._trail)}
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take up what :meth:`state_dict` gave."""
+        """Take up what :meth:`state_dict` gave.
+
+        Raises:
+            InvalidArgument: it is of parameters of other shapes.
+        """
         parameters = list(parameters_of(self._optimizer))
+        here = {place: tuple(parameter.shape) for place, parameter in enumerate(parameters)}
+        saved = {place: tuple(tensor.shape) for name in state for place, tensor in state[name].items()}
+        if not saved.items() <= here.items():
+            raise InvalidArgument("the saved steps", f"of parameters of the shapes {here} as here", saved)
         self._moved, self._trail = (
             {parameters[place]: tensor.to(parameters[place]) for place, tensor in state.get(name, {}).items()}
             for name in ("moved", "trail")  # 0.2 kept no trail

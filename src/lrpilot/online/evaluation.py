@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+
+from lrpilot.errors import InvalidArgument
 
 OWN_GRADIENTS = (
     "The loss is computed once more without gradients: one that takes gradients of its own, such as a gradient "
@@ -45,7 +47,7 @@ class Evaluator:
             self._random_states = _random_states()
         if self._modules is not None:
             return loss_fn(batch)
-        with _called_modules() as called:
+        with _called_modules() as called, _uncompiled():
             loss = loss_fn(batch)
         self._modules = [part for part in {p: None for m in called for p in m.modules()} if _buffers_of(part)]
         return loss
@@ -83,6 +85,22 @@ class Evaluator:
                 _set_random_states(after)
 
 
+def number_of(loss: object) -> float:
+    """A loss as a number, which may be infinite or NaN.
+
+    Raises:
+        InvalidArgument: it is no real tensor of one element.
+    """
+    if not (isinstance(loss, Tensor) and loss.numel() == 1):
+        came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InvalidArgument("the loss", "a tensor of one element", came)
+    if loss.is_meta:
+        raise InvalidArgument("the loss", "a tensor that holds a number", "one on the meta device")
+    if not loss.is_floating_point():
+        raise InvalidArgument("the loss", "a tensor of a floating-point dtype", loss.dtype)
+    return float(loss.detach())
+
+
 @contextmanager
 def _called_modules() -> Generator[list[nn.Module]]:
     """The modules called within by this thread, in order (outermost ones included)."""
@@ -98,6 +116,11 @@ def _called_modules() -> Generator[list[nn.Module]]:
         yield called
     finally:
         handle.remove()
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Within, compiled networks run as they were written: a trace would include the hook. From torch 2.6 on."""
+    return torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
 
 
 def _buffers_of(module: nn.Module) -> dict[str, Tensor | None]:

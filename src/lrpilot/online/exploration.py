@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lrpilot.core.arguments import real
-from lrpilot.errors import InvalidArgument
+from lrpilot.core.arguments import number_in
 
 from .arrays import Array
 
@@ -30,9 +29,9 @@ class LogNormal:
     """
 
     def __init__(self, start: float = 0.2, end: float = 0.1, time: float = 1000.0) -> None:
-        if not real(start) >= real(end) >= 0:
-            raise InvalidArgument("start", f"at least the end of {end}", start)
-        self.start, self.end, self.time = start, end, time
+        self.end = number_in("end", 0, math.inf, end, ends="[)")
+        self.start = number_in("start", end, math.inf, start, ends="[)")
+        self.time = number_in("time", 0, math.inf, time, ends="(]")
 
     def __call__(self, rate: Float[Array, " action"], step: int, generator: torch.Generator) -> Float[Array, " action"]:
         """The executed numbers at ``step``."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from lrpilot.core.arguments import number_in
 from lrpilot.core.state import StateDict
 
 from .arrays import TINY, Array
@@ -76,8 +77,8 @@ class RelativeLogLoss:
     size = 2
 
     def __init__(self, decay: float = 0.99, floor: float = 1e-8) -> None:
-        self.decay = decay
-        self.floor = floor
+        self.decay = number_in("decay", 0, 1, decay, ends="[)")
+        self.floor = number_in("floor", 0, 1, floor, ends="()")
         self._past: tuple[float, float] | None = None  # the first loss and the running mean
 
     def __call__(self, loss: float) -> Float[Array, " s"]:

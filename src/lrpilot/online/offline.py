@@ -11,13 +11,14 @@ import torch
 
 from lrpilot.core.randomness import own_generator
 from lrpilot.core.state import StateDict, load_all_or_nothing
+from lrpilot.errors import InvalidArgument
 
 from . import losses
 from .actor_critic import ActorCritic
 from .arrays import Array
 from .controller import OnlineActorCritic
 from .placement import checked_dtype
-from .settings import Setting, resolve
+from .settings import Setting, check_draw, resolve
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -37,12 +38,13 @@ class RunByRun(ActorCritic):
         self._t += 1
         return self.policy_gradient(s_j, losses.run_weight(self._t))[1]
 
-    def end_run(self) -> None:
-        """The run's one update of the actor."""
+    def end_run(self) -> bool:
+        """The run's one update of the actor. False if no step of it taught anything."""
         if self._chunk:
             self.end_chunk()
         if self._t:
             self.update_actor()
+        return self._t > 0
 
     def state_dict(self) -> StateDict:
         """As for any learner, and the sum of equation 10 so far."""
@@ -82,7 +84,7 @@ class OfflineActorCritic:
 
     Attributes:
         learner: the actor and the critic.
-        runs: completed so far; the actor has been updated as often.
+        runs: completed so far, with something to learn from in each; the actor has been updated as often.
     """
 
     def __init__(
@@ -94,20 +96,17 @@ class OfflineActorCritic:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.setting = resolve(setting)
+        check_draw(draw, self.setting)
         self.runs = 0
         self._draw = draw
         self._generator = own_generator(generator)
-        self._dtype = checked_dtype(dtype)
-        self.learner = RunByRun(self.setting, generator=self._generator, dtype=dtype)
+        self.learner = RunByRun(self.setting, generator=self._generator, dtype=checked_dtype(dtype))
 
     @contextmanager
     def run(self, optimizer: torch.optim.Optimizer) -> Generator[OnlineActorCritic]:
         """A training run of a fresh network; the actor is updated when the block ends without an error."""
-        yield OnlineActorCritic(
-            optimizer, draw=self._draw, learner=self.learner, generator=self._generator, dtype=self._dtype
-        )
-        self.learner.end_run()
-        self.runs += 1
+        yield OnlineActorCritic(optimizer, draw=self._draw, learner=self.learner, generator=self._generator)
+        self.runs += self.learner.end_run()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.setting.name}, runs={self.runs})"
@@ -116,6 +115,7 @@ class OfflineActorCritic:
         """A copy of all that the runs to come depend on; to be taken between two runs."""
         state = {
             "setting": self.setting.describe(),
+            "dtype": str(self.learner.dtype),
             "runs": self.runs,
             "generator": self._generator.get_state(),
             "learner": self.learner.state_dict(),
@@ -132,6 +132,8 @@ class OfflineActorCritic:
 
     def _take_up(self, state: StateDict) -> None:
         self.setting.check_same(state["setting"])
+        if state.get("dtype", str(self.learner.dtype)) != str(self.learner.dtype):  # 0.2 did not keep it
+            raise InvalidArgument("the saved dtype", f"{self.learner.dtype} as here", state["dtype"])
         self.learner.load_state_dict(state["learner"])
         self._generator.set_state(state["generator"])
         self.runs = state["runs"]

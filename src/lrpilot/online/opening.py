@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import pairwise
+from statistics import median
 
 import torch
 from torch import Tensor
 
+from lrpilot.core.arguments import number_in, whole
 from lrpilot.core.snapshot import Snapshot
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
@@ -43,10 +46,16 @@ class Opening:
             nearer to the first ones than to their lowest.
         margin: divisor of the rate, at which the actor takes over.
         ruin: the network is lost when the last ``patience`` losses are together above this multiple of the first ones.
+        noise: losses have risen, or fallen, when sums of ``patience`` of them differ by more than this many standard
+            deviations of what batches alone do to such a difference, as neighbouring losses tell. With batches of 64
+            and more it decides nothing; a few examples of very different losses would end the sweep by chance.
         limit: the sweep ends after so many steps at the latest, and its rate stays.
         again: a sweep that is over begins again when a loss is above this multiple of the running mean. No batch of the
             same loss function is; with another one the rate that was found holds no longer. The controller takes the
             last step back then, which may have been made with that loss at the old rate.
+
+    Raises:
+        InvalidArgument: a number outside its range.
     """
 
     def __init__(
@@ -61,13 +70,24 @@ class Opening:
         plateau: float = 0.75,
         margin: float = 4.0,
         ruin: float = 3.0,
+        noise: float = 4.0,
         limit: int = 200,
         again: float = 1e5,
     ) -> None:
+        number_in("below", 1, math.inf, below, ends="[)")
+        for name, factor in (("growth", growth), ("cut", cut), ("again", again)):
+            number_in(name, 1, math.inf, factor, ends="()")
+        for name, size in (("tolerance", tolerance), ("small", small), ("noise", noise)):
+            number_in(name, 0, math.inf, size)
+        number_in("plateau", 0, 1, plateau, ends="(]")
+        number_in("margin", 1, math.inf, margin, ends="[)")
+        number_in("ruin", 1, math.inf, ruin, ends="(]")
+        whole("patience", patience)
+        whole("limit", limit)
         self.below, self.growth, self.cut, self.patience = below, growth, cut, patience
         self.tolerance, self.small, self.plateau = tolerance, small, plateau
-        self.margin, self.ruin, self.limit = margin, ruin, limit
-        self.again = again
+        self.margin, self.ruin, self.noise = margin, ruin, noise
+        self.limit, self.again = limit, again
         self._usual: float | None = None
         self._begin()
 
@@ -77,6 +97,7 @@ class Opening:
         self._steps = 0
         self._recent: list[tuple[float, float]] = []
         self._losses: list[float] = []
+        self._seen: list[float] = []  # those before the last climb's, too, but the last of each climb
         self._best = math.inf, math.nan  # the lowest of the last losses so far, and the rate then
         self._climbing = False
         self._lowest = math.nan  # rate of the first step that was kept
@@ -84,8 +105,14 @@ class Opening:
         self._saved: StateDict | None = None
 
     def attach(self, rate: float, optimizer: torch.optim.Optimizer, buffers: Callable[[], Iterable[Tensor]]) -> None:
-        """Copy the network, at the first step (the sweep then starts below ``rate``) or the first after a resume."""
-        if self._snapshot is not None or self.done:
+        """Copy the network, at the first step (the sweep then starts below ``rate``) or the first after a resume.
+
+        Parameters that join during the sweep are copied as they join.
+        """
+        if self.done:
+            return
+        if self._snapshot is not None:
+            self._snapshot.extend()
             return
         self._buffers = buffers
         self._snapshot = Snapshot(optimizer, buffers())
@@ -117,7 +144,8 @@ class Opening:
         """Judge the step at :attr:`rate` by the loss of its own batch; False if the network was taken back."""
         self._steps += 1
         self._losses.append(before)
-        ruined = self._risen(self.ruin)
+        self._seen.append(before)
+        ruined = self._risen(self.ruin) and self._tell(self._last(), self._first())
         if ruined and not self._climbing:  # no step has been kept, so that no rate can be the reason
             self._losses, ruined = self._losses[-self.patience :], False
         better = after <= before  # False for NaN
@@ -161,20 +189,37 @@ class Opening:
 
     def _risen(self, multiple: float) -> bool:
         """Whether the last losses are above this multiple of the first; of either sign, in units of their size."""
-        first = sum(self._losses[: self.patience])
+        first = self._first()
         return self._last() > first + (multiple - 1) * abs(first)
+
+    def _first(self) -> float:
+        return sum(self._losses[: self.patience])
 
     def _last(self) -> float:
         return sum(self._losses[-self.patience :])
 
+    def _tell(self, higher: float, lower: float) -> bool:
+        """Whether two sums of losses differ by more than batches alone make them.
+
+        Of two normal losses the median difference is 0.954 standard deviations. The last losses, which may be rising,
+        are left out; what few tell is taken for too little.
+        """
+        changes = [abs(later - earlier) for earlier, later in pairwise(self._seen[: -self.patience])]
+        if not changes:
+            return True
+        deviation = math.sqrt(2 * self.patience) * median(changes) / 0.954
+        return higher - lower > self.noise * (1 + 6 / len(changes)) * deviation
+
     def _half_lost(self) -> bool:
         """Whether the last losses are nearer to the first than to the lowest, which were below the plateau."""
-        first, lowest = sum(self._losses[: self.patience]), self._best[0]
-        return lowest < first + (self.plateau - 1) * abs(first) and self._last() > (first + lowest) / 2
+        first, lowest, last = self._first(), self._best[0], self._last()
+        learned = lowest < first + (self.plateau - 1) * abs(first)
+        return learned and last > (first + lowest) / 2 and self._tell(min(first, last), lowest)
 
     def _leave(self, edge: float) -> None:
         """Steps are too large: hand over below the edge, or climb again from lower where it was too short to tell."""
         self._take_back()
+        del self._seen[-self.patience :]
         if edge / self.margin >= self._lowest:
             self._finish(edge / self.margin)
         else:
@@ -198,6 +243,7 @@ class Opening:
             "steps": self._steps,
             "recent": self._recent,
             "losses": list(self._losses),
+            "seen": list(self._seen),
             "best": self._best,
             "usual": self._usual,
             "climbing": self._climbing,
@@ -212,4 +258,5 @@ class Opening:
         self._losses, self._usual = list(state["losses"]), state["usual"]
         self._lowest = state.get("lowest", 0.0)  # 0.1 did not keep it
         self._best = tuple(state.get("best", (math.inf, math.nan)))  # nor 0.2 this
+        self._seen = list(state.get("seen", state["losses"]))  # nor this
         self._snapshot, self._saved = None, state["snapshot"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from lrpilot.core.arguments import real
+from lrpilot.core.arguments import number_in, whole
 from lrpilot.core.state import StateDict
 from lrpilot.errors import InvalidArgument
 
@@ -121,12 +121,10 @@ class TransferredDecrement:
     def __init__(
         self, own_batch: float = 0.03, *, looks_every: int | None = 8, decay: float = 0.99, bound: float = 5.0
     ) -> None:
-        if not 0 <= real(own_batch) <= 1:
-            raise InvalidArgument("own_batch", "a number in [0, 1]", own_batch)
-        self.own_batch = own_batch
-        self.looks_every = looks_every
-        self.decay = decay
-        self.bound = bound
+        self.own_batch = number_in("own_batch", 0, 1, own_batch)
+        self.looks_every = None if looks_every is None else whole("looks_every", looks_every)
+        self.decay = number_in("decay", 0, 1, decay, ends="[)")
+        self.bound = number_in("bound", 0, math.inf, bound, ends="(]")
         self._loss: float | None = None
         self._bend: float | None = None
         self._square: float | None = None

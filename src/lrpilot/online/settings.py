@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, Literal
+from types import FunctionType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from lrpilot.core.arguments import LONGEST, real
+from lrpilot.core.state import Stateful
 from lrpilot.errors import InvalidArgument
 
 from .action import AbsoluteRate, Action, LogRate
@@ -23,6 +27,7 @@ from .opening import Opening
 from .replay import LastTransition, Replay
 from .reward import LastingDecrement, LossDecrement, Reward, TransferredDecrement
 
+Part = TypeVar("Part")
 ActorBatch = Literal["next", "draw", "same"]
 Unroll = Literal["sliding", "chunk"]
 
@@ -88,11 +93,11 @@ class Setting:
 
     def __post_init__(self) -> None:
         """Check every range; raise :class:`InvalidArgument` at the first that is left."""
-        for name in ("observation", "action", "reward", "replay"):
-            if not callable(getattr(self, name)):
-                raise InvalidArgument(name, "a class, or a function that makes one", getattr(self, name))
-        if not (self.opening is None or callable(self.opening)):
-            raise InvalidArgument("opening", "a class, a function that makes one, or None", self.opening)
+        self._make("observation", Observation)
+        action, reward = self._make("action", Action), self._make("reward", Reward)
+        self._make("replay", Stateful)
+        if self.opening is not None:
+            self._make("opening", Opening)
         if not (self.exploration is None or isinstance(self.exploration, LogNormal)):
             raise InvalidArgument("exploration", "a LogNormal, or None", self.exploration)
         if not 0 <= real(self.discount) <= 1:
@@ -114,7 +119,11 @@ class Setting:
         for name in ("learn_slope", "learn_actor", "keep_evaluations"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidArgument(name, "True or False", getattr(self, name))
-        if not self.reward().measures_slope:
+        action.centre([1.0], settled=False)
+        scaled = self.initialisation != "pytorch"
+        if scaled and self.output_scale == 0 and not np.all(action.rate(np.zeros(1))):
+            raise InvalidArgument("output_scale", "above 0 where a raw output of 0 is a rate of 0", self.output_scale)
+        if not reward.measures_slope:
             if self.opening is not None:
                 raise InvalidArgument("opening", "None where the reward measures no slope", _plain(self.opening))
             if self.learn_slope:
@@ -134,6 +143,17 @@ class Setting:
         for name, allowed in choices.items():
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:
                 raise InvalidArgument(name, f"one of {', '.join(allowed)}", getattr(self, name))
+
+    def _make(self, name: str, kind: type[Part]) -> Part:
+        """The part of that name, as a run has it."""
+        factory = getattr(self, name)
+        try:
+            made = factory()
+        except (TypeError, AttributeError) as error:
+            raise InvalidArgument(name, "a class, or a function that makes one", factory) from error
+        if not isinstance(made, kind):
+            raise InvalidArgument(name, f"what makes a part like {kind.__name__}", made)
+        return made
 
     def describe(self) -> dict[str, object]:
         """Every field as plain numbers and names, for a run's configuration and to tell two settings apart."""
@@ -158,7 +178,7 @@ class Setting:
 
 
 def _plain(part: object) -> object:
-    if isinstance(part, type):
+    if isinstance(part, type | FunctionType):
         return part.__name__
     if isinstance(part, partial):
         return {_plain(part.func): [*part.args, dict(part.keywords)]}
@@ -194,11 +214,17 @@ def deviating(*numbers: str) -> Setting:
     """The paper's setting with some of the :data:`DEVIATIONS`.
 
     Raises:
-        InvalidArgument: there is no such deviation, or one without another that it needs.
+        InvalidArgument: there is no such deviation, one without another that it needs, or two of the same field.
     """
     for number in numbers:
         if not isinstance(number, str) or number not in DEVIATIONS:
             raise InvalidArgument("deviations", f"some of {', '.join(DEVIATIONS)}", number)
+    given = set(numbers)
+    if given & {"D4", "D8"} and not given & {"D3", "D11"}:
+        raise InvalidArgument("deviations", "with D3 or D11, which measure what D4 and D8 need", numbers)
+    for pair in ({"D3", "D11"}, {"D10", "D12"}):
+        if pair <= given:
+            raise InvalidArgument("deviations", f"with one of {' and '.join(sorted(pair))}, not with both", numbers)
     return Setting(**{name: value for number in numbers for name, value in DEVIATIONS[number].items()})
 
 
@@ -207,6 +233,12 @@ STABLE = deviating(*STABLE_DEVIATIONS)
 """The deviations without one of which Algorithm 1 fails from some starts, and D5, which saves a forward pass."""
 
 SETTINGS: dict[str, Setting] = {"paper": PAPER, "stable": STABLE}
+
+
+def check_draw(draw: Callable[[], Any] | None, setting: Setting) -> None:
+    """Refuse a way to draw x_j that is missing, is no function, or that nobody would ask."""
+    if (draw is not None) != (setting.actor_batch == "draw") or not (draw is None or callable(draw)):
+        raise InvalidArgument("draw", "a function exactly when actor_batch is 'draw'", draw)
 
 
 def resolve(setting: str | Setting) -> Setting:

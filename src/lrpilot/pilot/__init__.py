@@ -13,5 +13,4 @@ logbook.py      what was seen and done                  deciding.py   all that h
 optimizers.py   one, several or wrapped                 ranks.py      several processes
 controller.py   what lives in the user's loop           shape.py      what trainers look for in a scheduler
 arithmetic.py   floats of one run, tensors of many      living.py, loaders.py, defaults.py  the surroundings
-notices.py      told once
 """

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from lrpilot.core.notices import Notices
+
     from .buffers import Buffers
     from .interval import Interval
     from .loss_buffer import Loss, LossBuffer
     from .memory import Memory
-    from .notices import Notices
 
 IN_VAIN = 100
 """So many calls in a row without a step of the optimizer are told of: no one accumulates over more micro-batches."""

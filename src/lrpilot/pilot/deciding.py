@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lrpilot.core.knobs import Knobs, LearningRate
+from lrpilot.core.notices import Notices
 from lrpilot.errors import InvalidArgument, NonFiniteWeights
 
 from .calls import Calls, first_call_by
@@ -27,7 +28,6 @@ from .logbook import Decision, Logbook
 from .loss_buffer import LossBuffer
 from .measurement import Measurement
 from .memory import Memory
-from .notices import Notices
 from .optimizers import names, together
 from .parts import Parts
 from .ranks import Ranks

@@ -12,8 +12,9 @@ from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
+from lrpilot.core.notices import PACKAGE
+
 from .living import living
-from .notices import PACKAGE
 
 
 def batches_for(steps: int, total_steps: int) -> int | None:

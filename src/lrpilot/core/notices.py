@@ -1,4 +1,4 @@
-"""What the pilot has to say about the loop that it lives in, each thing once."""
+"""What a controller has to say about the loop that it lives in, each thing once."""
 
 from __future__ import annotations
 
