@@ -141,7 +141,7 @@ def test_what_cannot_be_driven_is_refused() -> None:
     controls = Controls(driven, (LearningRate(),), "group", like=LIKE)
     driven.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
     with pytest.raises(
-        InvalidArgument, match="the optimizer's groups must be the 2 that have a place each, got '[13] groups'"
+        InvalidArgument, match=r"the optimizer's groups must be the 2 that have a place each, got '[13] groups'"
     ):
         controls.write([0.1, 0.2])
     learner = lrpilot.OfflineActorCritic().learner
@@ -232,7 +232,7 @@ def test_groups_that_join_or_leave_places_are_refused_before_anything_moves(chan
         driven.param_groups.pop()
     before = weights.detach().clone()
     with pytest.raises(
-        InvalidArgument, match="the optimizer's groups must be the 2 that have a place each, got '[13] groups'"
+        InvalidArgument, match=r"the optimizer's groups must be the 2 that have a place each, got '[13] groups'"
     ):
         drive.step(lambda _: weights.square().sum(), None)
     assert torch.equal(weights, before)

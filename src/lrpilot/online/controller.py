@@ -225,7 +225,6 @@ class OnlineActorCritic:
         self._unlearned = UnlearnedStep(s_t, a_t, f_t, f_tp1, promised, along) if kept else None
         self.controls.write(decided.tolist(), in_step=False)
         self._standing = decided
-        self._watch.end()
         return loss.detach().reshape(())
 
     def _forward(self, loss_fn: LossFunction, batch: Any) -> tuple[Tensor, float]:
@@ -270,6 +269,7 @@ class OnlineActorCritic:
             if not math.isfinite(number):
                 raise NonFiniteRate(self._step, self.get_last_lr()[0], number)
         self.controls.write(action)
+        self._watch.end()
         if self._displacement is None:
             self.optimizer.step()
             return None, None

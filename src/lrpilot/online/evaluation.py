@@ -4,8 +4,9 @@
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from threading import get_ident
 from typing import Any
 
@@ -118,9 +119,13 @@ def _called_modules() -> Generator[list[nn.Module]]:
         handle.remove()
 
 
-def _uncompiled() -> AbstractContextManager[Any]:
-    """Within, compiled networks run as they were written: a trace would include the hook. From torch 2.6 on."""
-    return torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
+@contextmanager
+def _uncompiled() -> Generator[None]:
+    """Within, compiled networks run as they were written, from torch 2.6 on: a trace would include the hook."""
+    eager = torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
+    with eager, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*global hooks on modules")  # ours, which minds no call too many
+        yield
 
 
 def _buffers_of(module: nn.Module) -> dict[str, Tensor | None]:

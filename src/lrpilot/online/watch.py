@@ -48,7 +48,7 @@ class Watch:
             )
 
     def end(self) -> None:
-        """Remember the rates as a step leaves them."""
+        """Remember the rates that a step is made with."""
         self._left = self._rates()
 
     def forget(self) -> None:
