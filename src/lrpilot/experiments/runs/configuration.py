@@ -10,7 +10,7 @@ import torch
 from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.choices import at_least, choose
 from lrpilot.experiments.tasks.catalogue import TASKS, LoadedTask, task_named
-from lrpilot.online.settings import resolve
+from lrpilot.online.settings import SETTINGS
 
 from .methods import METHODS, Method
 from .optimizers import HELP as OPTIMIZER_HELP
@@ -31,8 +31,12 @@ class Configuration:
     """As a user gives it, what was not said is None; :meth:`complete` fills that in."""
 
     task: str = "digits"  # a name that load_task takes
-    controller: str | None = option("What sets the rate: pilot (default), online, or none for a fixed rate.")
-    setting: str | None = option("Setting of the online actor-critic: stable (default), or paper, the literal one.")
+    controller: str | None = option(
+        "What sets the rate: pilot (default), online (the default with --setting or --discount), or none for a fixed rate."
+    )
+    setting: str | None = option(
+        "Setting of the online actor-critic: stable (default), or paper, the literal one, whose first rate is its own."
+    )
     discount: float | None = option("Discount factor gamma of the online actor-critic; default the setting's.")
     optimizer: str | None = option(f"{OPTIMIZER_HELP} Default sgd.")
     lr: float | None = option("Learning rate; the pilot starts at a tenth. Default 0.1 for sgd, else the optimizer's.")
@@ -75,7 +79,8 @@ class Configuration:
         for name, value in self._given("setting", "discount").items():
             if self.driver != "online":
                 raise InvalidArgument(name, f"left out with --controller {self.driver}", value)
-        replace(resolve(self._or_usual("setting")), **self._given("discount"))
+        choose("setting", self._or_usual("setting"), SETTINGS)
+        replace(SETTINGS[self._or_usual("setting")], **self._given("discount"))
         probe = [torch.nn.Parameter(torch.zeros(1))]
         make_optimizer(self._or_usual("optimizer"), probe, learning_rate=self.lr, momentum=self.momentum)
         at_least(1, steps=self.steps, batch_size=self.batch_size, evaluate_every=self.evaluate_every)
