@@ -32,7 +32,7 @@ class Configuration:
 
     task: str = "digits"  # a name that load_task takes
     controller: str | None = option(
-        "What sets the rate: pilot (default), online (the default with --setting or --discount), or none for a fixed rate."
+        "What sets the rate: pilot (default), online (default with --setting or --discount), or none for a fixed rate."
     )
     setting: str | None = option(
         "Setting of the online actor-critic: stable (default), or paper, the literal one, whose first rate is its own."
