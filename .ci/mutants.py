@@ -59,6 +59,7 @@ TESTS = {
     "online/controller": "controls online online_changes oracle",
     "online/offline": "offline contracts",
     "online/placement": "arguments online",
+    "online/watch": "online_changes",
     "pilot/arithmetic": "arithmetic features",
     "pilot/buffers": "pilot_guard pilot_shape",
     "pilot/calls": "calls pilot_steps",
