@@ -211,7 +211,7 @@ def _check_given(knob: Knob, optimizer: torch.optim.Optimizer, *, by_group: bool
     """
     given = [knob.given(holder) for holder in knob.holders(optimizer.param_groups)]
     if not given or not (by_group or knob.mirrored):
-        Knobs(optimizer, [knob])  # which refuses it
+        Knobs(optimizer, [knob])  # which refuses what it cannot scale
     elif (max(given) if by_group else min(given)) == 0:
         allowed = "a number in (0, 1)" if knob.mirrored else "a finite number above 0"
         raise InvalidArgument(f"the {knob.name.replace('_', ' ')} to drive", f"given as {allowed}", 0.0)

@@ -47,8 +47,8 @@ class Opening:
         margin: divisor of the rate, at which the actor takes over.
         ruin: the network is lost when the last ``patience`` losses are together above this multiple of the first ones.
         noise: losses have risen, or fallen, when sums of ``patience`` of them differ by more than this many standard
-            deviations of what batches alone do to such a difference, as neighbouring losses tell. With batches of 64
-            and more it decides nothing; a few examples of very different losses would end the sweep by chance.
+            deviations of what batches alone do to such a difference, as neighbouring losses tell. With fifty examples a
+            batch it decides next to nothing; with a few, of very different losses, the sweep would end by chance.
         limit: the sweep ends after so many steps at the latest, and its rate stays.
         again: a sweep that is over begins again when a loss is above this multiple of the running mean. No batch of the
             same loss function is; with another one the rate that was found holds no longer. The controller takes the
