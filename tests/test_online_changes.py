@@ -466,6 +466,18 @@ def test_losses_that_reach_no_parameter_are_told_of_once(setting: str) -> None:
     assert said.startswith("the losses of 5 batches in a row have reached no parameter that the SGD trains")
 
 
+@pytest.mark.parametrize("reached", [[0] * 4 + [1] + [0] * 5, [0] * 5])
+def test_four_batches_in_a_row_may_reach_no_parameter(reached: list[int]) -> None:
+    problem, other = Problem(), Problem()
+    drive = controller(problem, "paper")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for t, reaches in enumerate(reached[:-1]):
+            drive.step(problem.loss_fn if reaches else other.loss_fn, problem.batch(t))
+    with pytest.warns(lrpilot.PilotWarning, match="the losses of 5 batches in a row have reached no parameter"):
+        drive.step(other.loss_fn, problem.batch(99))
+
+
 def test_what_joins_during_the_opening_is_taken_back_with_the_rest() -> None:
     """Scripted losses with a gradient of 1, as in `test_online`: the tenth step ends the sweep."""
     w, joined = (nn.Parameter(torch.ones(1)) for _ in range(2))
