@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from loops import network, take_a_step
+from lrpilot.core.notices import Notices, PilotWarning
 from lrpilot.pilot import calls
 from lrpilot.pilot.buffers import Buffers
 from lrpilot.pilot.calls import Calls
 from lrpilot.pilot.interval import Interval
 from lrpilot.pilot.loss_buffer import LossBuffer
 from lrpilot.pilot.memory import Memory
-from lrpilot.pilot.notices import Notices, PilotWarning
 
 
 def alone():

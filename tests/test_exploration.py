@@ -21,8 +21,12 @@ def test_log_normal_deviation(step: int, sigma: float) -> None:
 
 
 def test_a_deviation_that_grows_is_refused() -> None:
-    for start, end in ((0.1, 0.3), (0.1, -0.1), (float("nan"), 0.1)):
-        with pytest.raises(InvalidArgument, match="start"):
+    for start, end, named in (
+        (0.1, 0.3, r"start .* in \[0\.3, inf\)"),
+        (0.1, -0.1, "end"),
+        (float("nan"), 0.1, "start"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"^{named}"):
             LogNormal(start=start, end=end)
     assert LogNormal(start=0.0, end=0.0).end == 0.0  # no noise at all
 

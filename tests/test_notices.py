@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from lrpilot.pilot.notices import PACKAGE, Notices, PilotWarning
+from lrpilot.core.notices import PACKAGE, Notices, PilotWarning
 
 
 def test_each_kind_is_told_once_at_the_users_own_line() -> None:

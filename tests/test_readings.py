@@ -27,7 +27,7 @@ def differing(one, other):
 def test_no_deviation_is_the_paper_and_the_stable_ones_change_what_they_name():
     assert deviating() == PAPER
     changed = [name for number, changes in DEVIATIONS.items() if number not in ("D11", "D12") for name in changes]
-    assert len(changed) == len(set(changed)) == len(differing(PAPER, deviating(*DEVIATIONS)))
+    assert len(changed) == len(set(changed)) == len(differing(PAPER, deviating(*DEVIATIONS.keys() - {"D3", "D10"})))
     assert DEVIATIONS["D11"].keys() == DEVIATIONS["D3"].keys()  # in whose place it stands
     assert DEVIATIONS["D12"].keys() == DEVIATIONS["D10"].keys()
     assert differing(PAPER, STABLE) == {n for d in STABLE_DEVIATIONS for n in DEVIATIONS[d]}
@@ -46,7 +46,7 @@ def network():
 
 @pytest.mark.parametrize("number", ["D4", "D8"])
 def test_a_deviation_without_the_one_it_needs_is_refused(number):
-    with pytest.raises(InvalidArgument, match="where the reward measures no slope"):
+    with pytest.raises(InvalidArgument, match="deviations must be with D3 or D11"):
         deviating(number)
 
 
