@@ -189,6 +189,51 @@ def test_what_batches_alone_do_to_losses_does_not_ruin_a_network(last: float, su
     assert opening.survived(last, last) == survives
 
 
+def test_a_loss_that_multiplies_before_batches_have_told_anything_is_taken_for_risen() -> None:
+    opening = begun(1.0)
+    climb(opening, losses=[1.0] * 3, hoped=0.5, gained=0.5)
+    assert not opening.survived(10.0, 10.0)
+
+
+@pytest.mark.parametrize(("risen", "survives"), [(46.1, True), (46.3, False)])
+def test_what_batches_do_is_known_from_the_climb_before_but_for_its_last_losses(risen: float, survives: bool) -> None:
+    """11, 9, 11, 9, 11 of a climb that began too high, and 1 of the next one: 2 by the median, from five differences.
+
+    Four deviations and 6/5 of that are 45.2; three losses come to 2 and the last, against 3.
+    """
+    opening = begun(11.0)
+    climb(opening, losses=[11.0, 9.0] * 3, hoped=0.5, gained=0.5)
+    climb(opening, losses=[11.0, 9.0], hoped=0.5, gained=-0.5)
+    assert not opening.done
+    assert opening.rate == pytest.approx(0.01 / 10)
+    climb(opening, losses=[1.0] * 3, hoped=0.5, gained=0.5)
+    assert opening.survived(risen, risen) == survives
+
+
+@pytest.mark.parametrize(
+    ("argument", "right", "wrong"),
+    [
+        ("below", 1.0, 0.99),
+        ("growth", 1.001, 1.0),
+        ("cut", 1.001, 1.0),
+        ("again", 1.001, 1.0),
+        ("tolerance", 0.0, -0.01),
+        ("small", 0.0, -0.01),
+        ("noise", 0.0, -0.01),
+        ("plateau", 1.0, 1.01),
+        ("plateau", 0.01, 0.0),
+        ("margin", 1.0, 0.99),
+        ("ruin", 1.001, 1.0),
+    ],
+)
+def test_the_ends_of_the_ranges(argument: str, right: float, wrong: float) -> None:
+    assert getattr(Opening(**{argument: right}), argument) == right
+    with pytest.raises(
+        InvalidArgument, match=rf"^{argument} must be a number in [\[(][01], (1|inf)[\])], got {wrong}$"
+    ):
+        Opening(**{argument: wrong})
+
+
 @pytest.mark.parametrize(("hoped", "ends"), [(0.0099, False), (0.0101, True)])
 def test_a_step_is_small_up_to_a_hundredth_of_the_loss(hoped: float, ends: bool) -> None:
     """A hundred of them would have to go wrong before the loss had doubled."""
