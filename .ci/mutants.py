@@ -57,6 +57,7 @@ TESTS = {
     "online/actor_critic": "actor_critic joint online oracle",
     "online/arrays": "actor chunk critic online_changes",
     "online/controller": "controls online online_changes oracle",
+    "online/evaluation": "evaluation online online_changes",
     "online/offline": "offline contracts",
     "online/placement": "arguments online",
     "online/watch": "online_changes",

@@ -163,6 +163,8 @@ def test_no_holder_leaves_its_range_however_far_the_first_is_moved(given: tuple[
     driven = torch.optim.SGD(groups, lr=0.1)
     controls = Controls(driven, (LearningRate(), Momentum()), "global", like=LIKE)
     highest = controls.layout.limits[1]
+    margin = 0 if min(given) == given[0] else 1e-9  # where rounding could take the farthest beyond
+    assert highest == pytest.approx((1 - given[0]) / (1 - min(given)) * (1 - margin), rel=1e-12, abs=0)
     controls.write([0.1, highest])
     momenta = [group["momentum"] for group in driven.param_groups]
     assert min(momenta) == pytest.approx(0.0, abs=1e-8)
@@ -175,16 +177,25 @@ def test_no_holder_leaves_its_range_however_far_the_first_is_moved(given: tuple[
 
 
 @pytest.mark.parametrize("granularity", ["global", "group", "tensor"])
-@pytest.mark.parametrize("knob", [Momentum, lambda: Dropout(network()[:1].append(nn.Dropout(0.0))), WeightDecay])
-def test_what_was_given_as_0_is_not_driven_and_nothing_is_changed(knob: Any, granularity: Any) -> None:
+@pytest.mark.parametrize("knob", ["momentum", "dropout", "weight decay"])
+def test_what_was_given_as_0_is_not_driven_and_nothing_is_changed(knob: str, granularity: Any) -> None:
+    layer = nn.Sequential(nn.Dropout(0.0))
     driven = torch.optim.SGD(network().parameters(), lr=0.1)
     before = copy.deepcopy(driven.state_dict())
-    with pytest.raises(
-        InvalidArgument, match=r"(to drive must be given as|must be) a (finite )?number (in|above) .*, got 0"
-    ):
-        Controls(driven, (LearningRate(), knob()), granularity, like=LIKE)
+    own = {"momentum": Momentum(), "dropout": Dropout(layer), "weight decay": WeightDecay()}[knob]
+    said = f"the {knob} to drive must be given as a number in \\(0, 1\\), got 0"
+    if knob == "weight decay":
+        said = "the (optimizer's )?weight decay (to drive )?must be (given as )?a finite number above 0, got 0"
+    with pytest.raises(InvalidArgument, match=said):
+        Controls(driven, (LearningRate(), own), granularity, like=LIKE)
     assert len(driven.param_groups) == 1
     assert driven.state_dict()["param_groups"][0].items() >= before["param_groups"][0].items()
+
+
+def test_holders_that_move_together_were_all_given_something() -> None:
+    groups = [{"params": [nn.Parameter(torch.ones(1))], "momentum": momentum} for momentum in (0.9, 0.0)]
+    with pytest.raises(InvalidArgument, match="the momentum to drive must be given as"):
+        Controls(torch.optim.SGD(groups, lr=0.1), (LearningRate(), Momentum()), "global", like=LIKE)
 
 
 @pytest.mark.parametrize("first", [0, 1])
