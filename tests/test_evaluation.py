@@ -122,3 +122,20 @@ def test_an_error_is_explained_where_the_loss_takes_gradients_of_its_own() -> No
     with pytest.raises(RuntimeError, match="of another kind") as failure:
         evaluator.extra_pass(broken, torch.ones(2))
     assert not hasattr(failure.value, "__notes__")
+
+
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch 2.6 is the first that can leave it out")
+def test_a_compiled_network_is_compiled_from_the_second_pass_on() -> None:
+    """What is traced in the first would have the hook that notes which modules are called."""
+    compiled: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> object:
+        compiled.append(graph)
+        return graph.forward
+
+    network = torch.compile(nn.Linear(3, 1), backend=backend)
+    evaluator, counts = Evaluator(shared_masks=False), []
+    for _ in range(3):
+        evaluator.training_pass(lambda batch: network(batch).sum(), torch.ones(2, 3))
+        counts.append(len(compiled))
+    assert counts == [0, 1, 1]

@@ -29,6 +29,10 @@ def test_a_deviation_that_grows_is_refused() -> None:
         with pytest.raises(InvalidArgument, match=f"^{named}"):
             LogNormal(start=start, end=end)
     assert LogNormal(start=0.0, end=0.0).end == 0.0  # no noise at all
+    assert LogNormal(time=0.5).time == 0.5
+    for time in (0.0, -0.5):
+        with pytest.raises(InvalidArgument, match=rf"^time must be a number in \(0, inf\], got {time}$"):
+            LogNormal(time=time)
 
 
 @pytest.mark.parametrize(("step", "sigma"), [(0, 0.2), (1000, 0.2 / math.sqrt(2)), (10**6, 0.1)])
