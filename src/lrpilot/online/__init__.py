@@ -16,7 +16,7 @@ opening.py      a sweep of rates before the actor takes over
 actor_critic.py the actor's decisions, both updates
 arrays.py       numbers on the host
 settings.py     which parts: paper, stable
-controller.py   Algorithm 1                watch.py        what is amiss in the loop, told once
+controller.py   Algorithm 1                watch.py        mistakes in the loop, each told once
 offline.py      the appendix: equation 10
 public.py       the names that users import
 """

@@ -187,7 +187,7 @@ class OnlineActorCritic:
         if not callable(loss_fn) or batch is _MISSING:
             came = type(loss_fn).__name__ + (" and no batch" if batch is _MISSING else "")
             raise InvalidArgument("what step takes", "a function loss_fn(batch) and a batch", came)
-        self._watch.begin()
+        self._watch.look_at_rates()
         loss, f_t = self._forward(loss_fn, batch)  # line 4, and line 18 of the step before
         if self._opening is not None and self._opening.look(f_t):
             if self._displacement is not None and self._unlearned is not None:  # the last step may have done it
@@ -269,7 +269,7 @@ class OnlineActorCritic:
             if not math.isfinite(number):
                 raise NonFiniteRate(self._step, self.get_last_lr()[0], number)
         self.controls.write(action)
-        self._watch.end()
+        self._watch.remember_rates()
         if self._displacement is None:
             self.optimizer.step()
             return None, None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Granularity = Literal["global", "group", "tensor"]
 SHOWN = 2  # numbers that a place shows the actor of itself
 TAKEN = {"loss", "rate", "reward", "td_error", "dq_da"}  # columns of the history
-ROUNDING = 1e-9  # what a product of two numbers may be too large by, amply
+ROUNDING = 1e-9  # more than rounding adds to a product
 FARTHEST = 5.0  # e-folds between the gradients of a place and of the network that are told apart
 
 
@@ -218,7 +218,7 @@ def _check_given(knob: Knob, optimizer: torch.optim.Optimizer, *, by_group: bool
 
 
 def _limit(knob: Knob, place: Knobs) -> float:
-    """What the first holder's number may not reach, so that no holder's does, which all keep their ratios."""
+    """The most that the first holder's number may be: all keep their ratios, and none may be above one."""
     if not knob.mirrored:
         return math.inf
     share = knob.room(place.given[knob.name]) / max(knob.room(value) for value in place.all_given(knob.name))

@@ -124,7 +124,7 @@ def _uncompiled() -> Generator[None]:
     """Within, compiled networks run as they were written, from torch 2.6 on: a trace would include the hook."""
     eager = torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
     with eager, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*global hooks on modules")  # ours, which minds no call too many
+        warnings.filterwarnings("ignore", ".*global hooks on modules")  # our own, which may fire twice
         yield
 
 

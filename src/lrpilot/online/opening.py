@@ -97,7 +97,7 @@ class Opening:
         self._steps = 0
         self._recent: list[tuple[float, float]] = []
         self._losses: list[float] = []
-        self._seen: list[float] = []  # those before the last climb's, too, but the last of each climb
+        self._seen: list[float] = []  # the losses of all climbs, less the last of each that was left
         self._best = math.inf, math.nan  # the lowest of the last losses so far, and the rate then
         self._climbing = False
         self._lowest = math.nan  # rate of the first step that was kept
@@ -145,7 +145,7 @@ class Opening:
         self._steps += 1
         self._losses.append(before)
         self._seen.append(before)
-        ruined = self._risen(self.ruin) and self._tell(self._last(), self._first())
+        ruined = self._risen(self.ruin) and self._differ(self._last(), self._first())
         if ruined and not self._climbing:  # no step has been kept, so that no rate can be the reason
             self._losses, ruined = self._losses[-self.patience :], False
         better = after <= before  # False for NaN
@@ -198,11 +198,11 @@ class Opening:
     def _last(self) -> float:
         return sum(self._losses[-self.patience :])
 
-    def _tell(self, higher: float, lower: float) -> bool:
+    def _differ(self, higher: float, lower: float) -> bool:
         """Whether two sums of losses differ by more than batches alone make them.
 
-        Of two normal losses the median difference is 0.954 standard deviations. The last losses, which may be rising,
-        are left out; what few tell is taken for too little.
+        The median difference of two normal losses is 0.954 standard deviations. The last losses, which may be rising,
+        are left out. A median of few differences is uncertain: the limit is higher by six over their number.
         """
         changes = [abs(later - earlier) for earlier, later in pairwise(self._seen[: -self.patience])]
         if not changes:
@@ -214,7 +214,7 @@ class Opening:
         """Whether the last losses are nearer to the first than to the lowest, which were below the plateau."""
         first, lowest, last = self._first(), self._best[0], self._last()
         learned = lowest < first + (self.plateau - 1) * abs(first)
-        return learned and last > (first + lowest) / 2 and self._tell(min(first, last), lowest)
+        return learned and last > (first + lowest) / 2 and self._differ(min(first, last), lowest)
 
     def _leave(self, edge: float) -> None:
         """Steps are too large: hand over below the edge, or climb again from lower where it was too short to tell."""

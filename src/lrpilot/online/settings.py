@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import combinations
 from types import FunctionType
 from typing import Any, Literal, TypeVar
 
@@ -222,9 +223,9 @@ def deviating(*numbers: str) -> Setting:
     given = set(numbers)
     if given & {"D4", "D8"} and not given & {"D3", "D11"}:
         raise InvalidArgument("deviations", "with D3 or D11, which measure what D4 and D8 need", numbers)
-    for pair in ({"D3", "D11"}, {"D10", "D12"}):
-        if pair <= given:
-            raise InvalidArgument("deviations", f"with one of {' and '.join(sorted(pair))}, not with both", numbers)
+    for one, other in combinations(sorted(given), 2):
+        if DEVIATIONS[one].keys() & DEVIATIONS[other].keys():
+            raise InvalidArgument("deviations", f"with one of {one} and {other}, not with both", numbers)
     return Setting(**{name: value for number in numbers for name, value in DEVIATIONS[number].items()})
 
 

@@ -1,4 +1,4 @@
-"""What is amiss in the loop around a controller: told once, where a pilot tells it too."""
+"""Mistakes in the loop around a controller, each told once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Watch:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
         self._notices = Notices()
-        self._left: list[float] | None = None
+        self._written: list[float] | None = None
         self._unreached = 0
 
-    def begin(self) -> None:
-        """Tell of rates that are not as the last step left them."""
+    def look_at_rates(self) -> None:
+        """Tell of rates that are not as the controller wrote them; called at the beginning of a step."""
         rates = self._rates()
-        if self._left is not None and len(rates) == len(self._left) and rates != self._left:
+        if self._written is not None and len(rates) == len(self._written) and rates != self._written:
             self._notices.tell(
                 "writers",
                 "something else writes the learning rate too, such as a scheduler or a second controller; each step is "
@@ -47,14 +47,14 @@ class Watch:
                 "network, or frozen",
             )
 
-    def end(self) -> None:
-        """Remember the rates that a step is made with."""
-        self._left = self._rates()
+    def remember_rates(self) -> None:
+        """These are as the controller has written them."""
+        self._written = self._rates()
 
     def forget(self) -> None:
         """The next step's rates may be any: a state has been loaded."""
-        self._left = None
+        self._written = None
 
     def _rates(self) -> list[float]:
-        """Of the groups, as far as it takes no waiting for a device to read them."""
+        """Of the groups, but for tensors: reading them could mean waiting for a device."""
         return [group["lr"] for group in self._optimizer.param_groups if not isinstance(group["lr"], Tensor)]
