@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -274,6 +275,96 @@ def test_a_climb_that_began_near_the_edge_begins_again_at_a_tenth(steps: int, ag
     if again:  # nothing that was seen at too high a rate counts
         climb(opening, losses=[9.0] * 3, hoped=0.5, gained=0.5)
         assert opening.rate == pytest.approx(0.001 * 1.2**3)
+
+
+def handed(gains: list[float], *, hoped: float = 0.5, loss: float = 1e-4, resumed: bool = False) -> float:
+    """By what part of a quarter of the edge an opening hands over whose steps were worth that to the next batches.
+
+    In multiples of the rate. Of n steps before the edge n - 7 are below the quarter: 1.2^-7.6.
+    """
+    opening = begun(loss)
+    for gained in gains:
+        climb(opening, losses=[loss], hoped=hoped * opening.rate, gained=gained * opening.rate)
+    if resumed:
+        state = opening.state_dict()
+        opening = Opening()
+        opening.load_state_dict(state)
+    climb(opening, losses=[loss], hoped=0.5, gained=-1e6)
+    assert opening.done
+    return opening.rate / (0.01 * 1.2 ** len(gains) / 4)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_rate_is_lower_by_the_share_that_the_next_batch_keeps(resumed: bool) -> None:
+    """14 steps, worth 0.07 and -0.05 in turn of a promise of 0.5: a share of 0.02, with deviations of 0.12. The last
+    seven would change it.
+
+    The upper end by statistics as they are taught: mean, and deviation over the root of the number.
+    """
+    shares = np.array([0.14, -0.1] * 7)
+    error = shares.std(ddof=1) / np.sqrt(14)
+    upper = shares.mean() + 2 * (1 + 6 / 14) * error
+    gains = [*(0.5 * shares).tolist(), *[0.5] * 7]
+    assert upper == pytest.approx(0.02 + 2 * 20 / 14 * 0.12 / 13**0.5)
+    assert handed(gains, resumed=resumed) == pytest.approx(upper / 0.25)
+
+
+def test_steps_weigh_as_much_as_they_promised_at_the_same_rate() -> None:
+    """The gradients' products summed up, over their squares: 14 x (0.1 + 0.08) / (14 x (1 + 4)) is 0.036."""
+    opening = begun(1e-4)
+    for number in range(35):
+        hoped, gained = (1.0, 0.1) if number % 2 else (4.0, 0.08)
+        climb(opening, losses=[1e-4], hoped=hoped * opening.rate, gained=gained * opening.rate)
+    climb(opening, losses=[1e-4], hoped=0.5, gained=-1e6)
+    squares = 14 * ((0.1 - 0.036 * 1) ** 2 + (0.08 - 0.036 * 4) ** 2)
+    error = (28 / 27 * squares) ** 0.5 / (14 * 5)
+    assert opening.rate == pytest.approx(0.01 * 1.2**35 / 4 * (0.036 + 2 * (1 + 6 / 28) * error) / 0.25)
+
+
+@pytest.mark.parametrize(("share", "part"), [(0.249, 0.996), (0.25, 1.0), (0.9, 1.0)])
+def test_a_share_of_a_quarter_is_enough(share: float, part: float) -> None:
+    """Batches of fifty keep 0.4 to 0.6, which says nothing about the rate that the edge does not."""
+    assert handed([0.5 * share] * 21) == pytest.approx(part)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.2])
+def test_few_steps_cannot_tell_a_share_of_nothing(share: float) -> None:
+    """Inputs that have no feature in common share no gradient either, and still the rate may not be 0: 1 / 14."""
+    assert handed([0.5 * share] * 21) == pytest.approx(1 / 14 / 0.25)
+
+
+@pytest.mark.parametrize(("steps", "part"), [(8, 1.0), (11, 1.0), (12, 0.8)])
+def test_few_steps_below_the_quarter_cannot_tell_a_small_share(steps: int, part: float) -> None:
+    """One, four and five, as many as a quarter and a fifth that may be shared ask for."""
+    assert handed([0.0] * steps) == pytest.approx(part)
+
+
+def test_on_a_plateau_the_share_says_nothing() -> None:
+    """Steps that promise less than a hundredth of the loss: there batches have little in common for another reason."""
+    assert handed([0.0] * 21, loss=10.0) == pytest.approx(1.0)
+
+
+def test_steps_that_promise_a_rise_tell_no_share() -> None:
+    """As with momentum, after the slope has turned."""
+    assert handed([0.0] * 21, hoped=-0.5) == pytest.approx(1.0)
+
+
+def test_steps_without_a_gradient_tell_no_share() -> None:
+    """A hinge loss that has reached zero, until a batch comes that no step may be taken on."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 3, hoped=1e-4, gained=1e-4)  # small
+    climb(opening, losses=[0.0] * 18, hoped=0.0, gained=0.0)
+    climb(opening, losses=[0.0], hoped=0.5, gained=-1e6)
+    assert opening.rate == pytest.approx(0.01 * 1.2**21 / 4)
+
+
+def test_a_tolerance_of_nothing_lowers_no_rate() -> None:
+    opening = Opening(tolerance=0.0)
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+    climb(opening, losses=[1.0] * 20, hoped=0.5, gained=0.0)
+    climb(opening, losses=[1.0], hoped=0.5, gained=-0.1)
+    assert opening.done
+    assert opening.rate == pytest.approx(0.01 * 1.2**20 / 4)
 
 
 def test_the_sweep_ends_after_two_hundred_steps() -> None:
