@@ -30,8 +30,8 @@ class Opening:
        The copy of the network is freed. If the climb began above that quarter, it began too high to tell the edge, and
        begins again at a tenth.
     4. The edge shows what a single step may do. With a few examples a batch most of a step is noise, and the rate at
-       which steps add up is lower: where the next batches kept less than a quarter of what the steps below the
-       hand-over had promised, it is lowered in that proportion. Batches of fifty kept more on every network tried.
+       which steps add up is lower: where the next batches kept less than a quarter of what the steps below that rate
+       had promised, the rate is lowered in proportion. With fifty examples a batch it hardly ever is.
 
     Args:
         below: divisor of the optimizer's rate, at which the sweep begins. A larger one costs steps, and saves networks
