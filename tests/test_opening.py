@@ -339,6 +339,29 @@ def test_few_steps_below_the_quarter_cannot_tell_a_small_share(steps: int, part:
     assert handed([0.0] * steps) == pytest.approx(part)
 
 
+def test_two_steps_may_share_a_half() -> None:
+    """Which is too little where all of it has to be kept. 1.2^9 = 5.2: two steps are below a quarter of that."""
+    opening = Opening(tolerance=1.0)
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+    climb(opening, losses=[1.0] * 9, hoped=0.5, gained=0.0)
+    climb(opening, losses=[1.0], hoped=0.5, gained=-1e6)
+    assert opening.rate == pytest.approx(0.01 * 1.2**9 / 4 / 2)
+
+
+def test_a_step_at_the_quarter_itself_does_not_count() -> None:
+    """As where the rate doubles: 0.01 to 1.28, an edge of 2.56, and six steps below 0.64. A sixth may be shared."""
+    opening = Opening(growth=2.0)
+    opening.attach(1.0, torch.optim.SGD([torch.nn.Parameter(torch.tensor([3.0]))], lr=1.0), list)
+    climb(opening, losses=[1.0] * 8, hoped=0.5, gained=0.0)
+    climb(opening, losses=[1.0], hoped=0.5, gained=-1e6)
+    assert opening.rate == pytest.approx(0.64 / 6 / 0.25)
+
+
+def test_the_share_knows_no_scale() -> None:
+    """Of losses and of gradients: fourteen steps that promise 0.05 of their rate."""
+    assert handed([0.0] * 21, hoped=0.05, loss=1e-6) == pytest.approx(1 / 14 / 0.25)
+
+
 def test_on_a_plateau_the_share_says_nothing() -> None:
     """Steps that promise less than a hundredth of the loss: there batches have little in common for another reason."""
     assert handed([0.0] * 21, loss=10.0) == pytest.approx(1.0)
