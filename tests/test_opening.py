@@ -323,7 +323,7 @@ def test_steps_weigh_as_much_as_they_promised_at_the_same_rate() -> None:
 
 @pytest.mark.parametrize(("share", "part"), [(0.249, 0.996), (0.25, 1.0), (0.9, 1.0)])
 def test_a_share_of_a_quarter_is_enough(share: float, part: float) -> None:
-    """Batches of fifty keep 0.4 to 0.6, which says nothing about the rate that the edge does not."""
+    """Batches of fifty keep 0.4 to 0.6: there the edge alone decides."""
     assert handed([0.5 * share] * 21) == pytest.approx(part)
 
 
@@ -335,7 +335,7 @@ def test_few_steps_cannot_tell_a_share_of_nothing(share: float) -> None:
 
 @pytest.mark.parametrize(("steps", "part"), [(8, 1.0), (11, 1.0), (12, 0.8)])
 def test_few_steps_below_the_quarter_cannot_tell_a_small_share(steps: int, part: float) -> None:
-    """One, four and five, as many as a quarter and a fifth that may be shared ask for."""
+    """One step tells nothing; after four the share may still be a quarter, after five a fifth."""
     assert handed([0.0] * steps) == pytest.approx(part)
 
 
@@ -373,7 +373,7 @@ def test_steps_that_promise_a_rise_tell_no_share() -> None:
 
 
 def test_steps_without_a_gradient_tell_no_share() -> None:
-    """A hinge loss that has reached zero, until a batch comes that no step may be taken on."""
+    """A hinge loss that has reached zero, until a batch ends the sweep."""
     opening = begun()
     climb(opening, losses=[1.0] * 3, hoped=1e-4, gained=1e-4)  # small
     climb(opening, losses=[0.0] * 18, hoped=0.0, gained=0.0)

@@ -29,9 +29,9 @@ class Opening:
        takes over at a quarter of the last rate, or, where half was lost, of the rate at which the losses were lowest.
        The copy of the network is freed. If the climb began above that quarter, it began too high to tell the edge, and
        begins again at a tenth.
-    4. The edge shows what a single step may do. With a few examples a batch most of a step is noise, and the rate at
-       which steps add up is lower: where the next batches kept less than a quarter of what the steps below that rate
-       had promised, the rate is lowered in proportion. With fifty examples a batch it hardly ever is.
+    4. With a few examples a batch most of a step is noise. A rate at which single steps do no harm is then too high for
+       a long run: where the next batches kept less than a quarter of what the steps below that rate had promised, the
+       rate is lowered in proportion. With fifty examples a batch it hardly ever is.
 
     Args:
         below: divisor of the optimizer's rate, at which the sweep begins. A larger one costs steps, and saves networks
@@ -236,9 +236,10 @@ class Opening:
             self._recent, self._losses, self._best = [], [], (math.inf, math.nan)
 
     def _share(self, rate: float) -> float:
-        """How much of what steps below this rate promised they were worth to the next batch; the most it may be.
+        """An upper bound of the share of promised decrements that the next batches kept, in steps below this rate.
 
-        Two standard errors above the estimate, and more where the steps are few; infinite where they cannot tell.
+        Two standard errors above the estimate, more where the steps are few, and at least one over their number.
+        Infinite where fewer than two steps were judged, or their promises add up to nothing.
         """
         kept = [(elsewhere / at, promised / at) for at, elsewhere, promised in self._kept if at < rate]
         count, hoped = len(kept), sum(promised for _, promised in kept)
