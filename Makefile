@@ -20,7 +20,7 @@ integration: $(VENV)/.dev           ## the tests among other people's trainers, 
 
 CHECKED := action actor actor_critic calls chunk contracts critic displacement distill evaluation exploration features history \
     knobs living logbook loss_buffer losses measurement observation offline online online_changes opening oracle \
-    picture pilot pilot_guard policy population ppo pretrain rates refinement replay reward schedule score settings shape \
+    picture pilot pilot_guard policy population ppo pretrain rates refinement repeat replay reward schedule score settings shape \
     snapshot soundness state steps timetable
 
 shapes: $(VENV)/.dev                ## core, online, pilot and learning again, every shape and type checked at run time

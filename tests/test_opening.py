@@ -296,29 +296,31 @@ def handed(gains: list[float], *, hoped: float = 0.5, loss: float = 1e-4, resume
 
 @pytest.mark.parametrize("resumed", [False, True])
 def test_the_rate_is_lower_by_the_share_that_the_next_batch_keeps(resumed: bool) -> None:
-    """14 steps, worth 0.07 and -0.05 in turn of a promise of 0.5: a share of 0.02, with deviations of 0.12. The last
-    seven would change it.
-
-    The upper end by statistics as they are taught: mean, and deviation over the root of the number.
-    """
-    shares = np.array([0.14, -0.1] * 7)
-    error = shares.std(ddof=1) / np.sqrt(14)
-    upper = shares.mean() + 2 * (1 + 6 / 14) * error
-    gains = [*(0.5 * shares).tolist(), *[0.5] * 7]
-    assert upper == pytest.approx(0.02 + 2 * 20 / 14 * 0.12 / 13**0.5)
-    assert handed(gains, resumed=resumed) == pytest.approx(upper / 0.25)
+    """14 steps, worth a tenth of what they promise. The last seven would change it."""
+    assert handed([*[0.05] * 14, *[0.5] * 7], resumed=resumed) == pytest.approx(0.1 / 0.25)
 
 
 def test_steps_weigh_as_much_as_they_promised_at_the_same_rate() -> None:
-    """The gradients' products summed up, over their squares: 14 x (0.1 + 0.08) / (14 x (1 + 4)) is 0.036."""
+    """The gradients' products summed up, over their squares: 14 x (0.12 + 0.38) / (14 x (1 + 4)) is 0.1."""
     opening = begun(1e-4)
     for number in range(35):
-        hoped, gained = (1.0, 0.1) if number % 2 else (4.0, 0.08)
+        hoped, gained = (1.0, 0.12) if number % 2 else (4.0, 0.38)
         climb(opening, losses=[1e-4], hoped=hoped * opening.rate, gained=gained * opening.rate)
     climb(opening, losses=[1e-4], hoped=0.5, gained=-1e6)
-    squares = 14 * ((0.1 - 0.036 * 1) ** 2 + (0.08 - 0.036 * 4) ** 2)
-    error = (28 / 27 * squares) ** 0.5 / (14 * 5)
-    assert opening.rate == pytest.approx(0.01 * 1.2**35 / 4 * (0.036 + 2 * (1 + 6 / 28) * error) / 0.25)
+    error = (28 / 27 * 28 * 0.02**2) ** 0.5 / (14 * 5)
+    assert opening.rate == pytest.approx(0.01 * 1.2**35 / 4 * (0.1 - 2 * (1 + 6 / 28) * error) / 0.25)
+
+
+@pytest.mark.parametrize(("spread", "part"), [(0.02, None), (0.185, 1 / 14 / 0.25), (0.19, 1.0)])
+def test_only_a_share_that_is_surely_below_a_quarter_counts_and_as_the_least_that_it_may_be(
+    spread: float, part: float | None
+) -> None:
+    """Two standard errors, by statistics as they are taught, and more where the steps are few: 14 of them."""
+    shares = np.array([0.1 + spread, 0.1 - spread] * 7)
+    error = 2 * (1 + 6 / 14) * shares.std(ddof=1) / np.sqrt(14)
+    assert (0.1 + error < 0.25) == (part != 1)
+    least = (0.1 - error) / 0.25 if part is None else part
+    assert handed([*(0.5 * shares).tolist(), *[0.5] * 7]) == pytest.approx(least)
 
 
 @pytest.mark.parametrize(("share", "part"), [(0.249, 0.996), (0.25, 1.0), (0.9, 1.0)])
@@ -337,6 +339,33 @@ def test_few_steps_cannot_tell_a_share_of_nothing(share: float) -> None:
 def test_few_steps_below_the_quarter_cannot_tell_a_small_share(steps: int, part: float) -> None:
     """One step tells nothing; after four the share may still be a quarter, after five a fifth."""
     assert handed([0.0] * steps) == pytest.approx(part)
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.24, 2), (0.13, 2), (0.124, 3), (0.3, 1)])
+def test_an_action_holds_for_as_many_steps_as_make_up_for_the_share(share: float, steps: int) -> None:
+    """A quarter over the share, rounded up."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 21, hoped=0.5, gained=0.5 * share)
+    assert opening.repeat == 1
+    climb(opening, losses=[1.0], hoped=0.5, gained=-1e6)
+    assert opening.done
+    assert opening.repeat == steps
+    again = Opening()
+    again.load_state_dict(opening.state_dict())
+    assert again.repeat == steps
+
+
+def test_a_state_that_knows_no_share_is_of_a_run_whose_actions_hold_for_one_step() -> None:
+    """That of version 0.2."""
+    opening = begun()
+    climb(opening, losses=[1.0] * 21, hoped=0.5, gained=0.0)
+    state = opening.state_dict()
+    del state["repeat"], state["kept"]
+    again = Opening()
+    again.load_state_dict(state)
+    assert again.repeat == 1
+    climb(again, losses=[1.0], hoped=0.5, gained=-1e6)
+    assert again.rate == pytest.approx(0.01 * 1.2**21 / 4)
 
 
 def test_two_steps_may_share_a_half() -> None:

@@ -13,6 +13,7 @@ controls.py     of which numbers an action consists: knobs and places
 joint.py        the actions of several knobs in several places as one
 sensitivity.py  how a step depends on each number of an action
 opening.py      a sweep of rates before the actor takes over
+repeat.py       an action that holds for several steps: f, f, ... -> mean f
 actor_critic.py the actor's decisions, both updates
 arrays.py       numbers on the host
 settings.py     which parts: paper, stable

@@ -30,6 +30,7 @@ from .displacement import Displacement
 from .evaluation import Evaluator, LossFunction, number_of
 from .opening import Opening
 from .placement import checked_dtype, home_of
+from .repeat import ActionRepeat
 from .replay import Transition
 from .reward import Evidence
 from .sensitivity import Sensitivity
@@ -127,8 +128,9 @@ class OnlineActorCritic:
         names = self.controls.names
         self._slopes = ["dq_da", *(f"dq_da/{name}" for name in names[1:])]
         self.history = History("loss", *names, "reward", "td_error", *self._slopes)
-        """Loss, executed rate and other values of each step; reward, TD error and dQ/da of each that was learned from,
-        in order. Of several places the first has ``rate``, the second ``rate/1``."""
+        """Loss, executed rate and other values of each step; reward, TD error and dQ/da of each that was learned from
+        (of each action, where it holds for several steps), in order. Of several places the first has ``rate``, the
+        second ``rate/1``."""
         self._draw = draw
         self._generator = own_generator(generator)
         self._observation = setting.observation()
@@ -159,6 +161,7 @@ class OnlineActorCritic:
         looks_every = 1 if always else self._reward.looks_every
         self._looks_every = None if elsewhere else looks_every
         self._unlearned: UnlearnedStep | None = None
+        self._repeat: ActionRepeat | None = None
         self._watch = Watch(optimizer)
         self._dtype = dtype
         self._step = 0
@@ -166,7 +169,8 @@ class OnlineActorCritic:
     def step(self, loss_fn: LossFunction, batch: Any = _MISSING) -> Float[Tensor, ""]:
         """Train on ``batch``: forward, backward, one step of the optimizer at the actor's rate, and learn from it.
 
-        What a step teaches is learned at the beginning of the next one, when x_j is known.
+        What a step teaches is learned at the beginning of the next one, when x_j is known. With a few examples a batch
+        an action of the stable setting holds for several steps, which are learned from as one: :class:`Opening`.
 
         Args:
             loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients (twice
@@ -190,15 +194,22 @@ class OnlineActorCritic:
         self._watch.look_at_rates()
         loss, f_t = self._forward(loss_fn, batch)  # line 4, and line 18 of the step before
         if self._opening is not None and self._opening.look(f_t):
-            if self._displacement is not None and self._unlearned is not None:  # the last step may have done it
-                self._displacement.undo()
+            begun = self._repeat is not None and self._repeat.begun
+            if self._displacement is not None and (begun or self._unlearned is not None):
+                if begun:
+                    self._displacement.end()
+                self._displacement.undo()  # the last action may have done it
                 loss, f_t = self._forward(loss_fn, batch)
                 self._opening.look(f_t)
-            self._unlearned, self._reward = None, self.setting.reward()  # of losses of another size
+            self._unlearned, self._repeat = None, None
+            self._reward = self.setting.reward()  # of losses of another size
             self.learner.interrupt()
         if self._sweep is not None:  # Deviation D8
             self._sweep.attach(self.controls.given[0], self.optimizer, self._evaluator.buffers)
         s_t = self._backward(loss, f_t)  # line 8
+        if self._displacement is not None and self._holds > 1:
+            self._go_on(self._displacement, loss_fn, Look(batch, f_t, s_t))
+            return loss.detach().reshape(())
         past, self._unlearned = self._unlearned, None
         if past is not None and not self._learn(past, loss_fn, Look(batch, f_t, s_t)):
             loss, f_t = self._forward(loss_fn, batch)  # of the network as it is now
@@ -254,6 +265,42 @@ class OnlineActorCritic:
         if sweep.done:
             self.learner.action.centre(self.controls.at(sweep.rate), settled=True)
 
+    @property
+    def _holds(self) -> int:
+        """For how many steps an action does: several with a few examples a batch (deviation D8), if it is one rate."""
+        plain = self._sensitivity is None and self._reward.measures_slope and not self._looks_every
+        return self._opening.repeat if plain and self._opening is not None else 1
+
+    def _go_on(self, displacement: Displacement, loss_fn: LossFunction, latest: Look) -> None:
+        """One of the steps of an action that holds for several; with the last, what the action before it taught."""
+        repeat = self._repeat or self._hold(latest)
+        if not repeat.begun:
+            displacement.begin()
+        repeat.add(latest.loss)
+        self._write(repeat.a_t)
+        self.optimizer.step()  # line 9
+        self.history.append(loss=latest.loss, **self.controls.values(repeat.a_t))
+        self._step += 1
+        if repeat.over:
+            together = Look(latest.batch, repeat.loss, self._observation(repeat.loss))
+            with repeat.mean_gradients():
+                if self._unlearned is not None:
+                    self.controls.write(self._unlearned.a_t.tolist())  # at which the steps before count
+                    self._learn(self._unlearned, loss_fn, together)
+                    self.controls.write(repeat.a_t.tolist())
+                displacement.end()
+                promised, along = self._gains(trail=False)
+            self._unlearned = UnlearnedStep(repeat.s_t, repeat.a_t, repeat.loss, None, promised, along)
+            self._standing = repeat.a_t
+            repeat = self._hold(together)
+        self._repeat = repeat
+
+    def _hold(self, seen: Look) -> ActionRepeat:
+        """Line 6, for the steps to come."""
+        decided = self._decide(seen.observation)
+        self._observation.commit(seen.loss)
+        return ActionRepeat(self.optimizer, self._holds, seen.observation, decided)
+
     def _decide(self, s_t: Float[Array, " s"]) -> Float[Array, " action"]:
         a_t = self.learner.decide(s_t)
         if self._sweep is not None:
@@ -262,19 +309,23 @@ class OnlineActorCritic:
             return self.learner.action.within(self.setting.exploration(a_t, self._step, self._generator))
         return a_t
 
-    def _update(self, a_t: Float[Array, " action"]) -> tuple[Tensor | None, Tensor | None]:
-        """One step of the optimizer; what it promises its own batch, as a whole and along each number, if measured."""
+    def _write(self, a_t: Float[Array, " action"]) -> None:
+        """Set the optimizer's knobs."""
         action = a_t.tolist()
         for number in action:
             if not math.isfinite(number):
                 raise NonFiniteRate(self._step, self.get_last_lr()[0], number)
         self.controls.write(action)
         self._watch.remember_rates()
+
+    def _update(self, a_t: Float[Array, " action"]) -> tuple[Tensor | None, Tensor | None]:
+        """One step of the optimizer; what it promises its own batch, as a whole and along each number, if measured."""
+        self._write(a_t)
         if self._displacement is None:
             self.optimizer.step()
             return None, None
         if self._sensitivity is not None:
-            self._sensitivity.begin(action)
+            self._sensitivity.begin(a_t.tolist())
         self._displacement.begin()
         self.optimizer.step()
         self._displacement.end()
@@ -405,6 +456,7 @@ class OnlineActorCritic:
             "step": self._step,
             "standing": to_tensors(self._standing),
             "unlearned": None if self._unlearned is None else to_tensors(tuple(self._unlearned)),
+            "repeat": None if self._repeat is None else self._repeat.state_dict(),
             "generator": self._generator.get_state(),
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
@@ -433,3 +485,5 @@ class OnlineActorCritic:
             s_t, a_t, f_t, f_tp1, *measured = state["unlearned"]
             f_tp1 = None if f_tp1 is None else float(f_tp1)
             self._unlearned = UnlearnedStep(to_arrays(s_t), to_arrays(a_t), float(f_t), f_tp1, *measured)
+        held = state.get("repeat")  # 0.2 had none
+        self._repeat = None if held is None else ActionRepeat.of(held, self.optimizer)

@@ -30,8 +30,15 @@ class Opening:
        The copy of the network is freed. If the climb began above that quarter, it began too high to tell the edge, and
        begins again at a tenth.
     4. With a few examples a batch most of a step is noise. A rate at which single steps do no harm is then too high for
-       a long run: where the next batches kept less than a quarter of what the steps below that rate had promised, the
-       rate is lowered in proportion. With fifty examples a batch it hardly ever is.
+       a long run: where the next batches kept surely less than a quarter of what the steps below that rate had
+       promised, the rate is lowered in proportion, and an action holds for :attr:`repeat` steps, as many as make up
+       for it. In doubt they are more: too few let the rate climb, too many cost little. With fifty examples a batch
+       there is hardly ever more than one.
+
+    Attributes:
+        rate: of the next step of the sweep; then the one that the actor takes over at.
+        done: whether the sweep is over.
+        repeat: for how many steps an action of the actor holds. Their batches count as one.
 
     Args:
         below: divisor of the optimizer's rate, at which the sweep begins. A larger one costs steps, and saves networks
@@ -40,8 +47,8 @@ class Opening:
         cut: divisor of the rate after a step that raised the loss of its own batch.
         patience: how many of the last steps are judged together.
         tolerance: steps are too large when they raise the next batches' losses by more than this share of what they
-            promised to lower their own by. A larger one bears more noise, and ends the sweep at higher rates. The rate
-            that is handed over is lower where less than this share of what was promised is kept.
+            promised to lower their own by. A larger one bears more noise, and ends the sweep at higher rates. Where
+            less than this share of what was promised is kept, batches are too small to be learned from one by one.
         small: steps that promise less than this share of the loss are not judged while the loss is above ``plateau``.
             Deep networks begin on a plateau, where the gradients of two batches have little in common; there the next
             batch's loss rises as often as it falls, at any rate, and says nothing about the rate.
@@ -98,6 +105,7 @@ class Opening:
     def _begin(self) -> None:
         self.rate = math.nan
         self.done = False
+        self.repeat = 1
         self._steps = 0
         self._recent: list[tuple[float, float]] = []
         self._losses: list[float] = []
@@ -229,26 +237,28 @@ class Opening:
         del self._seen[-self.patience :]
         rate = edge / self.margin
         if rate >= self._lowest:
-            share = self._share(rate)
-            self._finish(rate * share / self.tolerance if share < self.tolerance else rate)
+            least, most = self._share(rate)
+            excess = self.tolerance / least if most < self.tolerance else 1.0
+            self._finish(rate / excess)
+            self.repeat = math.ceil(excess)
         else:
             self.rate, self._climbing = self._lowest / self.cut, False
             self._recent, self._losses, self._best = [], [], (math.inf, math.nan)
 
-    def _share(self, rate: float) -> float:
-        """An upper bound of the share of promised decrements that the next batches kept, in steps below this rate.
+    def _share(self, rate: float) -> tuple[float, float]:
+        """Bounds of the share of promised decrements that the next batches kept, in steps below this rate.
 
-        Two standard errors above the estimate, more where the steps are few, and at least one over their number.
-        Infinite where fewer than two steps were judged, or their promises add up to nothing.
+        Two standard errors below and above the estimate, more where the steps are few, and at least one over their
+        number. Infinite where fewer than two steps were judged, or their promises add up to nothing.
         """
         kept = [(elsewhere / at, promised / at) for at, elsewhere, promised in self._kept if at < rate]
         count, hoped = len(kept), sum(promised for _, promised in kept)
         if count < 2 or not hoped > 0:
-            return math.inf
+            return math.inf, math.inf
         share = sum(elsewhere for elsewhere, _ in kept) / hoped
         squares = sum((elsewhere - share * promised) ** 2 for elsewhere, promised in kept)
-        error = math.sqrt(squares * count / (count - 1)) / hoped
-        return max(share + 2 * (1 + 6 / count) * error, 1 / count)
+        error = 2 * (1 + 6 / count) * math.sqrt(squares * count / (count - 1)) / hoped
+        return max(share - error, 1 / count), max(share + error, 1 / count)
 
     def _take_back(self) -> None:
         if self._snapshot is not None:
@@ -263,6 +273,7 @@ class Opening:
         """Where the sweep stands. The copy of the network is part of it while it is needed."""
         return {
             "rate": self.rate,
+            "repeat": self.repeat,
             "done": self.done,
             "steps": self._steps,
             "recent": self._recent,
@@ -284,5 +295,5 @@ class Opening:
         self._lowest = state.get("lowest", 0.0)  # 0.1 did not keep it
         self._best = tuple(state.get("best", (math.inf, math.nan)))  # nor 0.2 this
         self._seen = list(state.get("seen", state["losses"]))  # nor this
-        self._kept = list(state.get("kept", []))  # nor this
+        self._kept, self.repeat = list(state.get("kept", [])), state.get("repeat", 1)  # nor these
         self._snapshot, self._saved = None, state["snapshot"]

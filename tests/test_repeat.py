@@ -1,0 +1,148 @@
+"""With a few examples a batch an action of the stable setting holds for several steps, which count as one."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import lrpilot
+from lrpilot.online.controls import Granularity
+from lrpilot.online.opening import Opening
+from lrpilot.online.repeat import ActionRepeat
+
+
+class Over(Opening):
+    """One that is over before the first step, and found that an action should hold for three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done, self.rate, self.repeat = True, 0.05, 3
+
+
+SETTING = dataclasses.replace(lrpilot.STABLE, opening=Over)
+
+
+class Problem:
+    """A small classifier that sees two examples a batch, its optimizer with momentum, and what drives it."""
+
+    def __init__(self, seed: int = 0, granularity: Granularity = "global") -> None:
+        torch.manual_seed(seed)
+        self.network = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3)).double()
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.05, momentum=0.5)
+        self.drive = lrpilot.OnlineActorCritic(self.optimizer, SETTING, granularity=granularity, dtype=torch.float64)
+
+    def weights(self) -> Tensor:
+        return torch.cat([parameter.detach().flatten() for parameter in self.network.parameters()])
+
+    def go(self, steps: range, scale: float = 1.0) -> None:
+        for t in steps:
+            generator = torch.Generator().manual_seed(t)
+            inputs = torch.randn(2, 6, generator=generator, dtype=torch.float64)
+            self.drive.step(lambda x: scale * cross_entropy(self.network(x), (x[:, 0] > 0).long()), inputs)
+
+
+def test_three_steps_at_one_rate_are_learned_from_as_one() -> None:
+    """D11 of weights and gradients looked at from outside: of what three steps moved, and their mean gradients."""
+    problem = Problem()
+    drive, starts, gradients = problem.drive, [], []
+
+    def look(*_: object) -> None:
+        starts.append(problem.weights())
+        gradients.append(torch.cat([p.grad.flatten() for p in problem.network.parameters() if p.grad is not None]))
+
+    problem.optimizer.register_step_pre_hook(look)
+    problem.go(range(180))
+    starts.append(problem.weights())
+    rates, losses = drive.history["rate"].tolist(), drive.history["loss"].tolist()
+    assert all(len(set(rates[t : t + 3])) == 1 for t in range(0, 180, 3))
+    assert len(set(rates)) > 20  # once it has learned, after twenty actions
+    moved = [after - before for before, after in pairwise(starts[::3])]
+    means = [sum(gradients[t : t + 3]) / 3 for t in range(0, 180, 3)]
+    trail, size, expected = 0.0, None, []
+    for t in range(59):
+        trail = 0.99 * trail + moved[t] / rates[3 * t]
+        loss = sum(losses[3 * t : 3 * t + 3]) / 3
+        size = loss if size is None else 0.99 * size + 0.01 * loss
+        expected.append((-(rates[3 * t] * trail @ means[t + 1]) - 0.17 * moved[t] @ means[t]).item() / size)
+    assert drive.history["reward"].tolist() == pytest.approx(expected, rel=1e-6, abs=0)
+    assert len(drive.history["td_error"]) == len(drive.history["dq_da"]) == 59
+
+
+def test_the_actor_sees_the_mean_loss_of_the_steps_before() -> None:
+    problem = Problem()
+    drive = problem.drive
+    problem.go(range(9))
+    losses = drive.history["loss"].tolist()
+    s_t, _, f_t, *_ = drive.state_dict()["unlearned"]
+    assert s_t.tolist() == pytest.approx([sum(losses[3:6]) / 3])
+    assert f_t == pytest.approx(sum(losses[6:9]) / 3)
+
+
+@pytest.mark.parametrize("saved_after", [1, 3, 10, 11])
+def test_a_run_goes_on_from_amid_an_action(saved_after: int) -> None:
+    problem = Problem()
+    drive = problem.drive
+    problem.go(range(saved_after))
+    saved = problem.network.state_dict(), problem.optimizer.state_dict(), drive.state_dict()
+    torch.save(saved, file := io.BytesIO())
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    problem.go(range(saved_after, 30))
+    again = Problem(seed=1)
+    other = again.drive
+    again.network.load_state_dict(saved[0])
+    again.optimizer.load_state_dict(saved[1])
+    other.load_state_dict(saved[2])
+    again.go(range(saved_after, 30))
+    assert torch.equal(problem.weights(), again.weights())
+    for name in ("rate", "loss", "reward", "td_error", "dq_da"):
+        assert drive.history[name].tolist() == other.history[name].tolist()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 8])
+def test_where_the_loss_explodes_the_action_under_way_is_taken_back(steps: int) -> None:
+    """To where it began, or, if none is under way, to where the last one did; and the opening begins again."""
+    problem = Problem()
+    drive, starts = problem.drive, []
+    problem.optimizer.register_step_pre_hook(lambda *_: starts.append(problem.weights()))
+    problem.go(range(steps))
+    problem.go(range(steps, steps + 1), scale=1e7)
+    assert torch.allclose(starts[-1], starts[(steps - 1) // 3 * 3], atol=1e-12, rtol=0)
+    assert drive.state_dict()["opening"]["done"] is False
+    assert drive.state_dict()["repeat"] is None
+
+
+def test_more_than_one_rate_is_learned_from_at_every_step() -> None:
+    problem = Problem(granularity="tensor")
+    drive = problem.drive
+    problem.go(range(9))
+    assert len(drive.history["reward"]) == 8
+
+
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+def test_mean_losses_and_gradients(layout: str) -> None:
+    """The last batch's gradient is there again afterwards, and a parameter without one has none."""
+    table, idle = nn.Embedding(4, 2, sparse=layout == "sparse"), nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([table.weight, idle], lr=0.1)
+    repeat = ActionRepeat(optimizer, 2, torch.zeros(1).numpy(), torch.zeros(1).numpy())
+    assert not repeat.begun
+    for loss, row in ((1.0, 0), (4.0, 1)):
+        optimizer.zero_grad()
+        table(torch.tensor([row])).sum().backward()
+        assert not repeat.over
+        repeat.add(loss)
+    assert repeat.begun
+    assert repeat.over
+    assert repeat.loss == 2.5
+    last = table.weight.grad
+    with repeat.mean_gradients():
+        assert table.weight.grad is not None
+        assert table.weight.grad.to_dense().tolist() == [[0.5, 0.5], [0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]
+        assert idle.grad is None
+    assert table.weight.grad is last
