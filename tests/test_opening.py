@@ -335,7 +335,7 @@ def test_few_steps_cannot_tell_a_share_of_nothing(share: float) -> None:
     assert handed([0.5 * share] * 21) == pytest.approx(1 / 14 / 0.25)
 
 
-@pytest.mark.parametrize(("steps", "part"), [(8, 1.0), (11, 1.0), (12, 0.8)])
+@pytest.mark.parametrize(("steps", "part"), [(8, 1.0), (10, 1.0), (11, 1.0), (12, 0.8)])
 def test_few_steps_below_the_quarter_cannot_tell_a_small_share(steps: int, part: float) -> None:
     """One step tells nothing; after four the share may still be a quarter, after five a fifth."""
     assert handed([0.0] * steps) == pytest.approx(part)
