@@ -56,7 +56,7 @@ TESTS = {
     "core/snapshot": "snapshot arguments",
     "online/actor_critic": "actor_critic joint online oracle",
     "online/arrays": "actor chunk critic online_changes",
-    "online/controller": "controls online online_changes oracle",
+    "online/controller": "controls online online_changes oracle repeat",
     "online/evaluation": "evaluation online online_changes",
     "online/offline": "offline contracts",
     "online/placement": "arguments online",
