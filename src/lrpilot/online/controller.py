@@ -54,6 +54,7 @@ class UnlearnedStep(NamedTuple):
     f_tp1: float | None
     promised: Tensor | None  # where the network is, until it is learned from
     along: Tensor | None
+    steps: int = 1  # for which the action held
 
 
 class Look(NamedTuple):
@@ -128,9 +129,9 @@ class OnlineActorCritic:
         names = self.controls.names
         self._slopes = ["dq_da", *(f"dq_da/{name}" for name in names[1:])]
         self.history = History("loss", *names, "reward", "td_error", *self._slopes)
-        """Loss, executed rate and other values of each step; reward, TD error and dQ/da of each that was learned from
-        (of each action, where it holds for several steps), in order. Of several places the first has ``rate``, the
-        second ``rate/1``."""
+        """Loss, executed rate and other values of each step; reward, TD error and dQ/da of each that was learned from,
+        in order: of steps that an action held for, the same. Of several places the first has ``rate``, the second
+        ``rate/1``."""
         self._draw = draw
         self._generator = own_generator(generator)
         self._observation = setting.observation()
@@ -290,7 +291,7 @@ class OnlineActorCritic:
                     self.controls.write(repeat.a_t.tolist())
                 displacement.end()
                 promised, along = self._gains(trail=False)
-            self._unlearned = UnlearnedStep(repeat.s_t, repeat.a_t, repeat.loss, None, promised, along)
+            self._unlearned = UnlearnedStep(repeat.s_t, repeat.a_t, repeat.loss, None, promised, along, repeat.steps)
             self._standing = repeat.a_t
             repeat = self._hold(together)
         self._repeat = repeat
@@ -371,11 +372,13 @@ class OnlineActorCritic:
             self._settle(sweep)
             return kept
         td_error = self.learner.improve_critic(batch, self._reward)  # lines 13 to 15
-        self.history.append(reward=r_t, td_error=td_error)
+        learned = {"reward": r_t, "td_error": td_error}
         if self.setting.learn_actor:
             s_j = s_tp1 if self._one_batch else self._other(loss_fn, following).observation
             dq_da = self.learner.improve_actor(s_j)  # lines 19 and 20
-            self.history.append(**dict(zip(self._slopes, dq_da, strict=True)))
+            learned |= dict(zip(self._slopes, dq_da, strict=True))
+        for _ in range(past.steps):
+            self.history.append(**learned)
         return True
 
     def _evidence(self, past: UnlearnedStep) -> Evidence:
