@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -18,24 +19,22 @@ from lrpilot.online.repeat import ActionRepeat
 
 
 class Over(Opening):
-    """One that is over before the first step, and found that an action should hold for three."""
+    """One that is over before the first step, and found for how many steps an action should hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeat: int) -> None:
         super().__init__()
-        self.done, self.rate, self.repeat = True, 0.05, 3
-
-
-SETTING = dataclasses.replace(lrpilot.STABLE, opening=Over)
+        self.done, self.rate, self.repeat = True, 0.05, repeat
 
 
 class Problem:
     """A small classifier that sees two examples a batch, its optimizer with momentum, and what drives it."""
 
-    def __init__(self, seed: int = 0, granularity: Granularity = "global") -> None:
+    def __init__(self, seed: int = 0, granularity: Granularity = "global", repeat: int = 3) -> None:
         torch.manual_seed(seed)
         self.network = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3)).double()
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.05, momentum=0.5)
-        self.drive = lrpilot.OnlineActorCritic(self.optimizer, SETTING, granularity=granularity, dtype=torch.float64)
+        setting = dataclasses.replace(lrpilot.STABLE, opening=partial(Over, repeat))
+        self.drive = lrpilot.OnlineActorCritic(self.optimizer, setting, granularity=granularity, dtype=torch.float64)
 
     def weights(self) -> Tensor:
         return torch.cat([parameter.detach().flatten() for parameter in self.network.parameters()])
@@ -47,9 +46,10 @@ class Problem:
             self.drive.step(lambda x: scale * cross_entropy(self.network(x), (x[:, 0] > 0).long()), inputs)
 
 
-def test_three_steps_at_one_rate_are_learned_from_as_one() -> None:
-    """D11 of weights and gradients looked at from outside: of what three steps moved, and their mean gradients."""
-    problem = Problem()
+@pytest.mark.parametrize("k", [2, 3])
+def test_steps_at_one_rate_are_learned_from_as_one(k: int) -> None:
+    """D11 of weights and gradients looked at from outside: of what k steps moved, and their mean gradients."""
+    problem = Problem(repeat=k)
     drive, starts, gradients = problem.drive, [], []
 
     def look(*_: object) -> None:
@@ -57,21 +57,22 @@ def test_three_steps_at_one_rate_are_learned_from_as_one() -> None:
         gradients.append(torch.cat([p.grad.flatten() for p in problem.network.parameters() if p.grad is not None]))
 
     problem.optimizer.register_step_pre_hook(look)
-    problem.go(range(180))
+    problem.go(range(60 * k))
     starts.append(problem.weights())
     rates, losses = drive.history["rate"].tolist(), drive.history["loss"].tolist()
-    assert all(len(set(rates[t : t + 3])) == 1 for t in range(0, 180, 3))
+    assert drive.state_dict()["step"] == len(rates) == 60 * k
+    assert all(len(set(rates[t : t + k])) == 1 for t in range(0, 60 * k, k))
     assert len(set(rates)) > 20  # once it has learned, after twenty actions
-    moved = [after - before for before, after in pairwise(starts[::3])]
-    means = [sum(gradients[t : t + 3]) / 3 for t in range(0, 180, 3)]
+    moved = [after - before for before, after in pairwise(starts[::k])]
+    means = [sum(gradients[t : t + k]) / k for t in range(0, 60 * k, k)]
     trail, size, expected = 0.0, None, []
     for t in range(59):
-        trail = 0.99 * trail + moved[t] / rates[3 * t]
-        loss = sum(losses[3 * t : 3 * t + 3]) / 3
+        trail = 0.99 * trail + moved[t] / rates[k * t]
+        loss = sum(losses[k * t : k * t + k]) / k
         size = loss if size is None else 0.99 * size + 0.01 * loss
-        expected.append((-(rates[3 * t] * trail @ means[t + 1]) - 0.17 * moved[t] @ means[t]).item() / size)
-    assert drive.history["reward"].tolist() == pytest.approx([r for r in expected for _ in range(3)], rel=1e-6, abs=0)
-    assert len(drive.history["td_error"]) == len(drive.history["dq_da"]) == 177
+        expected.append((-(rates[k * t] * trail @ means[t + 1]) - 0.17 * moved[t] @ means[t]).item() / size)
+    assert drive.history["reward"].tolist() == pytest.approx([r for r in expected for _ in range(k)], rel=1e-6, abs=0)
+    assert len(drive.history["td_error"]) == len(drive.history["dq_da"]) == 59 * k
     assert len(set(drive.history["dq_da"].tolist())) > 20
 
 
