@@ -1,6 +1,7 @@
 """Every method makes a run; whatever happens in one is a result."""
 
 import math
+import subprocess
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from lrpilot.experiments.runs import lessons
 from lrpilot.experiments.runs import perform as module
 from lrpilot.experiments.runs.methods import METHODS, SEARCHES, Method, only
-from lrpilot.experiments.runs.perform import perform
+from lrpilot.experiments.runs.perform import commit, perform
 from lrpilot.online.offline import OfflineActorCritic
 from made_up import trial
 
@@ -216,3 +217,30 @@ def test_a_method_is_one_record(monkeypatch):
     monkeypatch.setitem(METHODS, "mine", mine)
     result = perform(digits("mine"))
     assert (result.status, result.curve["rate"][-1]) == ("finished", 0.01)
+
+
+def test_a_result_names_the_commit_of_the_package_whatever_else_has_changed(tmp_path):
+    """Results are committed too, and change while runs are made."""
+
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    package = tmp_path / "package"
+    package.mkdir()
+    assert commit(package) == "unknown"
+    (package / "__init__.py").write_text("")
+    (tmp_path / "results").write_text("")
+    git("init")
+    git("add", "results")
+    git("commit", "-m", "without the package")
+    assert commit(package) == "unknown"
+    git("add", "package")
+    git("commit", "-m", "with it")
+    name = git("rev-parse", "--short", "HEAD").strip()
+    (tmp_path / "results").write_text("more")
+    assert commit(package) == name
+    (package / "__init__.py").write_text("x = 1")
+    assert commit(package) == f"{name}-dirty"

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+import lrpilot
 from lrpilot.errors import Unusable
 from lrpilot.experiments.tasks.catalogue import LoadedTask, load_task
 from lrpilot.experiments.tasks.suite import SUITE, load_suite_task
@@ -26,6 +27,7 @@ from .methods import METHODS, PACKAGES
 from .training import Plan, Record, Training
 from .trial import MEASURES, Result, Status, Trial
 
+SOURCE = Path(lrpilot.__file__).parent
 LOGS_PER_EVALUATION = 5
 LOGGED = ("rate", "momentum", "dropout", "dq_da", "td_error")  # what a result keeps of a history, in every place
 HELD_OUT = 10  # of the training set one in so many scores the runs that refine a policy
@@ -159,11 +161,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-def commit() -> str:
-    """The commit of the source tree, ``-dirty`` where that was changed since; ``unknown`` without one."""
-    describe = partial(subprocess.run, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+def commit(package: Path = SOURCE) -> str:
+    """The commit of the package, ``-dirty`` where its files changed since; ``unknown`` where it is in none."""
+    git = partial(subprocess.run, capture_output=True, text=True, check=True, cwd=package)
     try:
-        return describe(["git", "describe", "--always", "--dirty", "--exclude", "*"]).stdout.strip()
+        git(["git", "ls-files", "--error-unmatch", "__init__.py"])  # a repository around an installed package has none
+        changed = git(["git", "status", "--porcelain", "--", "."]).stdout
+        return git(["git", "rev-parse", "--short", "HEAD"]).stdout.strip() + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
