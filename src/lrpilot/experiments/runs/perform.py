@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-import lrpilot
 from lrpilot.errors import Unusable
 from lrpilot.experiments.tasks.catalogue import LoadedTask, load_task
 from lrpilot.experiments.tasks.suite import SUITE, load_suite_task
@@ -27,7 +26,7 @@ from .methods import METHODS, PACKAGES
 from .training import Plan, Record, Training
 from .trial import MEASURES, Result, Status, Trial
 
-SOURCE = Path(lrpilot.__file__).parent
+SOURCE = Path(__file__).parents[2]
 LOGS_PER_EVALUATION = 5
 LOGGED = ("rate", "momentum", "dropout", "dq_da", "td_error")  # what a result keeps of a history, in every place
 HELD_OUT = 10  # of the training set one in so many scores the runs that refine a policy
