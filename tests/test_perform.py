@@ -184,9 +184,11 @@ def test_ctrl_c_is_not_a_result(monkeypatch):
         perform(digits("sgd"))
 
 
-def test_one_thread():
+def test_one_thread_and_no_denormal_numbers():
+    assert torch.tensor(1e-38) * 0.01 > 0
     perform(digits("sgd", steps=1))
     assert torch.get_num_threads() == 1
+    assert torch.tensor(1e-38) * 0.01 == 0
 
 
 @pytest.mark.integration
