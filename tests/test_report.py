@@ -15,7 +15,7 @@ from lrpilot.errors import InvalidArgument
 from lrpilot.experiments.report.evidence import Evidence
 from lrpilot.experiments.report.page import Card, Picture
 from lrpilot.experiments.report.report import update_readme, write_report
-from lrpilot.experiments.report.sections import WRITERS
+from lrpilot.experiments.report.sections import WRITERS, summary
 from lrpilot.experiments.runs import execute
 from lrpilot.experiments.runs.store import Store
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, with_needs
@@ -261,6 +261,17 @@ def test_readme_gets_the_tables_between_its_markers(store, tmp_path):
     with pytest.raises(InvalidArgument, match="readme"):
         update_readme(readme, Evidence.load(SMOKE, store), compared=Store(tmp_path))
     assert readme.read_text() == "# No markers\n"
+
+
+def test_the_summary_says_which_network_is_not_complete(store, tmp_path):
+    partly = Store(tmp_path / "smoke")
+    made = [store.load(trial) for trial in EXPERIMENTS["table3"].plan(SMOKE, store) if trial.task != "m2"]
+    partly.save(*made[1:])  # of M0's one is left out
+    figure = [store.load(trial) for trial in EXPERIMENTS["start"].plan(SMOKE, store)]
+    partly.save(*figure[:-1])  # of no table
+    note = summary(Evidence.load(SMOKE, partly)).note
+    assert re.fullmatch(r".* Not complete: M0 lacks at least \d+ of its runs\.", note)
+    assert "Not complete" not in summary(Evidence.load(SMOKE, store)).note
 
 
 def test_a_readme_keeps_the_line_ends_of_windows(store, tmp_path):

@@ -102,9 +102,11 @@ def test_the_papers_numbers_stand_beside_ours_in_both_forms():
     table = paper_form("Table 3", tasks, ["adam", "sgd"], paper)
     assert (table.header, table.rows) == (["network", "Adam", "SGD"], [["M1", "-", "2.10 (2.34)"]])
     tasks["m0"] = frame(runs("adam", {0.1: [3.0]}))
-    table = overview("All", tasks, {**paper, "m0": {"adam": 8.7, "sgd": 9.0}})
+    table = overview("All", tasks, {**paper, "m0": {"adam": 8.7, "sgd": 9.0}}, {"m0": 0, "m1": 4, "m2": 2})
     assert table.header == ["method", "M1", "M0"]
     assert table.rows == [["SGD", "2.10 ± 0.14 (2.34)", "- (9.00)"], ["Adam", "-", "3.00 (8.70)"]]
+    assert table.note.endswith("Lengths: M1 40 steps, M0 40 steps. Not complete: M1 lacks at least 4 of its runs.")
+    table = overview("All", tasks, paper, {"m2": 2})
     assert table.note.endswith("Lengths: M1 40 steps, M0 40 steps.")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pandas import DataFrame
 
 from lrpilot.experiments.runs.store import Store
+from lrpilot.experiments.runs.trial import Trial
 from lrpilot.experiments.studies.catalogue import EXPERIMENTS, plans_of
 from lrpilot.experiments.studies.frame import frame
 from lrpilot.experiments.studies.plans import found
@@ -24,13 +25,15 @@ class Evidence:
     root: Path  # the folder that they were found in
     runs: DataFrame  # all of them, as of `frame`
     planned: Mapping[str, int]  # by experiment, how many runs are known to be needed so far
+    unmade: Sequence[Trial]  # those of them that there is no result of
 
     @classmethod
     def load(cls, profile: Profile, store: Store, names: Iterable[str] = tuple(EXPERIMENTS)) -> Evidence:
         """The results in a store of these experiments and of those that they need."""
         plans = {name: plan() for name, plan in plans_of(names, profile, store).items()}
         results = [result for plan in plans.values() for result in found(store, plan)]
-        return cls(profile, store.root, frame(results), {name: len(plan) for name, plan in plans.items()})
+        unmade = [trial for plan in plans.values() for trial in store.missing(plan)]
+        return cls(profile, store.root, frame(results), {name: len(plan) for name, plan in plans.items()}, unmade)
 
     def of(self, *experiments: str) -> DataFrame:
         """The runs of these experiments."""

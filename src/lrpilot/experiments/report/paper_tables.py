@@ -53,15 +53,20 @@ def paper_form(title: str, tasks: Mapping[str, DataFrame], methods: Sequence[str
     return Table.of(title, "network", cells.reindex(list(methods)).rename(index=LABELS).T, lengths(tasks))
 
 
-def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers) -> Table:
-    """One row a method with runs, one column a task by its heading: final test error, the paper's in brackets."""
+def overview(title: str, tasks: Mapping[str, DataFrame], paper: Numbers, unmade: Mapping[str, int]) -> Table:
+    """One row a method with runs, one column a task by its heading: final test error, the paper's in brackets.
+
+    The note says which tasks are not complete: ``unmade`` is how many runs of a task are known to be needed still.
+    """
     tried = {method for runs in tasks.values() for method in runs.method}
     columns = {
         PAPERS[task].heading: _beside_the_papers(runs, paper.get(task, {}), spread=True) for task, runs in tasks.items()
     }
     cells = DataFrame(columns).reindex([method for method in LABELS if method in tried])
     note = "Mean ± standard deviation over seeds, at the setting with the least test error (the paper's way)."
-    return Table.of(title, "method", cells.rename(index=LABELS), f"{note} {lengths(tasks)}")
+    short = [f"{PAPERS[task].heading} lacks at least {unmade[task]} of its runs" for task in tasks if unmade.get(task)]
+    notes = [note, lengths(tasks), *([f"Not complete: {', '.join(short)}."] if short else [])]
+    return Table.of(title, "method", cells.rename(index=LABELS), " ".join(notes))
 
 
 def lengths(tasks: Mapping[str, DataFrame]) -> str:
