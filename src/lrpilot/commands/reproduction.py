@@ -23,7 +23,7 @@ ProfileName = Annotated[
     typer.Option(
         "--profile",
         help="How long it all takes: smoke (minutes), quick (hours), long (the paper's lengths at quick's settings: "
-        "about 30 hours of one core) or paper (weeks).",
+        "about 40 hours of one core) or paper (weeks).",
     ),
 ]
 ResultsFolder = Annotated[Path, path_option("Folder of all results, a subfolder for each profile.", "--results")]

@@ -25,7 +25,7 @@ class Evidence:
     root: Path  # the folder that they were found in
     runs: DataFrame  # all of them, as of `frame`
     planned: Mapping[str, int]  # by experiment, how many runs are known to be needed so far
-    unmade: Sequence[Trial]  # those of them that there is no result of
+    unmade: Sequence[Trial]  # those of them that have no result
 
     @classmethod
     def load(cls, profile: Profile, store: Store, names: Iterable[str] = tuple(EXPERIMENTS)) -> Evidence:
