@@ -52,7 +52,7 @@ def test_a_deviation_without_the_one_it_needs_is_refused(number):
 
 def test_an_unknown_deviation_is_refused():
     with pytest.raises(InvalidArgument, match="deviations must be some of D1"):
-        deviating("D1", "D13")
+        deviating("D1", "D14")
 
 
 @pytest.mark.parametrize(("reading", "setting"), READINGS.items(), ids=READINGS)

@@ -1,12 +1,16 @@
-"""With a few examples a batch an action of the stable setting holds for several steps, which count as one."""
+"""Once a run is long an action of the stable setting holds for several steps, which count as one (deviation D13).
+
+With a few examples a batch it does from the beginning."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +19,7 @@ from torch.nn.functional import cross_entropy
 import lrpilot
 from lrpilot.online.controls import Granularity
 from lrpilot.online.opening import Opening
-from lrpilot.online.repeat import ActionRepeat
+from lrpilot.online.repeat import ActionRepeat, repeats
 
 
 class Over(Opening):
@@ -29,11 +33,11 @@ class Over(Opening):
 class Problem:
     """A small classifier that sees two examples a batch, its optimizer with momentum, and what drives it."""
 
-    def __init__(self, seed: int = 0, granularity: Granularity = "global", repeat: int = 3) -> None:
+    def __init__(self, seed: int = 0, granularity: Granularity = "global", repeat: int = 3, **changes: Any) -> None:
         torch.manual_seed(seed)
         self.network = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3)).double()
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.05, momentum=0.5)
-        setting = dataclasses.replace(lrpilot.STABLE, opening=partial(Over, repeat))
+        setting = dataclasses.replace(lrpilot.STABLE, opening=partial(Over, repeat), **changes)
         self.drive = lrpilot.OnlineActorCritic(self.optimizer, setting, granularity=granularity, dtype=torch.float64)
 
     def weights(self) -> Tensor:
@@ -120,11 +124,47 @@ def test_where_the_loss_explodes_the_action_under_way_is_taken_back(steps: int) 
     assert drive.state_dict()["repeat"] is None
 
 
-def test_more_than_one_rate_is_learned_from_at_every_step() -> None:
-    problem = Problem(granularity="tensor")
+@pytest.mark.parametrize(
+    ("found", "step", "time", "steps"),
+    [
+        (1, 0, 1000.0, 1),
+        (1, 3999, 1000.0, 1),
+        (1, 4000, 1000.0, 2),
+        (1, 8999, 1000.0, 2),
+        (1, 9000, 1000.0, 3),
+        (10, 999, 1000.0, 10),
+        (10, 1210, 1000.0, 11),
+        (10, 360_000, 1000.0, 189),
+        (4, 100, 25.0, 8),
+    ],
+)
+def test_how_long_an_action_holds(found: int, step: int, time: float, steps: int) -> None:
+    """By hand: found times the root of step over time, rounded down, and never less than found."""
+    assert repeats(found, step, time) == steps
+
+
+@pytest.mark.parametrize(("found", "lengths"), [(1, [1] * 16 + [2] * 10 + [3]), (2, [2] * 5 + [3, 3, 4, 4, 4, 5])])
+def test_an_action_holds_longer_as_the_run_goes_on(found: int, lengths: list[int]) -> None:
+    """For sqrt(t / 4) times as long: the lengths by hand. Each action of the test is another."""
+    problem = Problem(repeat=found, repeat_time=4.0)
     drive = problem.drive
+    actions = iter(range(1, 100))
+    drive.learner.decide = lambda s_t: np.array([0.001 * next(actions)])  # type: ignore[method-assign]
+    problem.go(range(sum(lengths)))
+    rates = drive.history["rate"].tolist()
+    assert [len(list(steps)) for _, steps in groupby(rates)] == lengths
+    assert len(drive.history["reward"]) == sum(lengths) - lengths[-1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"granularity": "tensor"}, {"discount": 0.5}, {"actor_batch": "same"}, {"repeat_time": None}],
+    ids=["several rates", "discount", "same batch", "without D13"],
+)
+def test_where_every_step_is_learned_from(changes: dict[str, Any]) -> None:
+    problem = Problem(**changes)
     problem.go(range(9))
-    assert len(drive.history["reward"]) == 8
+    assert len(problem.drive.history["reward"]) == 8
 
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])

@@ -30,7 +30,7 @@ from .displacement import Displacement
 from .evaluation import Evaluator, LossFunction, number_of
 from .opening import Opening
 from .placement import checked_dtype, home_of
-from .repeat import ActionRepeat
+from .repeat import ActionRepeat, repeats
 from .replay import Transition
 from .reward import Evidence
 from .sensitivity import Sensitivity
@@ -161,6 +161,8 @@ class OnlineActorCritic:
         always = setting.discount or setting.actor_batch == "same"
         looks_every = 1 if always else self._reward.looks_every
         self._looks_every = None if elsewhere else looks_every
+        one_by_one = elsewhere or looks_every or self._sensitivity is not None
+        self._repeat_time = None if one_by_one else setting.repeat_time
         self._unlearned: UnlearnedStep | None = None
         self._repeat: ActionRepeat | None = None
         self._watch = Watch(optimizer)
@@ -170,8 +172,9 @@ class OnlineActorCritic:
     def step(self, loss_fn: LossFunction, batch: Any = _MISSING) -> Float[Tensor, ""]:
         """Train on ``batch``: forward, backward, one step of the optimizer at the actor's rate, and learn from it.
 
-        What a step teaches is learned at the beginning of the next one, when x_j is known. With a few examples a batch
-        an action of the stable setting holds for several steps, which are learned from as one: :class:`Opening`.
+        What a step teaches is learned at the beginning of the next one, when x_j is known. In the stable setting an
+        action holds for several steps once a run is long, and with a few examples a batch from the beginning. They are
+        learned from as one: ``repeat_time`` of :class:`Setting`.
 
         Args:
             loss_fn: ``loss_fn(batch)`` returns the scalar loss with its graph. It is called once with gradients (twice
@@ -268,9 +271,9 @@ class OnlineActorCritic:
 
     @property
     def _holds(self) -> int:
-        """For how many steps an action does: several with a few examples a batch (deviation D8), if it is one rate."""
-        plain = self._sensitivity is None and self._reward.measures_slope and not self._looks_every
-        return self._opening.repeat if plain and self._opening is not None else 1
+        """For how many steps the next action does (deviation D13)."""
+        found = 1 if self._opening is None else self._opening.repeat
+        return repeats(found, self._step, self._repeat_time) if self._repeat_time and self._sweep is None else 1
 
     def _go_on(self, displacement: Displacement, loss_fn: LossFunction, latest: Look) -> None:
         """One of the steps of an action that holds for several; with the last, what the action before it taught."""

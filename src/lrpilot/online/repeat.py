@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from statistics import fmean
@@ -17,6 +18,24 @@ from .arrays import Array, to_arrays, to_tensors
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+
+def repeats(found: int, step: int, time: float) -> int:
+    """For how many steps an action holds that is decided on after ``step`` steps: ``found max(1, sqrt(step / time))``.
+
+    The reward remembers a hundred actions. At rest it balances where the directions in which that many steps wear off
+    hold a fixed share of the gradient's noise, so that the rate goes with one over the steps remembered. If these grow
+    with the root of the steps made, the rate falls as one over that root (Robbins and Monro, 1951).
+
+    Args:
+        found: for how many steps an action holds at the beginning; as many as make one batch of a few examples each.
+        step: how many steps have been made.
+        time: from which step on an action holds longer than that.
+
+    >>> repeats(1, 900, 1000.0), repeats(1, 9000, 1000.0), repeats(10, 9000, 1000.0)
+    (1, 3, 30)
+    """
+    return int(found * max(1.0, math.sqrt(step / time)))
 
 
 class ActionRepeat:

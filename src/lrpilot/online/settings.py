@@ -45,6 +45,10 @@ class Setting:
         replay: which transitions the critic learns from.
         exploration: how the executed rate departs from the actor's, or None.
         opening: a sweep of rates before the actor takes over, or None.
+        repeat_time: with more steps made an action holds for longer than at the beginning (that is for one step, or for
+            as many as the opening finds): for ``sqrt(steps made / repeat_time)`` times as long. The batches of these
+            steps count as one. None: an action holds for one step; and so it does with several rates or knobs, and
+            where every step has a look at f_{t+1} (the paper's reward, a discount, ``actor_batch="same"``).
         discount: gamma, in [0, 1].
         actor_batch: which batch is x_j: the one that the next step trains on (``"next"``, no further forward pass),
             one of its own (``"draw"``, one further forward pass), or x_i itself (``"same"``, the paper's ablation).
@@ -73,6 +77,7 @@ class Setting:
     replay: Callable[[], LastTransition | Replay] = LastTransition
     exploration: LogNormal | None = None
     opening: Callable[[], Opening] | None = None
+    repeat_time: float | None = None
     discount: float = 0.9
     actor_batch: ActorBatch = "next"
     critic_batch: Literal["own", "other"] = "own"
@@ -101,6 +106,8 @@ class Setting:
             self._make("opening", Opening)
         if not (self.exploration is None or isinstance(self.exploration, LogNormal)):
             raise InvalidArgument("exploration", "a LogNormal, or None", self.exploration)
+        if not (self.repeat_time is None or 0 < real(self.repeat_time) < float("inf")):
+            raise InvalidArgument("repeat_time", "a finite number above 0, or None", self.repeat_time)
         if not 0 <= real(self.discount) <= 1:
             raise InvalidArgument("discount", "a number in [0, 1]", self.discount)
         for name in ("actor_learning_rate", "critic_learning_rate", "epsilon"):
@@ -204,8 +211,11 @@ DEVIATIONS: Mapping[str, Mapping[str, Any]] = {
     "D10": {"actor_learning_rate": 3e-4},
     "D11": {"reward": LastingDecrement},
     "D12": {"actor_learning_rate": 2e-3},
+    "D13": {"repeat_time": 1000.0},
 }
-"""The numbered deviations of ``docs/algorithm.md``: the fields that each changes. D4 and D8 need D3 or D11.
+"""The numbered deviations of ``docs/algorithm.md``: the fields that each changes.
+
+D4 and D8 need D3 or D11, D13 needs D5 and D11.
 
 The stable setting does without D1, D3, D6, D7 and D10, which are studied (``lrpilot reproduce readings``).
 """
@@ -223,13 +233,15 @@ def deviating(*numbers: str) -> Setting:
     given = set(numbers)
     if given & {"D4", "D8"} and not given & {"D3", "D11"}:
         raise InvalidArgument("deviations", "with D3 or D11, which measure what D4 and D8 need", numbers)
+    if "D13" in given and not {"D5", "D11"} <= given:
+        raise InvalidArgument("deviations", "with D5 and D11, without which D13 can do nothing", numbers)
     for one, other in combinations(sorted(given), 2):
         if DEVIATIONS[one].keys() & DEVIATIONS[other].keys():
             raise InvalidArgument("deviations", f"with one of {one} and {other}, not with both", numbers)
     return Setting(**{name: value for number in numbers for name, value in DEVIATIONS[number].items()})
 
 
-STABLE_DEVIATIONS = ("D2", "D4", "D5", "D8", "D9", "D11", "D12")
+STABLE_DEVIATIONS = ("D2", "D4", "D5", "D8", "D9", "D11", "D12", "D13")
 STABLE = deviating(*STABLE_DEVIATIONS)
 """The deviations without one of which Algorithm 1 fails from some starts, and D5, which saves a forward pass."""
 
