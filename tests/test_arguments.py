@@ -230,7 +230,7 @@ def test_how_a_refinement_learns_is_checked_before_it_begins(field, odd):
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Setting)])
 def test_every_part_of_a_setting_is_checked_before_a_run(field, odd):
-    if (field, odd) in {("opening", "none"), ("exploration", "none")}:
+    if (field, odd) in {("opening", "none"), ("exploration", "none"), ("repeat_time", "none")}:
         assert Setting(**{field: None}) is not None
         return
     with pytest.raises(InvalidArgument, match=f"^{field} must be"):

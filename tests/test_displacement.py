@@ -127,3 +127,32 @@ def test_without_a_memory_the_trail_is_the_last_step() -> None:
         displacement.end()
     assert displacement.decrement(trail=True) == displacement.decrement() == 9.0
     assert displacement.state_dict()["trail"] == {}
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.1])
+def test_what_noise_alone_makes_of_the_last_steps(rate: float) -> None:
+    """At rest, in a direction of curvature h, a hundred steps are worth -1/2 a h K / (1 + a h K) of a step's promise.
+
+    K = 100 is one over one minus the memory. From the autocovariance of SGD on a noisy quadratic; many copies at once.
+    """
+    generator = torch.Generator().manual_seed(0)
+    curvature = torch.tensor([[0.5], [0.05]], dtype=torch.float64)
+    noise = torch.tensor([[1.0], [2.0]], dtype=torch.float64)  # standard deviation
+    start = noise * (rate / (curvature * (2 - rate * curvature))).sqrt()
+    w = nn.Parameter(start * torch.randn(2, 20_000, generator=generator, dtype=torch.float64))
+    optimizer = torch.optim.SGD([w], lr=rate)
+    displacement = Displacement(optimizer, like=torch.empty(0, dtype=torch.float64), memory=0.99)
+    worth, promised = 0.0, 0.0
+    for t in range(900):
+        w.grad = curvature * w.detach() + noise * torch.randn(2, 20_000, generator=generator, dtype=torch.float64)
+        if t >= 600:
+            worth += float(displacement.decrement(trail=True))
+        displacement.begin()
+        optimizer.step()
+        displacement.end()
+        if t >= 600:
+            promised += float(displacement.decrement())
+    power = (noise**2).flatten()
+    product = (rate * curvature * 100).flatten()
+    expected = -0.5 * float((power * product / (1 + product)).sum() / power.sum())
+    assert worth / promised == pytest.approx(expected, rel=0.05)

@@ -37,7 +37,7 @@ class Problem:
         torch.manual_seed(seed)
         self.network = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3)).double()
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.05, momentum=0.5)
-        setting = dataclasses.replace(lrpilot.STABLE, opening=partial(Over, repeat), **changes)
+        setting = dataclasses.replace(lrpilot.STABLE, **{"opening": partial(Over, repeat), **changes})
         self.drive = lrpilot.OnlineActorCritic(self.optimizer, setting, granularity=granularity, dtype=torch.float64)
 
     def weights(self) -> Tensor:
@@ -154,6 +154,16 @@ def test_an_action_holds_longer_as_the_run_goes_on(found: int, lengths: list[int
     rates = drive.history["rate"].tolist()
     assert [len(list(steps)) for _, steps in groupby(rates)] == lengths
     assert len(drive.history["reward"]) == sum(lengths) - lengths[-1]
+
+
+def test_the_steps_of_an_opening_have_a_rate_each() -> None:
+    """However many have been made."""
+    long, short = (Problem(opening=Opening, repeat_time=time) for time in (0.01, None))
+    for problem in (long, short):
+        problem.go(range(20))
+    rates = long.drive.history["rate"].tolist()
+    assert rates == short.drive.history["rate"].tolist()
+    assert len(set(rates)) == 20
 
 
 @pytest.mark.parametrize(
