@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
 from functools import partial
 from itertools import groupby, pairwise
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import lrpilot
+from lrpilot import Knob, LearningRate, Momentum
 from lrpilot.online.controls import Granularity
 from lrpilot.online.opening import Opening
 from lrpilot.online.repeat import ActionRepeat, repeats
@@ -33,12 +35,21 @@ class Over(Opening):
 class Problem:
     """A small classifier that sees two examples a batch, its optimizer with momentum, and what drives it."""
 
-    def __init__(self, seed: int = 0, granularity: Granularity = "global", repeat: int = 3, **changes: Any) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        granularity: Granularity = "global",
+        repeat: int = 3,
+        controls: Sequence[Knob] | None = None,
+        **changes: Any,
+    ) -> None:
         torch.manual_seed(seed)
         self.network = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3)).double()
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.05, momentum=0.5)
         setting = dataclasses.replace(lrpilot.STABLE, **{"opening": partial(Over, repeat), **changes})
-        self.drive = lrpilot.OnlineActorCritic(self.optimizer, setting, granularity=granularity, dtype=torch.float64)
+        self.drive = lrpilot.OnlineActorCritic(
+            self.optimizer, setting, controls=controls or [LearningRate()], granularity=granularity, dtype=torch.float64
+        )
 
     def weights(self) -> Tensor:
         return torch.cat([parameter.detach().flatten() for parameter in self.network.parameters()])
@@ -50,10 +61,10 @@ class Problem:
             self.drive.step(lambda x: scale * cross_entropy(self.network(x), (x[:, 0] > 0).long()), inputs)
 
 
-@pytest.mark.parametrize("k", [2, 3])
-def test_steps_at_one_rate_are_learned_from_as_one(k: int) -> None:
+@pytest.mark.parametrize(("granularity", "k"), [("global", 2), ("global", 3), ("tensor", 3)])
+def test_steps_of_one_action_are_learned_from_as_one(granularity: Granularity, k: int) -> None:
     """D11 of weights and gradients looked at from outside: of what k steps moved, and their mean gradients."""
-    problem = Problem(repeat=k)
+    problem = Problem(repeat=k, granularity=granularity)
     drive, starts, gradients = problem.drive, [], []
 
     def look(*_: object) -> None:
@@ -64,6 +75,9 @@ def test_steps_at_one_rate_are_learned_from_as_one(k: int) -> None:
     problem.go(range(60 * k))
     starts.append(problem.weights())
     rates, losses = drive.history["rate"].tolist(), drive.history["loss"].tolist()
+    names = drive.controls.names * (4 if granularity == "global" else 1)
+    sizes = torch.tensor([p.numel() for p in problem.network.parameters()])
+    everywhere = torch.stack([drive.history[name].double() for name in names], dim=1).repeat_interleave(sizes, dim=1)
     assert drive.state_dict()["step"] == len(rates) == 60 * k
     assert all(len(set(rates[t : t + k])) == 1 for t in range(0, 60 * k, k))
     assert len(set(rates)) > 20  # once it has learned, after twenty actions
@@ -71,10 +85,11 @@ def test_steps_at_one_rate_are_learned_from_as_one(k: int) -> None:
     means = [sum(gradients[t : t + k]) / k for t in range(0, 60 * k, k)]
     trail, size, expected = 0.0, None, []
     for t in range(59):
-        trail = 0.99 * trail + moved[t] / rates[k * t]
+        trail = 0.99 * trail + moved[t] / everywhere[k * t]
         loss = sum(losses[k * t : k * t + k]) / k
         size = loss if size is None else 0.99 * size + 0.01 * loss
-        expected.append((-(rates[k * t] * trail @ means[t + 1]) - 0.17 * moved[t] @ means[t]).item() / size)
+        worth = (everywhere[k * t] * trail) @ means[t + 1] + 0.17 * moved[t] @ means[t]
+        expected.append(-worth.item() / size)
     assert drive.history["reward"].tolist() == pytest.approx([r for r in expected for _ in range(k)], rel=1e-6, abs=0)
     assert len(drive.history["td_error"]) == len(drive.history["dq_da"]) == 59 * k
     assert len(set(drive.history["dq_da"].tolist())) > 20
@@ -88,6 +103,21 @@ def test_the_actor_sees_the_mean_loss_of_the_steps_before() -> None:
     s_t, _, f_t, *_ = drive.state_dict()["unlearned"]
     assert s_t.tolist() == pytest.approx([sum(losses[3:6]) / 3])
     assert f_t == pytest.approx(sum(losses[6:9]) / 3)
+
+
+def test_what_places_show_of_themselves_is_of_the_mean_gradients() -> None:
+    """The root mean square of each tensor's, beside that of all, when the next action is decided."""
+    problem = Problem(granularity="tensor")
+    drive, gradients, shown = problem.drive, [], []
+    parameters = list(problem.network.parameters())
+    problem.optimizer.register_step_pre_hook(lambda *_: gradients.append([p.grad.clone() for p in parameters]))  # type: ignore[union-attr]
+    notice = drive.learner.notice
+    drive.learner.notice = lambda seen: (shown.append(seen), notice(seen))[1]  # type: ignore[method-assign]
+    problem.go(range(3))
+    means = [torch.stack(column).mean(dim=0) for column in zip(*gradients, strict=True)]
+    size = torch.cat([mean.flatten() for mean in means]).square().mean().sqrt()
+    expected = [(mean.square().mean().sqrt() / size).log().item() for mean in means]
+    assert shown[-1][:, 0].tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("saved_after", [1, 3, 10, 11])
@@ -168,8 +198,8 @@ def test_the_steps_of_an_opening_have_a_rate_each() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"granularity": "tensor"}, {"discount": 0.5}, {"actor_batch": "same"}, {"repeat_time": None}],
-    ids=["several rates", "discount", "same batch", "without D13"],
+    [{"controls": (LearningRate(), Momentum())}, {"discount": 0.5}, {"actor_batch": "same"}, {"repeat_time": None}],
+    ids=["another knob", "discount", "same batch", "without D13"],
 )
 def test_where_every_step_is_learned_from(changes: dict[str, Any]) -> None:
     problem = Problem(**changes)

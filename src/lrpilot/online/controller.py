@@ -161,7 +161,7 @@ class OnlineActorCritic:
         always = setting.discount or setting.actor_batch == "same"
         looks_every = 1 if always else self._reward.looks_every
         self._looks_every = None if elsewhere else looks_every
-        one_by_one = elsewhere or looks_every or self._sensitivity is not None
+        one_by_one = elsewhere or looks_every or len(controls) > 1
         self._repeat_time = None if one_by_one else setting.repeat_time
         self._unlearned: UnlearnedStep | None = None
         self._repeat: ActionRepeat | None = None
@@ -255,9 +255,13 @@ class OnlineActorCritic:
         self.optimizer.zero_grad()
         loss.backward()
         self._watch.look_at_gradients()
+        self._notice()
+        return self._observation(f_t)
+
+    def _notice(self) -> None:
+        """Show the learner what each place makes of the gradients that stand now, where there are several."""
         if self.controls.by_group:
             self.learner.notice(self.controls.look().cpu().numpy())
-        return self._observation(f_t)
 
     @property
     def _sweep(self) -> Opening | None:
@@ -288,6 +292,7 @@ class OnlineActorCritic:
         if repeat.over:
             together = Look(latest.batch, repeat.loss, self._observation(repeat.loss))
             with repeat.mean_gradients():
+                self._notice()
                 if self._unlearned is not None:
                     self.controls.write(self._unlearned.a_t.tolist())  # at which the steps before count
                     self._learn(self._unlearned, loss_fn, together)

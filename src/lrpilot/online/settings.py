@@ -47,7 +47,7 @@ class Setting:
         opening: a sweep of rates before the actor takes over, or None.
         repeat_time: with more steps made an action holds for longer than at the beginning (that is for one step, or for
             as many as the opening finds): for ``sqrt(steps made / repeat_time)`` times as long. The batches of these
-            steps count as one. None: an action holds for one step; and so it does with several rates or knobs, and
+            steps count as one. None: an action holds for one step; and so it does with further knobs, and
             where every step has a look at f_{t+1} (the paper's reward, a discount, ``actor_batch="same"``).
         discount: gamma, in [0, 1].
         actor_batch: which batch is x_j: the one that the next step trains on (``"next"``, no further forward pass),
