@@ -173,10 +173,13 @@ def test_how_long_an_action_holds(found: int, step: int, time: float, steps: int
     assert repeats(found, step, time) == steps
 
 
-@pytest.mark.parametrize(("found", "lengths"), [(1, [1] * 16 + [2] * 10 + [3]), (2, [2] * 5 + [3, 3, 4, 4, 4, 5])])
-def test_an_action_holds_longer_as_the_run_goes_on(found: int, lengths: list[int]) -> None:
-    """For sqrt(t / 4) times as long: the lengths by hand. Each action of the test is another."""
-    problem = Problem(repeat=found, repeat_time=4.0)
+@pytest.mark.parametrize(
+    ("found", "lengths"),
+    [(1, [1] * 16 + [2] * 10 + [3]), (2, [2] * 5 + [3, 3, 4, 4, 4, 5]), (None, [1] * 16 + [2] * 10 + [3])],
+)
+def test_an_action_holds_longer_as_the_run_goes_on(found: int | None, lengths: list[int]) -> None:
+    """For sqrt(t / 4) times as long: the lengths by hand. Each action of the test is another. None: no opening."""
+    problem = Problem(repeat_time=4.0, opening=None if found is None else partial(Over, found))
     drive = problem.drive
     actions = iter(range(1, 100))
     drive.learner.decide = lambda s_t: np.array([0.001 * next(actions)])  # type: ignore[method-assign]

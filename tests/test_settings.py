@@ -169,6 +169,7 @@ def test_deviations_by_number() -> None:
         with pytest.raises(lrpilot.InvalidArgument, match="deviations must be with D5 and D11, without"):
             lrpilot.deviating(*lacking)
     assert lrpilot.deviating("D5", "D11", "D13").repeat_time == 1000
+    assert lrpilot.Setting(repeat_time=0.5).repeat_time == 0.5
     for pair in (("D3", "D11"), ("D10", "D12")):
         with pytest.raises(lrpilot.InvalidArgument, match=f"with one of {min(pair)} and {max(pair)}, not with both"):
             lrpilot.deviating(*pair, "D2")
