@@ -31,15 +31,14 @@ class Opening:
        begins again at a tenth.
     4. With a few examples a batch most of a step is noise. A rate at which single steps do no harm is then too high for
        a long run: where the next batches kept surely less than a quarter of what the steps below that rate had
-       promised, the rate is lowered in proportion, and :attr:`repeat` steps are what makes up for it. In doubt they are
-       more: too few let the rate climb, too many cost little. With fifty examples a batch it is hardly ever more than
-       one.
+       promised, the rate is lowered in proportion, and :attr:`repeat` is the number of steps whose batches together
+       make up for it. In doubt it is larger: too few let the rate climb, too many cost little. With fifty examples a
+       batch it is hardly ever above 1.
 
     Attributes:
         rate: of the next step of the sweep; then the one that the actor takes over at.
         done: whether the sweep is over.
-        repeat: for how many steps an action of the actor should hold at the beginning (deviation D13). Their batches
-            count as one.
+        repeat: for how many steps an action holds at the beginning, if the setting lets it (deviation D13).
 
     Args:
         below: divisor of the optimizer's rate, at which the sweep begins. A larger one costs steps, and saves networks

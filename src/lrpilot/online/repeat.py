@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def repeats(found: int, step: int, time: float) -> int:
     """For how many steps an action holds that is decided on after ``step`` steps: ``found max(1, sqrt(step / time))``.
 
-    The reward remembers a hundred actions. Once a run makes no more progress it is 0 at a rate that goes with one over
-    the steps remembered, whatever their noise. If these grow with the root of the steps made, the rate falls as one
-    over that root, as in stochastic approximation (Robbins and Monro, 1951).
+    The reward remembers a hundred actions. Once a run makes no more progress, the rate at which the reward is 0 is
+    inversely proportional to the number of steps remembered, whatever the noise. If that number grows with the root of
+    the steps made, the rate falls as one over that root, as in stochastic approximation (Robbins and Monro, 1951).
 
     Args:
         found: for how many steps an action holds at the beginning; as many as make one batch of a few examples each.

@@ -45,10 +45,10 @@ class Setting:
         replay: which transitions the critic learns from.
         exploration: how the executed rate departs from the actor's, or None.
         opening: a sweep of rates before the actor takes over, or None.
-        repeat_time: with more steps made an action holds for longer than at the beginning (that is for one step, or for
-            as many as the opening finds): for ``sqrt(steps made / repeat_time)`` times as long. The batches of these
-            steps count as one. None: an action holds for one step; and so it does with further knobs, and
-            where every step has a look at f_{t+1} (the paper's reward, a discount, ``actor_batch="same"``).
+        repeat_time: after more than so many steps an action holds for ``sqrt(steps made / repeat_time)`` times as long
+            as at the beginning, when it holds for one step or for as many as the opening finds. The batches of these
+            steps count as one. None: an action always holds for one step. It also does where further knobs are driven,
+            and where f_{t+1} is looked at (the paper's reward, a discount, ``actor_batch="same"``).
         discount: gamma, in [0, 1].
         actor_batch: which batch is x_j: the one that the next step trains on (``"next"``, no further forward pass),
             one of its own (``"draw"``, one further forward pass), or x_i itself (``"same"``, the paper's ablation).
@@ -243,7 +243,7 @@ def deviating(*numbers: str) -> Setting:
 
 STABLE_DEVIATIONS = ("D2", "D4", "D5", "D8", "D9", "D11", "D12", "D13")
 STABLE = deviating(*STABLE_DEVIATIONS)
-"""The deviations without one of which Algorithm 1 fails from some starts, and D5, which saves a forward pass."""
+"""The deviations without one of which Algorithm 1 fails, from some start or in long runs; and D5, to save a pass."""
 
 SETTINGS: dict[str, Setting] = {"paper": PAPER, "stable": STABLE}
 
